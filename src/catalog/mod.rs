@@ -1,0 +1,6 @@
+//! Names -> objects.
+//!
+//! Uses: data, error
+
+pub mod object;
+mod schema_serde;

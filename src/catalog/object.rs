@@ -1,0 +1,138 @@
+//! What the catalog holds: plain data, serializable, no handles.
+
+use arrow::datatypes::SchemaRef;
+use serde::{Deserialize, Serialize};
+
+use crate::data::ObjectId;
+
+/// A relation.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Object {
+    /// For ever.
+    pub id: ObjectId,
+    /// Unqualified; all live in schema `public`.
+    pub name: String,
+    /// Columns, with SQL types in field metadata where Arrow's do not tell ([`crate::data::types`]).
+    #[serde(with = "super::schema_serde")]
+    pub schema: SchemaRef,
+    /// What it is.
+    pub kind: Kind,
+    /// COMMENT ON.
+    pub comment: Option<String>,
+}
+
+/// The kinds of relations.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Kind {
+    /// CREATE TABLE.
+    Table(Table),
+    /// CREATE SOURCE.
+    Source(Source),
+    /// CREATE VIEW: text, inlined.
+    View(View),
+    /// CREATE MATERIALIZED VIEW.
+    MaterializedView(MaterializedView),
+}
+
+/// A stored table.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Table {
+    /// Column positions; empty without one.
+    pub primary_key: Vec<usize>,
+    /// Per column: the DEFAULT expression's text.
+    pub defaults: Vec<Option<String>>,
+    /// WATERMARK FOR.
+    pub watermark: Option<Watermark>,
+    /// APPEND ONLY: UPDATE, DELETE and TRUNCATE are refused.
+    pub append_only: bool,
+    /// A table that a connector feeds.
+    pub connector: Option<ConnectorOptions>,
+}
+
+/// A stream that is not stored.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Source {
+    /// WATERMARK FOR.
+    pub watermark: Option<Watermark>,
+    /// Where its rows come from.
+    pub connector: ConnectorOptions,
+}
+
+/// WATERMARK FOR column AS expression.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Watermark {
+    /// Position of the event time column.
+    pub column: usize,
+    /// The expression's text.
+    pub expression: String,
+}
+
+/// WITH (..) FORMAT .. ENCODE ..: options stay strings, keys in lower case.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConnectorOptions {
+    /// WITH options except `connector`.
+    pub options: Vec<(String, String)>,
+    /// `file`, `nexmark`, ..
+    pub connector: String,
+    /// ENCODE, upper case (PARQUET, CSV, JSON), if given.
+    pub encode: Option<String>,
+    /// Options in parentheses behind ENCODE.
+    pub encode_options: Vec<(String, String)>,
+}
+
+/// A view that is only text.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct View {
+    /// The query's text.
+    pub query: String,
+    /// What it names.
+    pub depends: Vec<ObjectId>,
+}
+
+/// A continuous view.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct MaterializedView {
+    /// The query's text.
+    pub query: String,
+    /// The whole CREATE statement, for pg_get_viewdef, SHOW and EXPLAIN.
+    pub definition: String,
+    /// When rows appear.
+    pub emit: Emit,
+    /// ALLOW LATENESS, microseconds.
+    pub lateness: Option<i64>,
+    /// LATE ROWS INTO.
+    pub late_into: Option<ObjectId>,
+    /// Objects that its plan reads (plain views inlined) and plain views that its text names.
+    pub depends: Vec<ObjectId>,
+    /// The session's TimeZone at creation.
+    pub time_zone: String,
+    /// The session's search_path at creation.
+    pub search_path: String,
+    /// Unique key of its rows, when the planner knows one.
+    pub key: Option<Vec<usize>>,
+    /// Never carries a retraction.
+    pub append_only: bool,
+    /// Watermarked columns: position and expression over source watermarks, as readers of this view see them.
+    pub watermarks: Vec<(usize, crate::data::WatermarkExpr)>,
+}
+
+/// EMIT ..
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Emit {
+    /// Each epoch what changed.
+    OnUpdate,
+    /// A window's rows once, when it closes.
+    OnWindowClose,
+}
+
+impl Object {
+    /// What PostgreSQL would call it in messages.
+    pub fn kind_name(&self) -> &'static str {
+        match self.kind {
+            Kind::Table(_) => "table",
+            Kind::Source(_) => "source",
+            Kind::View(_) => "view",
+            Kind::MaterializedView(_) => "materialized view",
+        }
+    }
+}

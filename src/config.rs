@@ -1,0 +1,1 @@
+//! Every setting and every limit, with default and unit.

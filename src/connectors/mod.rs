@@ -1,0 +1,78 @@
+//! The outside world <-> batches of rows with offsets.
+//!
+//! A connector knows how to open a partition at an offset and read on; it knows nothing of SQL, epochs, watermarks or
+//! timely. Readers run on their own threads and may block.
+//!
+//! Uses: error, data, formats
+
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+
+use crate::error::Result;
+
+/// A source that exists outside: a description, opened by the runtime when the first view reads it.
+pub trait Connector: Send + Sync + std::fmt::Debug {
+    /// The rows' schema: the declared columns, or what the source itself tells.
+    fn schema(&self) -> SchemaRef;
+
+    /// Number of partitions; each has its own offsets and watermark.
+    fn partitions(&self) -> u32 {
+        1
+    }
+
+    /// Whether an offset read once can be read again (file, nexmark, kafka), or rows pass only once (socket).
+    fn replayable(&self) -> bool;
+
+    /// Sources with the same group share one generator: the sequencer admits them at equal offsets, so that a join
+    /// sees them move together.
+    fn group(&self) -> Option<String> {
+        None
+    }
+
+    /// Opens a partition at an offset: 0 is the beginning, others were returned by a reader.
+    ///
+    /// Errors: what the user can mend (`58P01` no such file, `22023` option), with a hint.
+    fn open(&self, partition: u32, offset: u64) -> Result<Box<dyn Reader>>;
+
+    /// What makes a replay impossible if it differs (a file's size and mtime): kept in the log.
+    fn fingerprint(&self) -> Result<String> {
+        Ok(String::new())
+    }
+}
+
+/// One open partition.
+pub trait Reader: Send {
+    /// Reads on, blocking for `wait` at most.
+    fn read(&mut self, wait: Duration) -> Result<Read>;
+}
+
+/// What a reader found.
+#[derive(Debug)]
+pub enum Read {
+    /// Rows in arrival order.
+    Rows {
+        /// At most some thousand rows.
+        rows: RecordBatch,
+        /// Records that could not be decoded, among these rows.
+        bad: Vec<BadRecord>,
+        /// Where to open the partition to read what follows. Offsets ascend with every read.
+        next_offset: u64,
+    },
+    /// Nothing for now.
+    Waiting,
+    /// A bounded source has ended: event time is over.
+    End,
+}
+
+/// A record that could not be decoded: counted, kept with its reason, and the rest goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadRecord {
+    /// SQLSTATE.
+    pub code: crate::error::SqlState,
+    /// Why, with file and line or offset.
+    pub message: String,
+    /// The record, cut at some kilobytes.
+    pub record: String,
+}

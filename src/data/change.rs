@@ -1,0 +1,168 @@
+//! [`Changes`]: an Arrow batch of rows, each with a signed weight.
+
+use arrow::array::{Array, ArrayRef, BooleanArray, Int64Array, RecordBatch, UInt32Array};
+use arrow::compute::{concat, concat_batches, filter, filter_record_batch, take, take_record_batch};
+use arrow::datatypes::SchemaRef;
+
+use super::Partition;
+use crate::error::Result;
+
+/// A batch of changes: rows and their diffs.
+///
+/// Invariant: `diffs` and the arrival watermarks, where present, have `rows.num_rows()` values and no nulls.
+#[derive(Clone, Debug)]
+pub struct Changes {
+    /// The rows. Shape: n rows of the stream's schema.
+    pub rows: RecordBatch,
+    /// Signed weights; `None` means all +1, which is what append-only input carries.
+    pub diffs: Option<Int64Array>,
+    /// How window operators judge whether the rows are late.
+    pub arrival: Arrival,
+}
+
+/// By what window operators judge the rows of a batch.
+#[derive(Clone, Debug)]
+pub enum Arrival {
+    /// Every row is on time: it was not late at its source, or it was there before the view was (hydration).
+    OnTime,
+    /// Some row of the batch was late at its source. Lost behind the first stateful operator.
+    PerRow {
+        /// Where the rows come from.
+        partition: Partition,
+        /// The partition's watermark just before each row arrived; microseconds, `i64::MIN` where nothing was promised.
+        watermark: Int64Array,
+    },
+    /// Came out of a stateful operator: judged by the watermark at the end of the epoch before.
+    Settled,
+}
+
+impl Arrival {
+    fn map(&self, f: impl FnOnce(&Int64Array) -> Result<Int64Array>) -> Result<Self> {
+        Ok(match self {
+            Self::OnTime => Self::OnTime,
+            Self::Settled => Self::Settled,
+            Self::PerRow { partition, watermark } => Self::PerRow { partition: *partition, watermark: f(watermark)? },
+        })
+    }
+}
+
+impl Changes {
+    /// Insertions only, all on time.
+    pub fn insertions(rows: RecordBatch) -> Self {
+        Self { rows, diffs: None, arrival: Arrival::OnTime }
+    }
+
+    /// Rows with their diffs, all on time.
+    pub fn new(rows: RecordBatch, diffs: Int64Array) -> Self {
+        debug_assert_eq!(rows.num_rows(), diffs.len());
+        Self { rows, diffs: Some(diffs), arrival: Arrival::OnTime }
+    }
+
+    /// Output of a stateful operator.
+    pub fn settled(rows: RecordBatch, diffs: Option<Int64Array>) -> Self {
+        debug_assert!(diffs.as_ref().is_none_or(|d| d.len() == rows.num_rows()));
+        Self { rows, diffs, arrival: Arrival::Settled }
+    }
+
+    /// Number of rows (not weighted).
+    pub fn len(&self) -> usize {
+        self.rows.num_rows()
+    }
+
+    /// Whether there is no row at all.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The weight of row `i`.
+    pub fn diff(&self, i: usize) -> i64 {
+        self.diffs.as_ref().map_or(1, |d| d.value(i))
+    }
+
+    /// The weights as a column, made when they were left out.
+    pub fn diffs_or_ones(&self) -> Int64Array {
+        self.diffs.clone().unwrap_or_else(|| Int64Array::from(vec![1; self.len()]))
+    }
+
+    /// All weights with the sign turned: what undoes these changes.
+    #[must_use]
+    pub fn negated(&self) -> Self {
+        let diffs = self.diffs_or_ones().unary(|d: i64| -d);
+        Self { rows: self.rows.clone(), diffs: Some(diffs), arrival: self.arrival.clone() }
+    }
+
+    /// Other columns under the same diffs and arrival (a projection).
+    #[must_use]
+    pub fn with_rows(&self, rows: RecordBatch) -> Self {
+        debug_assert_eq!(rows.num_rows(), self.len());
+        Self { rows, diffs: self.diffs.clone(), arrival: self.arrival.clone() }
+    }
+
+    /// The rows where `keep` is true (null counts as false).
+    pub fn filter(&self, keep: &BooleanArray) -> Result<Self> {
+        let column = |a: &Int64Array| -> Result<Int64Array> { Ok(ints(&filter(a, keep)?)) };
+        Ok(Self {
+            rows: filter_record_batch(&self.rows, keep)?,
+            diffs: self.diffs.as_ref().map(column).transpose()?,
+            arrival: self.arrival.map(column)?,
+        })
+    }
+
+    /// The rows at `indices`, in that order; an index may repeat (unnest, joins) .
+    pub fn take(&self, indices: &UInt32Array) -> Result<Self> {
+        let column = |a: &Int64Array| -> Result<Int64Array> { Ok(ints(&take(a, indices, None)?)) };
+        Ok(Self {
+            rows: take_record_batch(&self.rows, indices)?,
+            diffs: self.diffs.as_ref().map(column).transpose()?,
+            arrival: self.arrival.map(column)?,
+        })
+    }
+
+    /// `length` rows from `offset`, without copying.
+    #[must_use]
+    pub fn slice(&self, offset: usize, length: usize) -> Self {
+        Self {
+            rows: self.rows.slice(offset, length),
+            diffs: self.diffs.as_ref().map(|d| d.slice(offset, length)),
+            arrival: match &self.arrival {
+                Arrival::PerRow { partition, watermark } => {
+                    Arrival::PerRow { partition: *partition, watermark: watermark.slice(offset, length) }
+                }
+                other => other.clone(),
+            },
+        }
+    }
+
+    /// One batch out of several of one schema; the result is settled (use it behind stateful operators and at views).
+    pub fn concat(schema: &SchemaRef, parts: &[Self]) -> Result<Self> {
+        if let [one] = parts {
+            return Ok(Self { arrival: Arrival::Settled, ..one.clone() });
+        }
+        let rows = concat_batches(schema, parts.iter().map(|p| &p.rows))?;
+        let diffs = if parts.iter().all(|p| p.diffs.is_none()) {
+            None
+        } else {
+            let columns: Vec<Int64Array> = parts.iter().map(Self::diffs_or_ones).collect();
+            let columns: Vec<&dyn Array> = columns.iter().map(|c| c as &dyn Array).collect();
+            Some(ints(&concat(&columns)?))
+        };
+        Ok(Self { rows, diffs, arrival: Arrival::Settled })
+    }
+
+    /// Approximate heap bytes.
+    pub fn bytes(&self) -> usize {
+        let extra = |a: &Int64Array| a.len() * 8;
+        self.rows.get_array_memory_size()
+            + self.diffs.as_ref().map_or(0, extra)
+            + match &self.arrival {
+                Arrival::PerRow { watermark, .. } => extra(watermark),
+                Arrival::OnTime | Arrival::Settled => 0,
+            }
+    }
+}
+
+/// The array as the `Int64Array` that it is.
+fn ints(array: &ArrayRef) -> Int64Array {
+    use arrow::array::AsArray;
+    array.as_primitive::<arrow::datatypes::Int64Type>().clone()
+}

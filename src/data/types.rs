@@ -1,0 +1,185 @@
+//! SQL type <-> Arrow type: the one table of both, with PostgreSQL's oids.
+//!
+//! | SQL | oid | Arrow |
+//! |---|---|---|
+//! | boolean | 16 | Boolean |
+//! | bytea | 17 | Binary |
+//! | bigint, integer, smallint | 20, 23, 21 | Int64, Int32, Int16 |
+//! | text | 25 | Utf8 |
+//! | varchar(n) | 1043 | Utf8 with field metadata `pg.type = varchar`, `pg.typmod` |
+//! | real, double precision | 700, 701 | Float32, Float64 |
+//! | numeric(p, s) | 1700 | Decimal128(p, s); without (p, s): Decimal128(38, 10), metadata `pg.typmod = -1` |
+//! | date | 1082 | Date32 |
+//! | time | 1083 | Time64(us) |
+//! | timestamp | 1114 | Timestamp(us) |
+//! | timestamptz | 1184 | Timestamp(us, "UTC"): the instant; the session's TimeZone is applied at the wire |
+//! | interval | 1186 | Interval(MonthDayNano) |
+
+use std::collections::HashMap;
+
+use arrow::datatypes::{DataType, Field, IntervalUnit, TimeUnit};
+
+/// Field metadata: the SQL type where Arrow's type does not tell (`varchar`, `name`, `oid`, `regclass`, ..).
+pub const META_TYPE: &str = "pg.type";
+/// Field metadata: PostgreSQL's typmod, as decimal text.
+pub const META_TYPMOD: &str = "pg.typmod";
+
+/// Precision and scale that carry a `numeric` declared without them.
+pub const NUMERIC_DEFAULT: (u8, i8) = (38, 10);
+
+/// TIMESTAMP: microseconds without zone.
+pub fn timestamp() -> DataType {
+    DataType::Timestamp(TimeUnit::Microsecond, None)
+}
+
+/// TIMESTAMPTZ: microseconds, an instant.
+pub fn timestamptz() -> DataType {
+    DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
+}
+
+/// A PostgreSQL type as the wire names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PgType {
+    /// `pg_type.oid`.
+    pub oid: u32,
+    /// Bytes of a fixed-length value, or -1.
+    pub length: i16,
+    /// Type modifier, or -1.
+    pub typmod: i32,
+}
+
+/// The wire type of a column.
+pub fn pg_type(field: &Field) -> PgType {
+    let metadata = field.metadata();
+    let typmod = metadata.get(META_TYPMOD).and_then(|m| m.parse().ok());
+    if let Some((oid, length)) = metadata.get(META_TYPE).and_then(|name| by_name(name)) {
+        return PgType { oid, length, typmod: typmod.unwrap_or(-1) };
+    }
+    let (oid, length) = match field.data_type() {
+        DataType::Boolean => (16, 1),
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => (17, -1),
+        DataType::Int64 | DataType::UInt32 => (20, 8),
+        DataType::Int16 | DataType::Int8 | DataType::UInt8 => (21, 2),
+        DataType::Int32 | DataType::UInt16 => (23, 4),
+        DataType::UInt64
+        | DataType::Decimal32(..)
+        | DataType::Decimal64(..)
+        | DataType::Decimal128(..)
+        | DataType::Decimal256(..) => (1700, -1),
+        DataType::Float32 | DataType::Float16 => (700, 4),
+        DataType::Float64 => (701, 8),
+        DataType::Date32 | DataType::Date64 => (1082, 4),
+        DataType::Time32(_) | DataType::Time64(_) => (1083, 8),
+        DataType::Timestamp(_, None) => (1114, 8),
+        DataType::Timestamp(_, Some(_)) => (1184, 8),
+        DataType::Interval(_) | DataType::Duration(_) => (1186, 16),
+        DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {
+            (array_oid(pg_type(item).oid), -1)
+        }
+        _ => (25, -1),
+    };
+    let typmod = typmod.unwrap_or_else(|| match field.data_type() {
+        DataType::Decimal128(p, s) if (*p, *s) != NUMERIC_DEFAULT => ((i32::from(*p) << 16) | i32::from(*s)) + 4,
+        _ => -1,
+    });
+    PgType { oid, length, typmod }
+}
+
+/// oid and length by SQL type name.
+fn by_name(name: &str) -> Option<(u32, i16)> {
+    Some(match name {
+        "varchar" => (1043, -1),
+        "bpchar" => (1042, -1),
+        "name" => (19, 64),
+        "char" => (18, 1),
+        "oid" => (26, 4),
+        "regclass" => (2205, 4),
+        "regtype" => (2206, 4),
+        "regproc" => (24, 4),
+        "int2vector" => (22, -1),
+        "oidvector" => (30, -1),
+        "json" => (114, -1),
+        "jsonb" => (3802, -1),
+        "uuid" => (2950, 16),
+        _ => return None,
+    })
+}
+
+/// The array type of an element type, by oid.
+pub fn array_oid(element: u32) -> u32 {
+    match element {
+        16 => 1000,
+        17 => 1001,
+        18 => 1002,
+        19 => 1003,
+        20 => 1016,
+        21 => 1005,
+        23 => 1007,
+        26 => 1028,
+        700 => 1021,
+        701 => 1022,
+        1043 => 1015,
+        1082 => 1182,
+        1083 => 1183,
+        1114 => 1115,
+        1184 => 1185,
+        1186 => 1187,
+        1700 => 1231,
+        2950 => 2951,
+        3802 => 3807,
+        _ => 1009,
+    }
+}
+
+/// PostgreSQL's name of a column's type, as `\d` and `format_type` print it.
+pub fn sql_name(field: &Field) -> String {
+    let pg = pg_type(field);
+    let precision = |typmod: i32| ((typmod - 4) >> 16, (typmod - 4) & 0xffff);
+    match pg.oid {
+        16 => "boolean".into(),
+        17 => "bytea".into(),
+        18 => "\"char\"".into(),
+        19 => "name".into(),
+        20 => "bigint".into(),
+        21 => "smallint".into(),
+        23 => "integer".into(),
+        25 => "text".into(),
+        26 => "oid".into(),
+        700 => "real".into(),
+        701 => "double precision".into(),
+        1043 if pg.typmod > 4 => format!("character varying({})", pg.typmod - 4),
+        1043 => "character varying".into(),
+        1042 => format!("character({})", (pg.typmod - 4).max(1)),
+        1082 => "date".into(),
+        1083 => "time without time zone".into(),
+        1114 => "timestamp without time zone".into(),
+        1184 => "timestamp with time zone".into(),
+        1186 => "interval".into(),
+        1700 if pg.typmod > 4 => {
+            let (p, s) = precision(pg.typmod);
+            format!("numeric({p},{s})")
+        }
+        1700 => "numeric".into(),
+        2205 => "regclass".into(),
+        2206 => "regtype".into(),
+        2950 => "uuid".into(),
+        3802 => "jsonb".into(),
+        _ => match field.data_type() {
+            DataType::List(item) => format!("{}[]", sql_name(item)),
+            _ => "text".into(),
+        },
+    }
+}
+
+/// A field with the metadata that makes it `varchar(n)`.
+pub fn varchar(name: &str, length: Option<i32>, nullable: bool) -> Field {
+    let typmod = length.map_or(-1, |n| n + 4);
+    let metadata =
+        HashMap::from([(META_TYPE.to_owned(), "varchar".to_owned()), (META_TYPMOD.to_owned(), typmod.to_string())]);
+    Field::new(name, DataType::Utf8, nullable).with_metadata(metadata)
+}
+
+/// INTERVAL.
+pub fn interval() -> DataType {
+    DataType::Interval(IntervalUnit::MonthDayNano)
+}

@@ -1,0 +1,257 @@
+//! The one error type: what PostgreSQL's `ErrorResponse` can say, as a value.
+//!
+//! Message style is PostgreSQL's: lower case, no full stop, names in double quotes; the hint says what to do.
+//! Errors *in data* (a row that fails in an expression) are not this type: they travel as
+//! [`crate::operators::RowError`].
+//!
+//! Uses: nothing
+
+use std::fmt;
+
+/// The result of everything that a user's statement can make fail.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// A five-character SQLSTATE code, with PostgreSQL's condition names.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SqlState(pub &'static str);
+
+#[rustfmt::skip]
+#[expect(missing_docs, reason = "the names are PostgreSQL's condition names")]
+impl SqlState {
+    pub const PROTOCOL_VIOLATION: Self = Self("08P01");
+    pub const FEATURE_NOT_SUPPORTED: Self = Self("0A000");
+    pub const CARDINALITY_VIOLATION: Self = Self("21000");
+    pub const STRING_DATA_RIGHT_TRUNCATION: Self = Self("22001");
+    pub const NUMERIC_VALUE_OUT_OF_RANGE: Self = Self("22003");
+    pub const INVALID_DATETIME_FORMAT: Self = Self("22007");
+    pub const DATETIME_FIELD_OVERFLOW: Self = Self("22008");
+    pub const DIVISION_BY_ZERO: Self = Self("22012");
+    pub const INVALID_PARAMETER_VALUE: Self = Self("22023");
+    pub const CHARACTER_NOT_IN_REPERTOIRE: Self = Self("22021");
+    pub const INVALID_TEXT_REPRESENTATION: Self = Self("22P02");
+    pub const INVALID_BINARY_REPRESENTATION: Self = Self("22P03");
+    pub const BAD_COPY_FILE_FORMAT: Self = Self("22P04");
+    pub const NOT_NULL_VIOLATION: Self = Self("23502");
+    pub const UNIQUE_VIOLATION: Self = Self("23505");
+    pub const INVALID_CURSOR_STATE: Self = Self("24000");
+    pub const ACTIVE_SQL_TRANSACTION: Self = Self("25001");
+    pub const NO_ACTIVE_SQL_TRANSACTION: Self = Self("25P01");
+    pub const READ_ONLY_SQL_TRANSACTION: Self = Self("25006");
+    pub const IN_FAILED_SQL_TRANSACTION: Self = Self("25P02");
+    pub const INVALID_SQL_STATEMENT_NAME: Self = Self("26000");
+    pub const INVALID_CURSOR_NAME: Self = Self("34000");
+    pub const INVALID_CATALOG_NAME: Self = Self("3D000");
+    pub const INVALID_SCHEMA_NAME: Self = Self("3F000");
+    pub const SERIALIZATION_FAILURE: Self = Self("40001");
+    pub const SYNTAX_ERROR: Self = Self("42601");
+    pub const INSUFFICIENT_PRIVILEGE: Self = Self("42501");
+    pub const CANNOT_COERCE: Self = Self("42846");
+    pub const GROUPING_ERROR: Self = Self("42803");
+    pub const WINDOWING_ERROR: Self = Self("42P20");
+    pub const DATATYPE_MISMATCH: Self = Self("42804");
+    pub const WRONG_OBJECT_TYPE: Self = Self("42809");
+    pub const UNDEFINED_COLUMN: Self = Self("42703");
+    pub const UNDEFINED_FUNCTION: Self = Self("42883");
+    pub const UNDEFINED_TABLE: Self = Self("42P01");
+    pub const UNDEFINED_PARAMETER: Self = Self("42P02");
+    pub const UNDEFINED_OBJECT: Self = Self("42704");
+    pub const DUPLICATE_COLUMN: Self = Self("42701");
+    pub const DUPLICATE_CURSOR: Self = Self("42P03");
+    pub const DUPLICATE_PREPARED_STATEMENT: Self = Self("42P05");
+    pub const DUPLICATE_TABLE: Self = Self("42P07");
+    pub const AMBIGUOUS_COLUMN: Self = Self("42702");
+    pub const INVALID_COLUMN_REFERENCE: Self = Self("42P10");
+    pub const INVALID_TABLE_DEFINITION: Self = Self("42P16");
+    pub const INVALID_OBJECT_DEFINITION: Self = Self("42P17");
+    pub const INDETERMINATE_DATATYPE: Self = Self("42P18");
+    pub const CONFIGURATION_LIMIT_EXCEEDED: Self = Self("53400");
+    pub const PROGRAM_LIMIT_EXCEEDED: Self = Self("54000");
+    pub const OBJECT_NOT_IN_PREREQUISITE_STATE: Self = Self("55000");
+    pub const CANT_CHANGE_RUNTIME_PARAM: Self = Self("55P02");
+    pub const QUERY_CANCELED: Self = Self("57014");
+    pub const ADMIN_SHUTDOWN: Self = Self("57P01");
+    pub const IO_ERROR: Self = Self("58030");
+    pub const UNDEFINED_FILE: Self = Self("58P01");
+    pub const DEPENDENT_OBJECTS_STILL_EXIST: Self = Self("2BP01");
+    pub const SNAPSHOT_TOO_OLD: Self = Self("72000");
+    pub const INTERNAL_ERROR: Self = Self("XX000");
+}
+
+impl fmt::Debug for SqlState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+/// An error a client can see. Boxed, so that `Result` stays one pointer wide.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Error(Box<Parts>);
+
+/// The fields of an [`Error`], as PostgreSQL's protocol names them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parts {
+    /// SQLSTATE.
+    pub code: SqlState,
+    /// The primary message: lower case, one line.
+    pub message: String,
+    /// Facts that did not fit the message.
+    pub detail: Option<String>,
+    /// What the user can do about it.
+    pub hint: Option<String>,
+    /// 1-based character offset into the statement's text.
+    pub position: Option<usize>,
+}
+
+impl Error {
+    /// An error with a code and a message; add the rest with the `with_*` methods.
+    pub fn new(code: SqlState, message: impl Into<String>) -> Self {
+        Self(Box::new(Parts { code, message: message.into(), detail: None, hint: None, position: None }))
+    }
+
+    /// `0A000`: Highwater does not support this; the hint says what to use instead.
+    pub fn unsupported(what: impl fmt::Display, hint: impl Into<String>) -> Self {
+        Self::new(SqlState::FEATURE_NOT_SUPPORTED, format!("{what} is not supported")).with_hint(hint)
+    }
+
+    /// `XX000`: a bug of ours. The message should let us find it.
+    pub fn internal(message: impl Into<String>) -> Self {
+        Self::new(SqlState::INTERNAL_ERROR, message)
+    }
+
+    /// `42601` at a 1-based character position, when it is known.
+    pub fn syntax(message: impl Into<String>, position: Option<usize>) -> Self {
+        let mut error = Self::new(SqlState::SYNTAX_ERROR, message);
+        error.0.position = position;
+        error
+    }
+
+    /// Adds a detail line.
+    #[must_use]
+    pub fn with_detail(mut self, detail: impl Into<String>) -> Self {
+        self.0.detail = Some(detail.into());
+        self
+    }
+
+    /// Adds a hint.
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.0.hint = Some(hint.into());
+        self
+    }
+
+    /// Points at a 1-based character of the statement.
+    #[must_use]
+    pub fn with_position(mut self, position: usize) -> Self {
+        self.0.position = Some(position);
+        self
+    }
+
+    /// The SQLSTATE.
+    pub fn code(&self) -> SqlState {
+        self.0.code
+    }
+
+    /// The primary message.
+    pub fn message(&self) -> &str {
+        &self.0.message
+    }
+
+    /// All fields.
+    pub fn parts(&self) -> &Parts {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.0.code.0, self.0.message)?;
+        if let Some(detail) = &self.0.detail {
+            write!(f, " ({detail})")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<arrow::error::ArrowError> for Error {
+    fn from(error: arrow::error::ArrowError) -> Self {
+        Self::from(datafusion::error::DataFusionError::from(error))
+    }
+}
+
+impl From<std::io::Error> for Error {
+    fn from(error: std::io::Error) -> Self {
+        Self::new(SqlState::IO_ERROR, error.to_string())
+    }
+}
+
+/// Gives DataFusion's and Arrow's errors PostgreSQL's SQLSTATE and wording.
+impl From<datafusion::error::DataFusionError> for Error {
+    fn from(error: datafusion::error::DataFusionError) -> Self {
+        use arrow::error::ArrowError;
+        use datafusion::error::DataFusionError as D;
+        // An `Error` of ours that passed through DataFusion comes out as it went in.
+        match error {
+            D::External(inner) => match inner.downcast::<Error>() {
+                Ok(ours) => *ours,
+                Err(other) => Self::internal(other.to_string()),
+            },
+            D::Context(_, inner) | D::Diagnostic(_, inner) => Self::from(*inner),
+            D::Shared(inner) => match Arc::try_unwrap(inner) {
+                Ok(inner) => Self::from(inner),
+                Err(shared) => match find_ours(shared.as_ref()) {
+                    Some(ours) => ours,
+                    None => Self::internal(shared.strip_backtrace()),
+                },
+            },
+            D::ArrowError(inner, _) => match *inner {
+                ArrowError::DivideByZero => Self::new(SqlState::DIVISION_BY_ZERO, "division by zero"),
+                ArrowError::ArithmeticOverflow(message) => {
+                    Self::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, overflow_message(&message))
+                }
+                ArrowError::ExternalError(inner) => match inner.downcast::<Error>() {
+                    Ok(ours) => *ours,
+                    Err(other) => Self::internal(other.to_string()),
+                },
+                ArrowError::CastError(message) | ArrowError::ParseError(message) => {
+                    Self::new(SqlState::INVALID_TEXT_REPRESENTATION, message)
+                }
+                other => Self::internal(other.to_string()),
+            },
+            D::NotImplemented(message) => Self::new(SqlState::FEATURE_NOT_SUPPORTED, message),
+            other => Self::internal(other.strip_backtrace()),
+        }
+    }
+}
+
+/// Our own error, if one is the cause of `error`.
+fn find_ours(error: &(dyn std::error::Error + 'static)) -> Option<Error> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(ours) = error.downcast_ref::<Error>() {
+            return Some(ours.clone());
+        }
+        next = error.source();
+    }
+    None
+}
+
+/// PostgreSQL's words for an overflow, by the type Arrow named.
+fn overflow_message(message: &str) -> &'static str {
+    if message.contains("Int64") { "bigint out of range" } else { "integer out of range" }
+}
+
+impl From<Error> for datafusion::error::DataFusionError {
+    fn from(error: Error) -> Self {
+        Self::External(Box::new(error))
+    }
+}
+
+use std::sync::Arc;

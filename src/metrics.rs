@@ -1,0 +1,1 @@
+//! Every counter and gauge, declared in one place.

@@ -1,0 +1,131 @@
+//! What the sequencer and publisher tell the workers, and what these report: closed enums.
+//!
+//! All workers see the same commands in the same order, over one channel each. That order is the truth: an `Epoch` before
+//! a `Join` is not seen by the joining dataflow, one after it is.
+//!
+//! ```text
+//!  Install --> Feed* --> Join(e) --> Epoch(e+1).. --> Drop
+//!             hydration: rows at timely time 0, stepped once, as epoch e, when Join comes
+//! ```
+
+use std::sync::Arc;
+
+use crossbeam_channel::Sender;
+
+use crate::data::{Changes, Epoch, EventTime, ObjectId, WatermarkVector};
+use crate::error::Result;
+use crate::operators::{Graph, Output};
+use crate::state::Part;
+
+/// To every worker.
+#[derive(Clone)]
+pub enum Command {
+    /// Builds a view's dataflow. It takes hydration rows but no epochs until it joins. The views it reads are installed.
+    Install {
+        /// The materialized view.
+        view: ObjectId,
+        /// Its operators.
+        graph: Arc<Graph>,
+        /// State to start from, instead of hydration: per node index, all parts of all workers.
+        restore: Option<Arc<Vec<(usize, Part)>>>,
+    },
+    /// Rows that an input had before the view was: batch i goes to worker `i % peers`.
+    Feed {
+        /// The view that hydrates.
+        view: ObjectId,
+        /// Which of its inputs.
+        object: ObjectId,
+        /// The rows.
+        batches: Arc<Vec<Changes>>,
+    },
+    /// Ends hydration at a quiescent point: all epochs up to `epoch` are complete in all dataflows, none above was sent.
+    Join {
+        /// The view.
+        view: ObjectId,
+        /// Its first epoch; the operators step it, unless the view was restored.
+        epoch: Epoch,
+        /// The vector at the end of `epoch` (as `before` too).
+        watermarks: Arc<WatermarkVector>,
+    },
+    /// One epoch. Dataflows that read (through views too) none of `touched` are not advanced: they are complete by nature.
+    Epoch(Arc<EpochInput>),
+    /// Removes a dataflow and its memory.
+    Drop(ObjectId),
+    /// Asks for all state at a quiescent point: one answer per worker.
+    Snapshot(Sender<Result<Vec<NodeState>>>),
+    /// Ends the worker's thread.
+    Stop,
+}
+
+/// The input of one epoch.
+#[derive(Clone, Debug)]
+pub struct EpochInput {
+    /// Ascending; gaps are allowed.
+    pub epoch: Epoch,
+    /// Changes per table and source: batch i goes to worker `i % peers`.
+    pub inputs: Vec<(ObjectId, Vec<Changes>)>,
+    /// Tables and sources with changes or a moved watermark.
+    pub touched: Vec<ObjectId>,
+    /// At the end of this epoch.
+    pub watermarks: Arc<WatermarkVector>,
+}
+
+/// One operator's state on one worker.
+pub struct NodeState {
+    /// The view.
+    pub view: ObjectId,
+    /// Index into its graph's nodes.
+    pub node: usize,
+    /// The parts.
+    pub parts: Vec<Part>,
+}
+
+/// From a worker.
+pub enum Report {
+    /// What a view's dataflow sent on one worker in one epoch (its last node's rows; all nodes' errors, late rows and
+    /// counters). Hydration output carries the epoch of the join. Sent before the epoch's `Complete`.
+    Output {
+        /// The view.
+        view: ObjectId,
+        /// The epoch.
+        epoch: Epoch,
+        /// The worker.
+        worker: usize,
+        /// What it sent.
+        output: Output,
+    },
+    /// All workers have completed this epoch of this view's dataflow. Sent once, by worker 0, for every epoch that
+    /// concerned the dataflow, its join included.
+    Complete {
+        /// The view.
+        view: ObjectId,
+        /// The epoch.
+        epoch: Epoch,
+    },
+    /// Figures for `highwater.operators`, sent after epochs that changed them (at most a few times a second).
+    Operators {
+        /// The view.
+        view: ObjectId,
+        /// The worker.
+        worker: usize,
+        /// By node.
+        nodes: Vec<OperatorStats>,
+    },
+}
+
+/// Figures of one operator on one worker.
+#[derive(Clone, Debug, Default)]
+pub struct OperatorStats {
+    /// As in EXPLAIN.
+    pub name: String,
+    /// Rows taken, ever.
+    pub rows_in: u64,
+    /// Rows sent, ever.
+    pub rows_out: u64,
+    /// Keys in its state.
+    pub state_rows: u64,
+    /// Bytes of its state.
+    pub state_bytes: u64,
+    /// Its alarm: the next watermark that wakes it.
+    pub alarm: Option<EventTime>,
+}
