@@ -10,3 +10,6 @@
 //! Uses: error, config, metrics, data, connectors, state, operators, log, store
 
 pub mod command;
+mod workers;
+
+pub use workers::Workers;
