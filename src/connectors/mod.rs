@@ -5,12 +5,41 @@
 //!
 //! Uses: error, data, formats
 
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
+
+pub use crate::formats::BadRecord;
+
+/// What CREATE SOURCE said, as plain data: WITH (..) FORMAT .. ENCODE ..
+#[derive(Clone, Debug, Default)]
+pub struct ConnectorSpec {
+    /// `file`, `nexmark`, ..
+    pub connector: String,
+    /// The other WITH options, keys in lower case.
+    pub options: Vec<(String, String)>,
+    /// ENCODE, upper case, if given.
+    pub encode: Option<String>,
+    /// The options in parentheses behind ENCODE, keys in lower case.
+    pub encode_options: Vec<(String, String)>,
+    /// The columns as declared; `None` when they were left out and the source is to tell them.
+    pub declared: Option<SchemaRef>,
+    /// `--file-root`: files outside it are `42501`.
+    pub file_root: Option<PathBuf>,
+}
+
+/// Checks a description and makes the connector that it describes.
+///
+/// Errors: `22023` an unknown connector or option (the hint names the nearest) or a bad value; `0A000` what is for
+/// later; `42703`, `42804` columns that do not fit the source; `58P01`, `42501` files.
+pub fn build(spec: &ConnectorSpec) -> Result<Arc<dyn Connector>> {
+    Err(Error::internal(format!("connector {} not built yet", spec.connector)))
+}
 
 /// A source that exists outside: a description, opened by the runtime when the first view reads it.
 pub trait Connector: Send + Sync + std::fmt::Debug {
@@ -64,15 +93,4 @@ pub enum Read {
     Waiting,
     /// A bounded source has ended: event time is over.
     End,
-}
-
-/// A record that could not be decoded: counted, kept with its reason, and the rest goes on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BadRecord {
-    /// SQLSTATE.
-    pub code: crate::error::SqlState,
-    /// Why, with file and line or offset.
-    pub message: String,
-    /// The record, cut at some kilobytes.
-    pub record: String,
 }
