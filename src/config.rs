@@ -1,1 +1,80 @@
 //! Every setting and every limit, with default and unit.
+//!
+//! What a session can SET is listed in `sql::settings`; here is what the process is started with and what bounds it.
+//!
+//! Uses: error
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use crate::error::{Error, Result, SqlState};
+
+/// Where clients of the PostgreSQL protocol connect.
+pub const PG_LISTEN: &str = "127.0.0.1:7432";
+/// Where `/health` and `/metrics` are.
+pub const HTTP_LISTEN: &str = "127.0.0.1:7480";
+/// Where a durable server keeps its data.
+pub const DATA_DIR: &str = "./highwater-data";
+
+/// What `serve` was started with.
+#[derive(Clone, Debug)]
+pub struct ServeConfig {
+    /// PostgreSQL protocol; port 0 picks a free one.
+    pub pg_listen: SocketAddr,
+    /// HTTP; port 0 picks a free one.
+    pub http_listen: SocketAddr,
+    /// Timely worker threads.
+    pub workers: usize,
+    /// Files are read only below it, when given.
+    pub file_root: Option<PathBuf>,
+}
+
+/// Client connections at once; more are refused with 53300.
+pub const MAX_CONNECTIONS: usize = 1000;
+/// Bytes of one message from a client (a statement, its parameters, a piece of COPY); longer ones end the connection.
+pub const MAX_MESSAGE: usize = 256 << 20;
+/// Bytes of a startup packet, as in PostgreSQL.
+pub const MAX_STARTUP: usize = 10_000;
+/// Seconds that a client may take to say who it is.
+pub const STARTUP_TIMEOUT_S: u64 = 60;
+/// Bytes that are read ahead from a client while a statement of its runs.
+pub const READ_AHEAD: usize = 1 << 20;
+/// Bytes of results that are collected before they are written to a client.
+pub const WRITE_BUFFER: usize = 64 << 10;
+/// Prepared statements and portals of one connection, each.
+pub const MAX_PREPARED: usize = 10_000;
+/// Rows that COPY FROM STDIN hands on at once.
+pub const COPY_BATCH_ROWS: usize = 8192;
+/// Bytes of one line of COPY FROM STDIN.
+pub const COPY_MAX_LINE: usize = 64 << 20;
+/// Seconds that clients get on shutdown to be told 57P01.
+pub const SHUTDOWN_S: u64 = 3;
+
+/// Parses `HOST:PORT`; anything but a loopback address is refused, until there is authentication.
+pub fn loopback(text: &str) -> Result<SocketAddr> {
+    let invalid = || Error::new(SqlState::INVALID_PARAMETER_VALUE, format!("invalid address \"{text}\""));
+    let text = text.replace("localhost:", "127.0.0.1:");
+    let address: SocketAddr = text.parse().map_err(|_| invalid().with_hint("write HOST:PORT, as in 127.0.0.1:7432"))?;
+    if !address.ip().is_loopback() {
+        return Err(Error::unsupported(
+            format!("listening on {address}, which is not a loopback address,"),
+            "there is no authentication yet: listen on 127.0.0.1 or [::1]",
+        ));
+    }
+    Ok(address)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_loopback_is_listened_on() {
+        assert_eq!(loopback("localhost:0").unwrap().port(), 0);
+        assert_eq!(loopback("[::1]:5").unwrap().port(), 5);
+        for bad in ["0.0.0.0:7432", "192.168.1.1:7432", "[::]:1"] {
+            assert_eq!(loopback(bad).unwrap_err().code(), SqlState::FEATURE_NOT_SUPPORTED, "{bad}");
+        }
+        assert_eq!(loopback("7432").unwrap_err().code(), SqlState::INVALID_PARAMETER_VALUE);
+    }
+}

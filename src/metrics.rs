@@ -1,1 +1,168 @@
-//! Every counter and gauge, declared in one place.
+//! Every counter and gauge, declared in one place, with its help text.
+//!
+//! One [`Metrics`] per server, shared by an `Arc`; updating is an atomic operation, so hot paths may do it per batch
+//! (not per row). `/metrics` prints them in Prometheus' text format.
+//!
+//! Uses: nothing
+
+use std::sync::Arc;
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+
+/// One label: `sqlstate`, `source`, `view`, ..
+pub type Label = Vec<(&'static str, String)>;
+
+/// A counter per value of one label.
+pub type Counters = Family<Label, Counter>;
+
+/// A gauge per value of one label.
+pub type Gauges = Family<Label, Gauge>;
+
+/// All figures of one server.
+pub struct Metrics {
+    registry: Registry,
+    /// Client connections that are open.
+    pub connections: Gauge,
+    /// Client connections ever accepted.
+    pub connections_total: Counter,
+    /// Statements executed, failed ones included.
+    pub statements: Counter,
+    /// Seconds per statement, from its execution's start to its last row.
+    pub statement_seconds: Histogram,
+    /// Errors sent to clients, by `sqlstate`.
+    pub errors: Counters,
+    /// Rows sent to clients.
+    pub rows_sent: Counter,
+    /// Bytes sent to clients.
+    pub bytes_sent: Counter,
+    /// Epochs published.
+    pub epochs: Counter,
+    /// The newest published epoch.
+    pub epoch: Gauge,
+    /// Seconds from the closing of an epoch to its publication.
+    pub epoch_seconds: Histogram,
+    /// Rows accepted, by `source` (tables included).
+    pub rows_in: Counters,
+    /// Records that could not be read, by `source`.
+    pub bad_records: Counters,
+    /// Rows below their watermark on arrival, by `source`.
+    pub late: Counters,
+    /// Changes that went into an already closed window, by `view`.
+    pub late_accepted: Counters,
+    /// Changes turned away from all their windows, by `view`.
+    pub late_rejected: Counters,
+    /// Rows that failed in an expression, by `view`.
+    pub failed_rows: Counters,
+    /// Milliseconds that a view is behind the newest accepted input, by `view`.
+    pub lag_ms: Gauges,
+    /// Rows kept, by `view`.
+    pub view_rows: Gauges,
+    /// Bytes kept, by `view`.
+    pub view_bytes: Gauges,
+    /// Subscriptions that are open.
+    pub subscriptions: Gauge,
+}
+
+impl Metrics {
+    /// All at zero.
+    pub fn new() -> Arc<Self> {
+        let mut registry = Registry::with_prefix("highwater");
+        let seconds = || Histogram::new(exponential_buckets(0.000_1, 4.0, 10));
+        let mut metrics = Self {
+            connections: Gauge::default(),
+            connections_total: Counter::default(),
+            statements: Counter::default(),
+            statement_seconds: seconds(),
+            errors: Counters::default(),
+            rows_sent: Counter::default(),
+            bytes_sent: Counter::default(),
+            epochs: Counter::default(),
+            epoch: Gauge::default(),
+            epoch_seconds: seconds(),
+            rows_in: Counters::default(),
+            bad_records: Counters::default(),
+            late: Counters::default(),
+            late_accepted: Counters::default(),
+            late_rejected: Counters::default(),
+            failed_rows: Counters::default(),
+            lag_ms: Gauges::default(),
+            view_rows: Gauges::default(),
+            view_bytes: Gauges::default(),
+            subscriptions: Gauge::default(),
+            registry: Registry::default(),
+        };
+        metrics.register(&mut registry);
+        metrics.registry = registry;
+        Arc::new(metrics)
+    }
+
+    fn register(&self, to: &mut Registry) {
+        to.register("connections", "Client connections that are open", self.connections.clone());
+        to.register("connections_accepted", "Client connections ever accepted", self.connections_total.clone());
+        to.register("statements", "Statements executed, failed ones included", self.statements.clone());
+        to.register("statement_seconds", "Seconds per statement", self.statement_seconds.clone());
+        to.register("errors", "Errors sent to clients, by SQLSTATE", self.errors.clone());
+        to.register("rows_sent", "Rows sent to clients", self.rows_sent.clone());
+        to.register("sent_bytes", "Bytes sent to clients", self.bytes_sent.clone());
+        to.register("epochs_published", "Epochs published", self.epochs.clone());
+        to.register("epoch", "The newest published epoch", self.epoch.clone());
+        to.register("epoch_seconds", "Seconds from an epoch's closing to its publication", self.epoch_seconds.clone());
+        to.register("rows_in", "Rows accepted, by source", self.rows_in.clone());
+        to.register("bad_records", "Records that could not be read, by source", self.bad_records.clone());
+        to.register("late_rows", "Rows below their watermark on arrival, by source", self.late.clone());
+        to.register("late_accepted", "Changes that corrected a closed window, by view", self.late_accepted.clone());
+        to.register("late_rejected", "Changes turned away as too late, by view", self.late_rejected.clone());
+        to.register("failed_rows", "Rows that failed in an expression, by view", self.failed_rows.clone());
+        to.register("view_lag_ms", "Milliseconds that a view is behind its input", self.lag_ms.clone());
+        to.register("view_rows", "Rows kept, by view", self.view_rows.clone());
+        to.register("view_bytes", "Bytes kept, by view", self.view_bytes.clone());
+        to.register("subscriptions", "Subscriptions that are open", self.subscriptions.clone());
+    }
+
+    /// Prometheus' text format.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing to a string fails only if a metric's own encoding does; what was written so far is still of use.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+}
+
+/// Adds to the counter of one label value: `add(&metrics.rows_in, "source", "bids", 100)`.
+pub fn add(counters: &Counters, label: &'static str, value: &str, n: u64) {
+    counters.get_or_create(&vec![(label, value.to_owned())]).inc_by(n);
+}
+
+/// Sets the gauge of one label value.
+pub fn set(gauges: &Gauges, label: &'static str, value: &str, n: i64) {
+    gauges.get_or_create(&vec![(label, value.to_owned())]).set(n);
+}
+
+/// Forgets a label value: the source or view was dropped.
+pub fn forget(gauges: &Gauges, label: &'static str, value: &str) {
+    gauges.remove(&vec![(label, value.to_owned())]);
+}
+
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_has_every_label_value() {
+        let metrics = Metrics::new();
+        add(&metrics.rows_in, "source", "bids", 3);
+        add(&metrics.rows_in, "source", "bids", 4);
+        set(&metrics.lag_ms, "view", "v", 12);
+        metrics.connections.inc();
+        let text = metrics.text();
+        assert!(text.contains("highwater_rows_in_total{source=\"bids\"} 7"), "{text}");
+        assert!(text.contains("highwater_view_lag_ms{view=\"v\"} 12"), "{text}");
+        assert!(text.contains("highwater_connections 1"), "{text}");
+    }
+}
