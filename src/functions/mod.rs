@@ -1,1 +1,5 @@
-//! (front page)
+//! SQL functions that DataFusion lacks, or has otherwise than PostgreSQL.
+//!
+//! Uses: error, data
+
+pub mod window;

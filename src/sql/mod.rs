@@ -1,1 +1,14 @@
-//! (front page)
+//! SQL text -> statements -> bound, analyzed DataFusion plans.
+//!
+//! [`parse`] splits a text into [`Statement`]s of ours, a closed enum; queries inside are sqlparser's. The binder turns
+//! a query into a `LogicalPlan` whose expressions have PostgreSQL's names, types and errors.
+//!
+//! Uses: error, data, functions, catalog
+
+pub mod statement;
+pub mod window;
+
+mod parser;
+
+pub use parser::{Parsed, parse};
+pub use statement::Statement;

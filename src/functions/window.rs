@@ -1,0 +1,132 @@
+//! Window assignment: the one arithmetic of TUMBLE and HOP, in microseconds, for batch and streaming alike.
+//!
+//! Windows align to the Unix epoch plus `offset`. A row without event time is in no window. `date_bin` is not used: it is
+//! NULL beyond the range of nanoseconds.
+
+use arrow::array::{Array, Int64Array, Int64Builder, TimestampMicrosecondArray, UInt32Array};
+
+use crate::data::floor;
+
+/// How rows are assigned to windows. Lengths in microseconds; `size` and `slide` are positive, `size` a multiple of
+/// `slide`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+pub enum WindowKind {
+    /// Each row is in one window `[start, start + size)`.
+    Tumble {
+        /// Length of a window.
+        size: i64,
+        /// Moves all windows.
+        offset: i64,
+    },
+    /// Each row is in `size / slide` windows.
+    Hop {
+        /// Distance of window starts.
+        slide: i64,
+        /// Length of a window.
+        size: i64,
+        /// Moves all windows.
+        offset: i64,
+    },
+}
+
+impl WindowKind {
+    /// Length of a window.
+    pub fn size(&self) -> i64 {
+        match *self {
+            Self::Tumble { size, .. } | Self::Hop { size, .. } => size,
+        }
+    }
+
+    /// Distance of window starts.
+    pub fn slide(&self) -> i64 {
+        match *self {
+            Self::Tumble { size, .. } => size,
+            Self::Hop { slide, .. } => slide,
+        }
+    }
+
+    /// Offset from the Unix epoch.
+    pub fn offset(&self) -> i64 {
+        match *self {
+            Self::Tumble { offset, .. } | Self::Hop { offset, .. } => offset,
+        }
+    }
+
+    /// Windows per row.
+    pub fn windows_per_row(&self) -> i64 {
+        self.size() / self.slide()
+    }
+
+    /// The start of the last window that holds `t`.
+    pub fn last_start(&self, t: i64) -> i64 {
+        floor(t, self.slide(), self.offset())
+    }
+
+    /// The end of the window that starts at `start`; saturates at the end of time.
+    pub fn end(&self, start: i64) -> i64 {
+        start.saturating_add(self.size())
+    }
+}
+
+/// TUMBLE: per row the start of its window, NULL where the time is NULL.
+pub fn tumble_starts(time: &TimestampMicrosecondArray, size: i64, offset: i64) -> Int64Array {
+    let starts = time.values().iter().map(|&t| floor_fast(t, size, offset)).collect::<Vec<_>>();
+    Int64Array::new(starts.into(), time.nulls().cloned())
+}
+
+/// HOP (and TUMBLE, as the case of one): (row, window start) pairs, by ascending row, then ascending start. Rows without
+/// time give none.
+pub fn window_pairs(time: &TimestampMicrosecondArray, kind: WindowKind) -> (UInt32Array, Int64Array) {
+    let (slide, offset, per_row) = (kind.slide(), kind.offset(), kind.windows_per_row());
+    let capacity = time.len() * usize::try_from(per_row).unwrap_or(1);
+    let mut rows = Vec::with_capacity(capacity);
+    let mut starts = Int64Builder::with_capacity(capacity);
+    for (row, &t) in time.values().iter().enumerate() {
+        if time.is_null(row) {
+            continue;
+        }
+        let last = floor_fast(t, slide, offset);
+        for back in (0..per_row).rev() {
+            rows.push(row as u32);
+            starts.append_value(last.saturating_sub(back.saturating_mul(slide)));
+        }
+    }
+    (UInt32Array::from(rows), starts.finish())
+}
+
+/// [`floor`] in 64 bits where that cannot overflow.
+#[inline]
+fn floor_fast(t: i64, size: i64, offset: i64) -> i64 {
+    match t.checked_sub(offset) {
+        Some(from) => t.checked_sub(from.rem_euclid(size)).unwrap_or_else(|| floor(t, size, offset)),
+        None => floor(t, size, offset),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tumbles_align_to_the_epoch_and_reach_far() {
+        let far = 250_000_000_000_000_000; // the year 9891: beyond nanoseconds
+        let time = TimestampMicrosecondArray::from(vec![Some(-1), Some(0), Some(9), Some(10), None, Some(far + 3)]);
+        let starts = tumble_starts(&time, 10, 0);
+        assert_eq!(starts, Int64Array::from(vec![Some(-10), Some(0), Some(0), Some(10), None, Some(far)]));
+        assert_eq!(tumble_starts(&time, 10, 3).value(1), -7);
+    }
+
+    #[test]
+    fn hops_give_size_over_slide_windows() {
+        let time = TimestampMicrosecondArray::from(vec![Some(12), None]);
+        let (rows, starts) = window_pairs(&time, WindowKind::Hop { slide: 5, size: 15, offset: 0 });
+        assert_eq!(rows, UInt32Array::from(vec![0, 0, 0]));
+        assert_eq!(starts, Int64Array::from(vec![0, 5, 10]));
+    }
+
+    #[test]
+    fn the_ends_of_time_saturate() {
+        let time = TimestampMicrosecondArray::from(vec![i64::MIN + 2]);
+        assert_eq!(tumble_starts(&time, 1_000_000, 0).value(0), i64::MIN + 1);
+    }
+}
