@@ -148,7 +148,6 @@ pub fn forget(gauges: &Gauges, label: &'static str, value: &str) {
     gauges.remove(&vec![(label, value.to_owned())]);
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,6 +1,6 @@
 //! [`Changes`]: an Arrow batch of rows, each with a signed weight.
 
-use arrow::array::{Array, ArrayRef, BooleanArray, Int64Array, RecordBatch, UInt32Array};
+use arrow::array::{Array, ArrayRef, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow::compute::{concat, concat_batches, filter, filter_record_batch, take, take_record_batch};
 use arrow::datatypes::SchemaRef;
 
@@ -112,7 +112,7 @@ impl Changes {
     pub fn take(&self, indices: &UInt32Array) -> Result<Self> {
         let column = |a: &Int64Array| -> Result<Int64Array> { Ok(ints(&take(a, indices, None)?)) };
         Ok(Self {
-            rows: take_record_batch(&self.rows, indices)?,
+            rows: take_rows(&self.rows, indices)?,
             diffs: self.diffs.as_ref().map(column).transpose()?,
             arrival: self.arrival.map(column)?,
         })
@@ -159,6 +159,15 @@ impl Changes {
                 Arrival::OnTime | Arrival::Settled => 0,
             }
     }
+}
+
+/// Like `take_record_batch`, which refuses batches without columns.
+fn take_rows(rows: &RecordBatch, indices: &UInt32Array) -> Result<RecordBatch> {
+    if rows.num_columns() > 0 {
+        return Ok(take_record_batch(rows, indices)?);
+    }
+    let options = RecordBatchOptions::new().with_row_count(Some(indices.len()));
+    Ok(RecordBatch::try_new_with_options(rows.schema(), vec![], &options)?)
 }
 
 /// The array as the `Int64Array` that it is.

@@ -20,7 +20,7 @@ pub mod types;
 mod watermark;
 
 pub use change::{Arrival, Changes};
-pub use key::{BUCKETS, Bucket, hash};
+pub use key::{BUCKETS, Bucket, KeyEncoder, Keys, hash};
 pub use time::{Epoch, EventTime, Partition, PartitionWatermark, WatermarkVector, Watermarks};
 pub use watermark::{CalendarUnit, Judge, Monotone, WatermarkExpr, WatermarkTerm, floor};
 
