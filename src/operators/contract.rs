@@ -10,15 +10,15 @@
 //!    of its inputs or its watermark moved; epochs ascend. It is called again with new fuel until it returns `Done`.
 //! 3. Watermarks never go back: `before` of an epoch is `now` of the epoch stepped before it.
 //! 4. A batch has the schema of its port and belongs on this worker by the edge's [`Exchange`].
-//! 5. The alarm is read after `step` is done: while `now` stays below it, the runner need not call `step` for the
-//!    watermark's sake.
+//! 5. The alarm is read after `step` is done: while the node's `closing` watermark stays below it, the runner need not
+//!    call `step` for the watermark's sake.
 
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 
-use crate::data::{Changes, Epoch, EventTime, ObjectId, Watermarks};
+use crate::data::{Changes, Epoch, EventTime, ObjectId, WatermarkExpr, Watermarks};
 use crate::error::{Result, SqlState};
 use crate::state::State;
 
@@ -33,7 +33,7 @@ pub trait Operator: Send {
     /// spent and it wants to be called again for the same epoch.
     fn step(&mut self, epoch: Epoch, watermarks: &Watermarks, fuel: &mut Fuel, out: &mut Output) -> Result<Step>;
 
-    /// The next watermark that must wake this operator (its earliest window end), if any.
+    /// The next watermark that must wake this operator (its earliest window end), if any; of [`Node::closing`].
     fn alarm(&self) -> Option<EventTime> {
         None
     }
@@ -173,6 +173,9 @@ pub struct Node {
     pub inputs: Vec<(Upstream, Exchange)>,
     /// The schema of what it sends.
     pub schema: SchemaRef,
+    /// The watermark that its alarm speaks of: `closing.at(now)` at or above [`Operator::alarm`] wakes it. `None`: it has
+    /// no alarm.
+    pub closing: Option<WatermarkExpr>,
     /// Makes the operator on one worker.
     pub build: Arc<dyn Fn(&Worker) -> Result<Box<dyn Operator>> + Send + Sync>,
 }

@@ -1,0 +1,1 @@
+//! Aggregate calls of a logical plan -> [`super::AggregateCall`].

@@ -1,0 +1,127 @@
+//! Scalar expressions of a plan: DataFusion's physical expressions over a batch, with the text that EXPLAIN prints.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch};
+use datafusion::common::DFSchema;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::logical_expr::execution_props::ExecutionProps;
+use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
+use datafusion::logical_expr::{Expr, Volatility};
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
+
+use crate::error::{Error, Result};
+
+/// One expression.
+#[derive(Clone, Debug)]
+pub struct Scalar {
+    expr: Arc<dyn PhysicalExpr>,
+    text: String,
+}
+
+/// The expressions of a projection, one per output column.
+#[derive(Clone, Debug, Default)]
+pub struct Scalars(pub Vec<Scalar>);
+
+impl Scalar {
+    /// Compiles an expression over an input schema.
+    ///
+    /// Errors: `0A000` for what cannot be kept incrementally (volatile functions, `now()`, subqueries).
+    pub fn new(expr: &Expr, input: &DFSchema, props: &ExecutionProps) -> Result<Self> {
+        check(expr)?;
+        let compiled = create_physical_expr(expr, input, props, &PhysicalPlanningContext::default())?;
+        Ok(Self { expr: compiled, text: display(expr) })
+    }
+
+    /// A column by its position.
+    pub fn column(index: usize, name: &str) -> Self {
+        Self { expr: Arc::new(Column::new(name, index)), text: name.to_owned() }
+    }
+
+    /// The position of the column that this is, if it is just a column.
+    pub fn as_column(&self) -> Option<usize> {
+        self.expr.downcast_ref::<Column>().map(Column::index)
+    }
+
+    /// As EXPLAIN prints it.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// One value per row. An `Err` speaks of some row of the batch.
+    pub fn evaluate(&self, rows: &RecordBatch) -> Result<ArrayRef> {
+        Ok(self.expr.evaluate(rows)?.into_array(rows.num_rows())?)
+    }
+}
+
+impl Scalars {
+    /// Whether every expression is just a column, so that evaluating cannot fail.
+    pub fn columns(&self) -> Option<Vec<usize>> {
+        self.0.iter().map(Scalar::as_column).collect()
+    }
+
+    /// As EXPLAIN prints them.
+    pub fn text(&self) -> String {
+        self.0.iter().map(Scalar::text).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// An expression's text with column names unqualified.
+pub(super) fn display(expr: &Expr) -> String {
+    datafusion::sql::unparser::expr_to_sql(&unqualified(expr))
+        .map_or_else(|_| expr.to_string(), |sql| sql.to_string().replace('"', ""))
+}
+
+fn unqualified(expr: &Expr) -> Expr {
+    use datafusion::common::tree_node::Transformed;
+    let bare = |e: Expr| {
+        Ok(match e {
+            Expr::Column(mut c) => {
+                c.relation = None;
+                Transformed::yes(Expr::Column(c))
+            }
+            Expr::Alias(alias) => Transformed::yes(*alias.expr),
+            other => Transformed::no(other),
+        })
+    };
+    expr.clone().transform_up(bare).map_or_else(|_| expr.clone(), |t| t.data)
+}
+
+/// Functions whose value is the time of evaluation.
+const CLOCKS: &[&str] = &[
+    "now", "current_timestamp", "current_date", "current_time", "localtimestamp", "localtime", "today",
+    "transaction_timestamp", "statement_timestamp", "clock_timestamp",
+];
+
+/// Refuses what has no incremental meaning.
+fn check(expr: &Expr) -> Result<()> {
+    let mut refused = None;
+    expr.apply(|e| {
+        refused = match e {
+            Expr::ScalarFunction(f) if CLOCKS.contains(&f.name()) => Some(Error::unsupported(
+                format!("{}() in a materialized view", f.name()),
+                "Filter by the time when you SELECT from the view.",
+            )),
+            Expr::ScalarFunction(f) if f.func.signature().volatility == Volatility::Volatile => Some(Error::unsupported(
+                format!("the volatile function {}() in a materialized view", f.name()),
+                "Compute the value when you SELECT from the view, or store it in a table.",
+            )),
+            Expr::ScalarSubquery(_) | Expr::InSubquery(_) | Expr::Exists(_) | Expr::SetComparison(_) => Some(Error::unsupported(
+                "a subquery in an expression of a materialized view",
+                "Write it as a join, or as a materialized view of its own.",
+            )),
+            Expr::WindowFunction(f) => Some(Error::unsupported(
+                format!("the window function {}() OVER in a materialized view", f.fun.name()),
+                "Use TUMBLE or HOP with GROUP BY.",
+            )),
+            Expr::Placeholder(_) => Some(Error::unsupported(
+                "a parameter in a materialized view",
+                "Write the value into the statement.",
+            )),
+            _ => None,
+        };
+        Ok(if refused.is_some() { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    })?;
+    refused.map_or(Ok(()), Err)
+}

@@ -1,0 +1,239 @@
+//! [`Plan`]: the closed enum of incremental operators.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::DataType;
+
+use super::expr::{Scalar, Scalars};
+use super::properties::{Properties, WindowColumn};
+use crate::catalog::object::Emit;
+use crate::data::{ObjectId, WatermarkExpr};
+use crate::functions::window::WindowKind;
+
+/// An incremental query plan.
+#[derive(Clone, Debug)]
+pub enum Plan {
+    /// A table, source or materialized view.
+    Source(Source),
+    /// Constant rows.
+    Values(Values),
+    /// WHERE, HAVING, the residual condition of a join.
+    Filter(Filter),
+    /// Expressions over each row.
+    Project(Project),
+    /// One row per element of a list.
+    Unnest(Unnest),
+    /// UNION ALL.
+    Union(Union),
+    /// TUMBLE and HOP: assigns windows, and decides once which changes are too late.
+    Window(Window),
+    /// GROUP BY, DISTINCT, and aggregates over everything.
+    Aggregate(Aggregate),
+    /// Inner equi-join.
+    Join(Join),
+}
+
+/// A relation outside the view.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// Which.
+    pub object: ObjectId,
+    /// Its name, for EXPLAIN.
+    pub name: Arc<str>,
+    /// All its columns, in its order.
+    pub properties: Properties,
+}
+
+/// Constant rows, there from the first epoch on.
+#[derive(Clone, Debug)]
+pub struct Values {
+    /// The rows.
+    pub rows: RecordBatch,
+    /// Derived.
+    pub properties: Properties,
+}
+
+/// Keeps the rows for which a predicate is true.
+#[derive(Clone, Debug)]
+pub struct Filter {
+    /// From.
+    pub input: Box<Plan>,
+    /// Boolean.
+    pub predicate: Scalar,
+    /// Derived.
+    pub properties: Properties,
+}
+
+/// Computes columns.
+#[derive(Clone, Debug)]
+pub struct Project {
+    /// From.
+    pub input: Box<Plan>,
+    /// One per output column.
+    pub scalars: Scalars,
+    /// Derived.
+    pub properties: Properties,
+}
+
+/// Expands lists, side by side: the shorter ones are filled up with NULL.
+#[derive(Clone, Debug)]
+pub struct Unnest {
+    /// From.
+    pub input: Box<Plan>,
+    /// Per output column: the input column, and whether it is a list that is expanded.
+    pub columns: Vec<(usize, bool)>,
+    /// Whether a row whose lists are all empty or NULL is kept, with NULLs.
+    pub preserve_nulls: bool,
+    /// Derived.
+    pub properties: Properties,
+}
+
+/// UNION ALL.
+#[derive(Clone, Debug)]
+pub struct Union {
+    /// Two or more, of one type list.
+    pub inputs: Vec<Plan>,
+    /// Derived.
+    pub properties: Properties,
+}
+
+/// Adds window_start, window_end (and window_time) behind the input's columns.
+#[derive(Clone, Debug)]
+pub struct Window {
+    /// From.
+    pub input: Box<Plan>,
+    /// The event time column.
+    pub time: usize,
+    /// Its shape.
+    pub kind: WindowKind,
+    /// Whether there is a third column, window_time.
+    pub window_time: bool,
+    /// The time column's watermark, by which changes are judged.
+    pub watermark: Option<WatermarkExpr>,
+    /// A change is turned away from a window when watermark >= window_end + lateness; `None`: never.
+    pub lateness: Option<i64>,
+    /// Derived.
+    pub properties: Properties,
+}
+
+/// Groups by columns and computes aggregates; the input was projected to what it needs.
+///
+/// Output: the group columns, then one column per call.
+#[derive(Clone, Debug)]
+pub struct Aggregate {
+    /// From.
+    pub input: Box<Plan>,
+    /// The input's columns that are grouped by; none: one row, also over nothing.
+    pub group: Vec<usize>,
+    /// The aggregates. None: DISTINCT.
+    pub calls: Vec<AggregateCall>,
+    /// The window among the group columns, if its windows matter to emission or state.
+    pub windowed: Option<WindowedGroup>,
+    /// When rows appear.
+    pub emit: Emit,
+    /// Derived.
+    pub properties: Properties,
+}
+
+/// The window of a windowed GROUP BY.
+#[derive(Clone, Debug)]
+pub struct WindowedGroup {
+    /// Index into `Aggregate::group`.
+    pub group: usize,
+    /// What the column is.
+    pub column: WindowColumn,
+}
+
+/// One aggregate call.
+#[derive(Clone, Debug)]
+pub struct AggregateCall {
+    /// Which.
+    pub function: AggregateFunction,
+    /// The argument's column; `None` for `count(*)`.
+    pub argument: Option<usize>,
+    /// Only distinct values.
+    pub distinct: bool,
+    /// A boolean column: only rows where it is true.
+    pub filter: Option<usize>,
+    /// The argument's type.
+    pub input_type: DataType,
+    /// The result's type.
+    pub output_type: DataType,
+    /// As EXPLAIN prints it.
+    pub text: String,
+}
+
+/// The aggregates that can be kept incrementally.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "SQL's names")]
+pub enum AggregateFunction {
+    Count,
+    Sum,
+    Min,
+    Max,
+    Avg,
+}
+
+/// Inner equi-join. NULL keys never match. Output: the left columns, then the right ones.
+#[derive(Clone, Debug)]
+pub struct Join {
+    /// Port 0.
+    pub left: Box<Plan>,
+    /// Port 1.
+    pub right: Box<Plan>,
+    /// Columns that must be equal: (left, right). At least one pair, of one type each.
+    pub on: Vec<(usize, usize)>,
+    /// Derived.
+    pub properties: Properties,
+}
+
+impl Plan {
+    /// What is known of its output.
+    pub fn properties(&self) -> &Properties {
+        match self {
+            Self::Source(n) => &n.properties,
+            Self::Values(n) => &n.properties,
+            Self::Filter(n) => &n.properties,
+            Self::Project(n) => &n.properties,
+            Self::Unnest(n) => &n.properties,
+            Self::Union(n) => &n.properties,
+            Self::Window(n) => &n.properties,
+            Self::Aggregate(n) => &n.properties,
+            Self::Join(n) => &n.properties,
+        }
+    }
+
+    /// Its inputs, by port.
+    pub fn inputs(&self) -> Vec<&Self> {
+        match self {
+            Self::Source(_) | Self::Values(_) => vec![],
+            Self::Filter(n) => vec![&n.input],
+            Self::Project(n) => vec![&n.input],
+            Self::Unnest(n) => vec![&n.input],
+            Self::Union(n) => n.inputs.iter().collect(),
+            Self::Window(n) => vec![&n.input],
+            Self::Aggregate(n) => vec![&n.input],
+            Self::Join(n) => vec![&n.left, &n.right],
+        }
+    }
+
+    /// The operator's word in EXPLAIN, `highwater.operators` and `highwater.errors`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Source(_) => "Source",
+            Self::Values(_) => "Values",
+            Self::Filter(_) => "Filter",
+            Self::Project(_) => "Project",
+            Self::Unnest(_) => "Unnest",
+            Self::Union(_) => "Union",
+            Self::Window(n) => match n.kind {
+                WindowKind::Tumble { .. } => "Tumble",
+                WindowKind::Hop { .. } => "Hop",
+            },
+            Self::Aggregate(n) if n.calls.is_empty() => "Distinct",
+            Self::Aggregate(_) => "Aggregate",
+            Self::Join(_) => "Join",
+        }
+    }
+}
