@@ -50,6 +50,59 @@ pub const COPY_MAX_LINE: usize = 64 << 20;
 /// Seconds that clients get on shutdown to be told 57P01.
 pub const SHUTDOWN_S: u64 = 3;
 
+/// How a server is started.
+#[derive(Clone, Debug)]
+pub struct EngineConfig {
+    /// Worker threads; default: the number of cores.
+    pub workers: usize,
+    /// Files of `connector = 'file'` must lie below this folder, when given.
+    pub file_root: Option<PathBuf>,
+    /// Rows per batch at most; tests use 1.
+    pub batch_rows: usize,
+}
+
+impl Default for EngineConfig {
+    fn default() -> Self {
+        let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Self { workers, file_root: None, batch_rows: BATCH_ROWS }
+    }
+}
+
+/// Rows per batch that readers and queries aim at.
+pub const BATCH_ROWS: usize = 8192;
+/// Rows of one epoch at most, over all inputs; what is above waits for the next epoch.
+pub const EPOCH_ROWS: usize = 65_536;
+/// Bytes of one epoch at most, over all inputs.
+pub const EPOCH_BYTES: usize = 64 << 20;
+/// Epochs sent to the workers and not yet complete, at most.
+pub const EPOCHS_IN_FLIGHT: usize = 4;
+/// Pieces that a reader may be ahead of the sequencer.
+pub const READER_QUEUE: usize = 4;
+/// Bytes of one transaction at most (1 GiB); more is 54000.
+pub const MAX_TRANSACTION_BYTES: usize = 1 << 30;
+/// Rows that an operator may work on before it yields.
+pub const FUEL_ROWS: usize = 65_536;
+/// Late rows kept per view, the newest.
+pub const LATE_ROWS_KEPT: usize = 10_000;
+/// Errors kept per view, the newest.
+pub const ERRORS_KEPT: usize = 10_000;
+/// How long past versions of views can be read, milliseconds.
+pub const HISTORY_MS: u64 = 60_000;
+/// Bytes of history kept per view at most.
+pub const HISTORY_BYTES: usize = 256 << 20;
+/// A view that holds the published epoch back longer leaves the clock, milliseconds.
+pub const MAX_LAG_MS: u64 = 10_000;
+/// A partition that was silent so long stops holding back the others, milliseconds.
+pub const IDLE_TIMEOUT_MS: u64 = 10_000;
+/// Bytes that a subscriber may leave unread before it is ended with 53400; the setting `subscribe_buffer`'s default.
+pub const SUBSCRIBE_BUFFER_BYTES: usize = 64 << 20;
+/// Times that a scanning UPDATE or DELETE reads anew after a conflict, before it runs inside the sequencer.
+pub const WRITE_RETRIES: usize = 3;
+/// `server_version`: what `version()` and the startup parameters say.
+pub const SERVER_VERSION: &str = "15.0";
+/// `server_version_num`.
+pub const SERVER_VERSION_NUM: &str = "150000";
+
 /// Parses `HOST:PORT`; anything but a loopback address is refused, until there is authentication.
 pub fn loopback(text: &str) -> Result<SocketAddr> {
     let invalid = || Error::new(SqlState::INVALID_PARAMETER_VALUE, format!("invalid address \"{text}\""));

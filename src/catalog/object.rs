@@ -135,4 +135,39 @@ impl Object {
             Kind::MaterializedView(_) => "materialized view",
         }
     }
+
+    /// Columns of its primary key; empty without one.
+    pub fn primary_key(&self) -> &[usize] {
+        match &self.kind {
+            Kind::Table(table) => &table.primary_key,
+            Kind::Source(_) | Kind::View(_) | Kind::MaterializedView(_) => &[],
+        }
+    }
+
+    /// WATERMARK FOR, of tables and sources.
+    pub fn watermark(&self) -> Option<&Watermark> {
+        match &self.kind {
+            Kind::Table(table) => table.watermark.as_ref(),
+            Kind::Source(source) => source.watermark.as_ref(),
+            Kind::View(_) | Kind::MaterializedView(_) => None,
+        }
+    }
+
+    /// The connector that feeds it.
+    pub fn connector(&self) -> Option<&ConnectorOptions> {
+        match &self.kind {
+            Kind::Table(table) => table.connector.as_ref(),
+            Kind::Source(source) => Some(&source.connector),
+            Kind::View(_) | Kind::MaterializedView(_) => None,
+        }
+    }
+
+    /// Objects that it names: what it reads, and where its late rows go.
+    pub fn depends(&self) -> Vec<ObjectId> {
+        match &self.kind {
+            Kind::Table(_) | Kind::Source(_) => Vec::new(),
+            Kind::View(view) => view.depends.clone(),
+            Kind::MaterializedView(view) => view.depends.iter().copied().chain(view.late_into).collect(),
+        }
+    }
 }
