@@ -54,6 +54,11 @@ pub trait Connector: Send + Sync + std::fmt::Debug {
     /// Whether an offset read once can be read again (file, nexmark, kafka), or rows pass only once (socket).
     fn replayable(&self) -> bool;
 
+    /// Whether it ends by itself ([`Read::End`]): FLUSH waits until everything that it holds is visible.
+    fn bounded(&self) -> bool {
+        false
+    }
+
     /// Sources with the same group share one generator: the sequencer admits them at equal offsets, so that a join
     /// sees them move together.
     fn group(&self) -> Option<String> {

@@ -1,15 +1,31 @@
 //! Threads, epochs, and everything that is not a pure function.
 //!
 //! ```text
-//!  sessions --Request--> sequencer (1 thread) --Command--> workers (n timely threads) --Report--> publisher (1 thread)
+//!  sessions --Message--> sequencer (1 thread) --Command--> workers (n timely threads) --Report--> publisher (1 thread)
 //!  readers  --pieces---> | input log, table heads,          operators, state             | view stores, late rows,
 //!  (1 thread each)       | clock, epochs                                                 | errors, subscriptions
 //!                        ^------------------- published epoch ---------------------------'
 //! ```
 //!
+//! [`Runtime`] is the handle that sessions hold. Every wait in it is cancelled by dropping the future.
+//!
 //! Uses: error, config, metrics, data, connectors, state, operators, log, store
 
 pub mod command;
+mod handle;
+mod spec;
+mod status;
+mod subscribe;
 mod workers;
 
+pub use handle::{Runtime, Snapshot, WriteLease, is_conflict};
+pub use spec::{
+    Committed, LateTarget, Limits, OnConflict, ReadMode, RuntimeConfig, Settings, SourceSpec, Spec, SubscribeSpec,
+    TableSpec, TableWrite, Target, ViewSpec, WatermarkSpec, WriteResult,
+};
+pub use status::{
+    EpochStatus, ErrorRow, LateRow, OperatorStatus, SourceStatus, Status, TableStatus, ViewPhase, ViewStatus,
+    WatermarkStatus,
+};
+pub use subscribe::{Subscription, SubscriptionEvent};
 pub use workers::Workers;

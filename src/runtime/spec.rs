@@ -1,0 +1,337 @@
+//! What the engine asks of the runtime, as plain values: objects to create, rows to write, settings.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use datafusion::physical_expr::PhysicalExpr;
+
+use crate::connectors::Connector;
+use crate::data::{Epoch, ObjectId};
+use crate::metrics::Metrics;
+use crate::operators::Graph;
+
+/// How a runtime is started.
+#[derive(Clone)]
+pub struct RuntimeConfig {
+    /// Timely worker threads, at least one.
+    pub workers: usize,
+    /// Keeps the whole input log, so that it can be replayed; otherwise it is cut behind the oldest epoch not yet
+    /// published.
+    pub keep_log: bool,
+    /// Records a digest of what every view changed in every epoch (for replay tests).
+    pub record_digests: bool,
+    /// Test mode: operators see every changed row as a batch of its own.
+    pub one_row_batches: bool,
+    /// What bounds memory.
+    pub limits: Limits,
+    /// What ALTER SYSTEM changes.
+    pub settings: Settings,
+    /// Where counts go.
+    pub metrics: Arc<Metrics>,
+}
+
+impl Default for RuntimeConfig {
+    fn default() -> Self {
+        Self {
+            workers: 1,
+            keep_log: false,
+            record_digests: false,
+            one_row_batches: false,
+            limits: Limits::default(),
+            settings: Settings::default(),
+            metrics: Metrics::new(),
+        }
+    }
+}
+
+/// The bounds of queues and buffers.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Epochs that may be under way (closed, not published).
+    pub epochs_in_flight: usize,
+    /// Rows of all epochs under way, above which no further one is closed.
+    pub rows_in_flight: usize,
+    /// Bytes of all epochs under way, above which no further one is closed.
+    pub bytes_in_flight: usize,
+    /// Rows of one epoch, above which it takes no more. A larger transaction has an epoch of its own.
+    pub epoch_rows: usize,
+    /// Bytes of one epoch, above which it takes no more.
+    pub epoch_bytes: usize,
+    /// Source rows of one epoch; pieces are cut where the source allows it.
+    pub source_rows: usize,
+    /// Rows of one batch that goes to one worker.
+    pub batch_rows: usize,
+    /// Bytes of one transaction; larger ones are 54000.
+    pub max_transaction: usize,
+    /// Bytes of writes that wait for the sequencer; further writers wait.
+    pub waiting_bytes: usize,
+    /// Rows read ahead per source partition.
+    pub ingest_rows: usize,
+    /// Bytes read ahead per source partition.
+    pub ingest_bytes: usize,
+    /// Bytes of all views' history together.
+    pub history_bytes: usize,
+    /// Rows of `highwater.errors` kept per view or source.
+    pub errors_kept: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            epochs_in_flight: 4,
+            rows_in_flight: 1 << 20,
+            bytes_in_flight: 256 << 20,
+            epoch_rows: 65_536,
+            epoch_bytes: 16 << 20,
+            source_rows: 65_536,
+            batch_rows: 8192,
+            max_transaction: 1 << 30,
+            waiting_bytes: 256 << 20,
+            ingest_rows: 65_536,
+            ingest_bytes: 32 << 20,
+            history_bytes: 256 << 20,
+            errors_kept: 10_000,
+        }
+    }
+}
+
+/// Server-wide settings: changed by ALTER SYSTEM, which is logged.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Settings {
+    /// How long per-epoch changes of views are kept for SUBSCRIBE .. AS OF.
+    pub history: Duration,
+    /// A view that holds the published epoch back longer leaves the clock.
+    pub max_lag: Duration,
+    /// A partition without rows for this long does not hold back the others.
+    pub idle_timeout: Duration,
+    /// Newest rows of `highwater.late_rows` kept per view.
+    pub late_rows: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            history: Duration::from_secs(60),
+            max_lag: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(10),
+            late_rows: 10_000,
+        }
+    }
+}
+
+/// WATERMARK FOR column AS expr.
+#[derive(Clone, Debug)]
+pub struct WatermarkSpec {
+    /// Position of the event time column: a timestamp with or without zone, microseconds.
+    pub column: usize,
+    /// Over the object's schema; gives a timestamp. NULL and failures move nothing.
+    pub expr: Arc<dyn PhysicalExpr>,
+}
+
+/// CREATE TABLE.
+#[derive(Clone, Debug)]
+pub struct TableSpec {
+    /// For ever.
+    pub id: ObjectId,
+    /// For messages and system relations.
+    pub name: String,
+    /// Columns; NOT NULL is the field's nullability.
+    pub schema: SchemaRef,
+    /// Column positions; empty without one.
+    pub primary_key: Vec<usize>,
+    /// Its watermark, if it has one.
+    pub watermark: Option<WatermarkSpec>,
+    /// UPDATE, DELETE, TRUNCATE and upserts are refused.
+    pub append_only: bool,
+    /// Read from CREATE on; a row whose key exists replaces it.
+    pub connector: Option<Arc<dyn Connector>>,
+    /// The catalog's own description, opaque here; kept in the log.
+    pub ddl: Vec<u8>,
+}
+
+/// CREATE SOURCE: a stream that is not stored. Reading starts with the first view that reads it.
+#[derive(Clone, Debug)]
+pub struct SourceSpec {
+    /// For ever.
+    pub id: ObjectId,
+    /// For messages and system relations.
+    pub name: String,
+    /// Columns.
+    pub schema: SchemaRef,
+    /// Its watermark, if it has one.
+    pub watermark: Option<WatermarkSpec>,
+    /// Where its rows come from.
+    pub connector: Arc<dyn Connector>,
+    /// The catalog's own description, opaque here; kept in the log.
+    pub ddl: Vec<u8>,
+}
+
+/// CREATE MATERIALIZED VIEW.
+#[derive(Clone)]
+pub struct ViewSpec {
+    /// For ever.
+    pub id: ObjectId,
+    /// For messages and system relations.
+    pub name: String,
+    /// Columns of its rows.
+    pub schema: SchemaRef,
+    /// Its operators.
+    pub graph: Arc<Graph>,
+    /// LATE ROWS INTO.
+    pub late_into: Option<LateTarget>,
+    /// The catalog's own description, opaque here; kept in the log.
+    pub ddl: Vec<u8>,
+}
+
+/// LATE ROWS INTO: where the rows of turned-away insertions go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LateTarget {
+    /// The table.
+    pub table: ObjectId,
+    /// Per column of the table: the column of the window's input, or `None` for NULL.
+    pub columns: Vec<Option<usize>>,
+}
+
+/// An object to create, as replay rebuilds it from its `ddl` bytes.
+pub enum Spec {
+    /// CREATE TABLE.
+    Table(TableSpec),
+    /// CREATE SOURCE.
+    Source(SourceSpec),
+    /// CREATE MATERIALIZED VIEW.
+    View(ViewSpec),
+}
+
+/// One write of a transaction; the writes of one transaction see each other in order.
+#[derive(Clone, Debug)]
+pub enum TableWrite {
+    /// INSERT, COPY.
+    Insert {
+        /// The table.
+        table: ObjectId,
+        /// Whole rows, of the table's schema.
+        rows: RecordBatch,
+        /// ON CONFLICT.
+        on_conflict: OnConflict,
+        /// Gives back the rows as they were written.
+        returning: bool,
+    },
+    /// UPDATE by expressions, evaluated at the head.
+    Update {
+        /// The table.
+        table: ObjectId,
+        /// Which rows are looked at.
+        target: Target,
+        /// Of those: which rows change; over the table's schema, NULL is no.
+        predicate: Option<Arc<dyn PhysicalExpr>>,
+        /// Column position and new value, over the table's schema (the old row).
+        assignments: Vec<(usize, Arc<dyn PhysicalExpr>)>,
+        /// Gives back the new rows.
+        returning: bool,
+    },
+    /// UPDATE computed outside: each target row becomes the new row at the same position.
+    Replace {
+        /// The table.
+        table: ObjectId,
+        /// [`Target::RowIds`] or [`Target::Rows`].
+        target: Target,
+        /// As many rows as the target has.
+        rows: RecordBatch,
+        /// Gives back the new rows.
+        returning: bool,
+    },
+    /// DELETE.
+    Delete {
+        /// The table.
+        table: ObjectId,
+        /// Which rows are looked at.
+        target: Target,
+        /// Of those: which rows go.
+        predicate: Option<Arc<dyn PhysicalExpr>>,
+        /// Gives back the old rows.
+        returning: bool,
+    },
+    /// TRUNCATE.
+    Truncate {
+        /// The table.
+        table: ObjectId,
+    },
+}
+
+/// The rows that an UPDATE or DELETE looks at.
+#[derive(Clone, Debug)]
+pub enum Target {
+    /// By primary key: the key columns' values, in key order. Keys that are not there match nothing.
+    Keys(RecordBatch),
+    /// By row id, as [`crate::store::Version::batches_with_ids`] gave them. One that has gone is
+    /// [`conflict`](super::is_conflict).
+    RowIds(Vec<u64>),
+    /// By content, once each: whole rows. One that is not there is [`conflict`](super::is_conflict).
+    Rows(RecordBatch),
+    /// All rows: a scan at the head, on the sequencer's thread.
+    All,
+}
+
+/// ON CONFLICT.
+#[derive(Clone, Debug)]
+pub enum OnConflict {
+    /// A key that exists is 23505.
+    Error,
+    /// DO NOTHING.
+    Nothing,
+    /// DO UPDATE SET .. WHERE ..: over the table's columns followed by those of `excluded`.
+    Update {
+        /// Column position and new value.
+        assignments: Vec<(usize, Arc<dyn PhysicalExpr>)>,
+        /// WHERE.
+        filter: Option<Arc<dyn PhysicalExpr>>,
+    },
+    /// The new row takes the place of the old one.
+    Replace,
+}
+
+/// A transaction that is in the log.
+#[derive(Clone, Debug)]
+pub struct Committed {
+    /// Where its changes are.
+    pub epoch: Epoch,
+    /// Per write.
+    pub results: Vec<WriteResult>,
+}
+
+/// What one write did.
+#[derive(Clone, Debug, Default)]
+pub struct WriteResult {
+    /// Rows, as the command tag counts them.
+    pub count: u64,
+    /// The rows for RETURNING: whole rows of the table's schema.
+    pub returned: Option<RecordBatch>,
+}
+
+/// What a SELECT waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadMode {
+    /// The publication of every write acknowledged before.
+    Acknowledged,
+    /// Nothing.
+    Latest,
+}
+
+/// SUBSCRIBE.
+#[derive(Clone, Debug)]
+pub struct SubscribeSpec {
+    /// The materialized view.
+    pub view: ObjectId,
+    /// Starts with the rows at the first epoch.
+    pub snapshot: bool,
+    /// The first epoch; the newest one that holds all acknowledged writes if left out.
+    pub as_of: Option<Epoch>,
+    /// The last epoch.
+    pub up_to: Option<Epoch>,
+    /// Wants [`super::SubscriptionEvent::Progress`].
+    pub progress: bool,
+    /// Bytes that may wait to be read; above it the subscription ends with 53400.
+    pub buffer: usize,
+}
