@@ -15,6 +15,7 @@
 
 mod change;
 mod key;
+pub mod text;
 mod time;
 pub mod types;
 mod watermark;

@@ -1,0 +1,167 @@
+//! Types that are strings inside: varchar(n), bytea, uuid, json; and a row's fields in composite text.
+
+use std::borrow::Cow;
+use std::fmt::{self, Write};
+
+use arrow::datatypes::Field;
+
+use super::invalid;
+use crate::data::types::{pg_type, sql_name};
+use crate::error::{Error, Result, SqlState};
+
+/// A string for a text-like column: checks varchar(n)'s length, pads char(n), checks json and uuid.
+pub fn parse_text<'a>(text: &'a str, field: &Field) -> Result<Cow<'a, str>> {
+    if field.metadata().is_empty() {
+        return Ok(Cow::Borrowed(text));
+    }
+    let pg = pg_type(field);
+    match pg.oid {
+        1042 | 1043 if pg.typmod > 4 => fit(text, (pg.typmod - 4) as usize, pg.oid == 1042, field),
+        2950 => parse_uuid(text).map(Cow::Owned),
+        114 | 3802 => match serde_json::from_str::<serde::de::IgnoredAny>(text) {
+            Ok(_) => Ok(Cow::Borrowed(text)),
+            Err(error) => Err(Error::new(
+                SqlState::INVALID_TEXT_REPRESENTATION,
+                format!("invalid input syntax for type {}", if pg.oid == 114 { "json" } else { "jsonb" }),
+            )
+            .with_detail(error.to_string())),
+        },
+        _ => Ok(Cow::Borrowed(text)),
+    }
+}
+
+/// Cuts spaces beyond `limit` characters off; anything else beyond is 22001.
+fn fit<'a>(text: &'a str, limit: usize, pad: bool, field: &Field) -> Result<Cow<'a, str>> {
+    if let Some((end, _)) = text.char_indices().nth(limit) {
+        if text[end..].trim_end_matches(' ').is_empty() {
+            return Ok(Cow::Borrowed(&text[..end]));
+        }
+        let message = format!("value too long for type {}", sql_name(field));
+        return Err(Error::new(SqlState::STRING_DATA_RIGHT_TRUNCATION, message));
+    }
+    if pad {
+        return Ok(Cow::Owned(format!("{text:<limit$}")));
+    }
+    Ok(Cow::Borrowed(text))
+}
+
+/// `\x` and hex digits, or the escape format.
+pub fn parse_bytea(text: &str) -> Result<Vec<u8>> {
+    match text.strip_prefix("\\x") {
+        Some(hex) => parse_hex(hex),
+        None => parse_escape(text),
+    }
+}
+
+fn parse_hex(hex: &str) -> Result<Vec<u8>> {
+    let error = |m: String| Error::new(SqlState::INVALID_PARAMETER_VALUE, m);
+    let mut bytes = Vec::with_capacity(hex.len() / 2);
+    let mut high = None;
+    for c in hex.chars().filter(|c| !c.is_ascii_whitespace()) {
+        let digit = c.to_digit(16).ok_or_else(|| error(format!("invalid hexadecimal digit: \"{c}\"")))? as u8;
+        match high.take() {
+            None => high = Some(digit),
+            Some(high) => bytes.push(high << 4 | digit),
+        }
+    }
+    if high.is_some() {
+        return Err(error("invalid hexadecimal data: odd number of digits".to_owned()));
+    }
+    Ok(bytes)
+}
+
+fn parse_escape(text: &str) -> Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    loop {
+        match rest {
+            [] => return Ok(bytes),
+            [b'\\', b'\\', tail @ ..] => {
+                bytes.push(b'\\');
+                rest = tail;
+            }
+            [b'\\', a @ b'0'..=b'3', b @ b'0'..=b'7', c @ b'0'..=b'7', tail @ ..] => {
+                bytes.push((a - b'0') << 6 | (b - b'0') << 3 | (c - b'0'));
+                rest = tail;
+            }
+            [b'\\', ..] => {
+                return Err(Error::new(SqlState::INVALID_TEXT_REPRESENTATION, "invalid input syntax for type bytea"));
+            }
+            [byte, tail @ ..] => {
+                bytes.push(*byte);
+                rest = tail;
+            }
+        }
+    }
+}
+
+/// `\x0001ff`.
+pub fn write_bytea(out: &mut impl Write, bytes: &[u8]) -> fmt::Result {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    out.write_str("\\x")?;
+    // Pieces of text: one call per byte would be slow.
+    for piece in bytes.chunks(32) {
+        let mut text = [0; 64];
+        for (pair, byte) in text.chunks_exact_mut(2).zip(piece) {
+            pair[0] = DIGITS[usize::from(byte >> 4)];
+            pair[1] = DIGITS[usize::from(byte & 15)];
+        }
+        out.write_str(std::str::from_utf8(&text[..piece.len() * 2]).unwrap_or_default())?;
+    }
+    Ok(())
+}
+
+/// Lower case with hyphens in their places; braces and other hyphens are dropped.
+pub fn parse_uuid(text: &str) -> Result<String> {
+    let body = text.trim();
+    let body = body.strip_prefix('{').and_then(|b| b.strip_suffix('}')).unwrap_or(body);
+    let hex: String = body.chars().filter(|c| *c != '-').map(|c| c.to_ascii_lowercase()).collect();
+    if hex.len() != 32 || !hex.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return Err(invalid("uuid", text));
+    }
+    Ok(format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]))
+}
+
+/// One field of a row's text, quoted where a reader needs it.
+pub(super) fn write_composite_field(out: &mut String, value: &str) {
+    let special = |c: char| matches!(c, '(' | ')' | ',' | '"' | '\\') || c.is_ascii_whitespace();
+    if !value.is_empty() && !value.contains(special) {
+        out.push_str(value);
+        return;
+    }
+    out.push('"');
+    for c in value.chars() {
+        if matches!(c, '"' | '\\') {
+            out.push(c);
+        }
+        out.push(c);
+    }
+    out.push('"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::types::varchar;
+
+    #[test]
+    fn bytea_in_both_formats() {
+        assert_eq!(parse_bytea("\\x00 fF").unwrap(), [0, 255]);
+        assert_eq!(parse_bytea("a\\\\b\\001").unwrap(), b"a\\b\x01");
+        assert_eq!(parse_bytea("\\xabc").unwrap_err().message(), "invalid hexadecimal data: odd number of digits");
+        assert_eq!(parse_bytea("\\xzz").unwrap_err().message(), "invalid hexadecimal digit: \"z\"");
+        assert_eq!(parse_bytea("\\9").unwrap_err().code().0, "22P02");
+        let mut text = String::new();
+        write_bytea(&mut text, &[0x00, 0x01, 0xfe]).unwrap();
+        assert_eq!(text, "\\x0001fe");
+    }
+
+    #[test]
+    fn varchar_cuts_only_spaces() {
+        let field = varchar("c", Some(3), true);
+        assert_eq!(parse_text("é12  ", &field).unwrap(), "é12");
+        let error = parse_text("abcd", &field).unwrap_err();
+        assert_eq!(error.to_string(), "22001: value too long for type character varying(3)");
+        assert_eq!(parse_uuid("{A0EEBC99-9C0B4EF8-BB6D6BB9BD380A11}").unwrap(), "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11");
+    }
+}
