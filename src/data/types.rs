@@ -96,6 +96,8 @@ fn by_name(name: &str) -> Option<(u32, i16)> {
         "regclass" => (2205, 4),
         "regtype" => (2206, 4),
         "regproc" => (24, 4),
+        "regnamespace" => (4089, 4),
+        "regrole" => (4096, 4),
         "int2vector" => (22, -1),
         "oidvector" => (30, -1),
         "json" => (114, -1),
@@ -131,6 +133,54 @@ pub fn array_oid(element: u32) -> u32 {
     }
 }
 
+/// The column type of a PostgreSQL type, without typmod: what a parameter of that type is kept in. `None` for types that
+/// there are none of here.
+pub fn by_oid(oid: u32) -> Option<Field> {
+    let plain = |data_type| Some(Field::new("", data_type, true));
+    let named = |data_type, name: &str| {
+        let metadata = HashMap::from([(META_TYPE.to_owned(), name.to_owned())]);
+        Some(Field::new("", data_type, true).with_metadata(metadata))
+    };
+    let numeric = DataType::Decimal128(NUMERIC_DEFAULT.0, NUMERIC_DEFAULT.1);
+    match oid {
+        16 => plain(DataType::Boolean),
+        17 => plain(DataType::Binary),
+        18 => named(DataType::Utf8, "char"),
+        19 => named(DataType::Utf8, "name"),
+        20 => plain(DataType::Int64),
+        21 => plain(DataType::Int16),
+        23 => plain(DataType::Int32),
+        24 => named(DataType::Int64, "regproc"),
+        25 | 705 => plain(DataType::Utf8),
+        26 => named(DataType::Int64, "oid"),
+        114 => named(DataType::Utf8, "json"),
+        700 => plain(DataType::Float32),
+        701 => plain(DataType::Float64),
+        1042 => named(DataType::Utf8, "bpchar"),
+        1043 => named(DataType::Utf8, "varchar"),
+        1082 => plain(DataType::Date32),
+        1083 => plain(DataType::Time64(TimeUnit::Microsecond)),
+        1114 => plain(timestamp()),
+        1184 => plain(timestamptz()),
+        1186 => plain(interval()),
+        1700 => plain(numeric),
+        2205 => named(DataType::Int64, "regclass"),
+        2206 => named(DataType::Int64, "regtype"),
+        2950 => named(DataType::Utf8, "uuid"),
+        3802 => named(DataType::Utf8, "jsonb"),
+        4089 => named(DataType::Int64, "regnamespace"),
+        4096 => named(DataType::Int64, "regrole"),
+        _ => {
+            let item = ARRAY_ELEMENTS.iter().copied().find(|element| array_oid(*element) == oid)?;
+            plain(DataType::List(by_oid(item)?.with_name("item").into()))
+        }
+    }
+}
+
+/// Element types whose arrays clients may send.
+const ARRAY_ELEMENTS: [u32; 19] =
+    [16, 17, 18, 19, 20, 21, 23, 25, 26, 700, 701, 1043, 1082, 1083, 1114, 1184, 1186, 1700, 2950];
+
 /// PostgreSQL's name of a column's type, as `\d` and `format_type` print it.
 pub fn sql_name(field: &Field) -> String {
     let pg = pg_type(field);
@@ -162,6 +212,10 @@ pub fn sql_name(field: &Field) -> String {
         1700 => "numeric".into(),
         2205 => "regclass".into(),
         2206 => "regtype".into(),
+        24 => "regproc".into(),
+        114 => "json".into(),
+        4089 => "regnamespace".into(),
+        4096 => "regrole".into(),
         2950 => "uuid".into(),
         3802 => "jsonb".into(),
         _ => match field.data_type() {
@@ -182,4 +236,20 @@ pub fn varchar(name: &str, length: Option<i32>, nullable: bool) -> Field {
 /// INTERVAL.
 pub fn interval() -> DataType {
     DataType::Interval(IntervalUnit::MonthDayNano)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn oids_and_columns_are_inverse() {
+        for oid in (0..5000).filter(|oid| by_oid(*oid).is_some()) {
+            let field = by_oid(oid).unwrap();
+            let expected = if oid == 705 { 25 } else { oid };
+            assert_eq!(pg_type(&field).oid, expected, "{field}");
+        }
+        assert_eq!(sql_name(&by_oid(1231).unwrap()), "numeric[]");
+        assert!(by_oid(600).is_none());
+    }
 }

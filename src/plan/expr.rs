@@ -90,8 +90,16 @@ fn unqualified(expr: &Expr) -> Expr {
 
 /// Functions whose value is the time of evaluation.
 const CLOCKS: &[&str] = &[
-    "now", "current_timestamp", "current_date", "current_time", "localtimestamp", "localtime", "today",
-    "transaction_timestamp", "statement_timestamp", "clock_timestamp",
+    "now",
+    "current_timestamp",
+    "current_date",
+    "current_time",
+    "localtimestamp",
+    "localtime",
+    "today",
+    "transaction_timestamp",
+    "statement_timestamp",
+    "clock_timestamp",
 ];
 
 /// Refuses what has no incremental meaning.
@@ -103,22 +111,25 @@ fn check(expr: &Expr) -> Result<()> {
                 format!("{}() in a materialized view", f.name()),
                 "Filter by the time when you SELECT from the view.",
             )),
-            Expr::ScalarFunction(f) if f.func.signature().volatility == Volatility::Volatile => Some(Error::unsupported(
-                format!("the volatile function {}() in a materialized view", f.name()),
-                "Compute the value when you SELECT from the view, or store it in a table.",
-            )),
-            Expr::ScalarSubquery(_) | Expr::InSubquery(_) | Expr::Exists(_) | Expr::SetComparison(_) => Some(Error::unsupported(
-                "a subquery in an expression of a materialized view",
-                "Write it as a join, or as a materialized view of its own.",
-            )),
+            Expr::ScalarFunction(f) if f.func.signature().volatility == Volatility::Volatile => {
+                Some(Error::unsupported(
+                    format!("the volatile function {}() in a materialized view", f.name()),
+                    "Compute the value when you SELECT from the view, or store it in a table.",
+                ))
+            }
+            Expr::ScalarSubquery(_) | Expr::InSubquery(_) | Expr::Exists(_) | Expr::SetComparison(_) => {
+                Some(Error::unsupported(
+                    "a subquery in an expression of a materialized view",
+                    "Write it as a join, or as a materialized view of its own.",
+                ))
+            }
             Expr::WindowFunction(f) => Some(Error::unsupported(
                 format!("the window function {}() OVER in a materialized view", f.fun.name()),
                 "Use TUMBLE or HOP with GROUP BY.",
             )),
-            Expr::Placeholder(_) => Some(Error::unsupported(
-                "a parameter in a materialized view",
-                "Write the value into the statement.",
-            )),
+            Expr::Placeholder(_) => {
+                Some(Error::unsupported("a parameter in a materialized view", "Write the value into the statement."))
+            }
             _ => None,
         };
         Ok(if refused.is_some() { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })

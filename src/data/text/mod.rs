@@ -95,7 +95,7 @@ fn nearest(other: &DataType) -> Result<Field> {
 }
 
 fn is_oid(oid: u32) -> bool {
-    matches!(oid, 26 | 24 | 2205 | 2206)
+    matches!(oid, 26 | 24 | 2205 | 2206 | 4089 | 4096)
 }
 
 /// Prints one value of an array; NULL prints nothing. For more than one row make a [`Column`] once.
