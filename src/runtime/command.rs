@@ -29,7 +29,8 @@ pub enum Command {
         /// State to start from, instead of hydration: per node index, all parts of all workers.
         restore: Option<Arc<Vec<(usize, Part)>>>,
     },
-    /// Rows that an input had before the view was: batch i goes to worker `i % peers`.
+    /// Rows that an input had before the view was: batch i goes to worker `i % peers`; big batches are cut when there are
+    /// fewer than workers.
     Feed {
         /// The view that hydrates.
         view: ObjectId,
@@ -44,7 +45,8 @@ pub enum Command {
         view: ObjectId,
         /// Its first epoch; the operators step it, unless the view was restored.
         epoch: Epoch,
-        /// The vector at the end of `epoch` (as `before` too).
+        /// The vector at the end of `epoch`. Hydration is stepped with an empty `before`: nothing was promised to this
+        /// view yet, so what stateful operators send on is not late.
         watermarks: Arc<WatermarkVector>,
     },
     /// One epoch. Dataflows that read (through views too) none of `touched` are not advanced: they are complete by nature.
@@ -62,7 +64,8 @@ pub enum Command {
 pub struct EpochInput {
     /// Ascending; gaps are allowed.
     pub epoch: Epoch,
-    /// Changes per table and source: batch i goes to worker `i % peers`.
+    /// Changes per table and source: batch i goes to worker `i % peers`; big batches are cut when there are fewer than
+    /// workers.
     pub inputs: Vec<(ObjectId, Vec<Changes>)>,
     /// Tables and sources with changes or a moved watermark.
     pub touched: Vec<ObjectId>,

@@ -12,10 +12,14 @@
 //! Uses: error, config, metrics, data, connectors, state, operators, log, store
 
 pub mod command;
+mod exchange;
 mod handle;
+mod render;
 mod spec;
+mod stage;
 mod status;
 mod subscribe;
+mod worker;
 mod workers;
 
 pub use handle::{Runtime, Snapshot, WriteLease, is_conflict};

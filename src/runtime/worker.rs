@@ -1,0 +1,300 @@
+//! One worker thread: take commands, move rows from view to view, step timely, report; sleep when there is nothing.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, TryRecvError};
+
+use super::command::{Command, EpochInput, NodeState, OperatorStats, Report};
+use super::exchange::Parcel;
+use super::render::{Entry, Export, Handle, Rendered, render};
+use crate::data::{Changes, Epoch, ObjectId, WatermarkVector, Watermarks};
+use crate::error::{Error, Result};
+use crate::operators::Graph;
+use crate::state::Part;
+
+/// How often the figures of operators are sent at most.
+const FIGURES_EVERY: Duration = Duration::from_millis(250);
+/// Commands taken before timely is stepped again.
+const COMMANDS: usize = 64;
+/// Rows from which a batch is cut, so that every worker gets a part.
+const CUT: usize = 4096;
+
+/// Ends the process after a bug that leaves state that can't be trusted: what was acknowledged is in the log.
+pub(super) fn abort(what: &str, error: &Error) -> ! {
+    tracing::error!("{what}: {error}");
+    // The log may be filtered or buffered; this is the last thing that the process says.
+    #[expect(clippy::print_stderr, reason = "the process ends")]
+    {
+        eprintln!("highwater: {what}: {error}");
+    }
+    std::process::abort()
+}
+
+/// Runs a worker until it is told to stop.
+pub(super) fn run(timely: &mut timely::worker::Worker, commands: &Receiver<Command>, reports: Sender<Report>) {
+    let mut worker = Worker {
+        index: timely.index(),
+        peers: timely.peers(),
+        reports,
+        dataflows: Vec::new(),
+        last_figures: Instant::now(),
+    };
+    loop {
+        let mut taken = 0;
+        while taken < COMMANDS {
+            match commands.try_recv() {
+                Ok(Command::Stop) | Err(TryRecvError::Disconnected) => return worker.stop(timely),
+                Ok(command) => worker.obey(timely, command),
+                Err(TryRecvError::Empty) => break,
+            }
+            taken += 1;
+        }
+        worker.pump();
+        let figures = worker.figures();
+        // Whoever sends a command unparks this thread, so that none is slept through.
+        timely.step_or_park(if taken == COMMANDS { Some(Duration::ZERO) } else { figures });
+    }
+}
+
+struct Worker {
+    index: usize,
+    peers: usize,
+    reports: Sender<Report>,
+    /// In the order of installation: a view comes after the views that it reads.
+    dataflows: Vec<Dataflow>,
+    last_figures: Instant,
+}
+
+/// A view's dataflow on this worker.
+struct Dataflow {
+    view: ObjectId,
+    nodes: usize,
+    /// The tables and sources that it reads, through views too.
+    roots: Vec<ObjectId>,
+    inputs: Vec<Input>,
+    rendered: Rendered,
+    joined: bool,
+    restored: bool,
+    /// At the end of the last epoch that concerned it.
+    watermarks: Arc<WatermarkVector>,
+}
+
+/// One object that a dataflow reads.
+struct Input {
+    object: ObjectId,
+    handle: Handle,
+    link: Option<Link>,
+}
+
+/// From a view's dataflow to one that reads the view, on the same worker.
+struct Link {
+    export: Rc<Export>,
+    rows: Rc<RefCell<VecDeque<(u64, Changes)>>>,
+    /// The importer's epochs for which this input is still open, and whether they concern the exporter.
+    open: VecDeque<(u64, bool)>,
+}
+
+impl Worker {
+    fn obey(&mut self, timely: &mut timely::worker::Worker, command: Command) {
+        match command {
+            Command::Install { view, graph, restore } => {
+                let parts = restore.as_ref().map(|r| r.as_slice());
+                if let Err(error) = self.install(timely, view, &graph, parts) {
+                    abort(&format!("view {view} could not be built"), &error);
+                }
+            }
+            Command::Feed { view, object, batches } => self.feed(view, object, &batches),
+            Command::Join { view, epoch, watermarks } => {
+                if let Some(dataflow) = self.dataflows.iter_mut().find(|d| d.view == view) {
+                    dataflow.join(epoch, watermarks);
+                }
+            }
+            Command::Epoch(input) => self.epoch(&input),
+            Command::Drop(view) => self.remove(timely, view),
+            Command::Snapshot(answer) => {
+                // Whoever asked may have gone.
+                let _ = answer.send(self.snapshot());
+            }
+            Command::Stop => {}
+        }
+    }
+
+    fn install(
+        &mut self,
+        timely: &mut timely::worker::Worker,
+        view: ObjectId,
+        graph: &Graph,
+        restore: Option<&[(usize, Part)]>,
+    ) -> Result<()> {
+        let mut rendered = render(timely, view, graph, restore, &self.reports)?;
+        let mut roots = Vec::new();
+        let mut inputs = Vec::new();
+        for (object, handle) in rendered.handles.drain(..) {
+            let exporter = self.dataflows.iter().find(|d| d.view == object);
+            roots.extend(exporter.map_or(vec![object], |d| d.roots.clone()));
+            let link = exporter.map(|d| Link {
+                export: Rc::clone(&d.rendered.export),
+                rows: Rc::default(),
+                open: VecDeque::new(),
+            });
+            inputs.push(Input { object, handle, link });
+        }
+        roots.sort_unstable();
+        roots.dedup();
+        let (nodes, restored) = (graph.nodes.len(), restore.is_some());
+        let watermarks = Arc::default();
+        self.dataflows.push(Dataflow { view, nodes, roots, inputs, rendered, joined: false, restored, watermarks });
+        Ok(())
+    }
+
+    fn feed(&mut self, view: ObjectId, object: ObjectId, batches: &[Changes]) {
+        let Some(dataflow) = self.dataflows.iter_mut().find(|d| d.view == view) else { return };
+        let Some(input) = dataflow.inputs.iter_mut().find(|i| i.object == object) else { return };
+        for changes in share(batches, self.index, self.peers) {
+            input.handle.send_batch(&mut Parcel::from(changes));
+        }
+    }
+
+    fn epoch(&mut self, input: &EpochInput) {
+        for dataflow in &mut self.dataflows {
+            if dataflow.joined && dataflow.roots.iter().any(|r| input.touched.contains(r)) {
+                dataflow.epoch(input, self.index, self.peers);
+            }
+        }
+    }
+
+    /// Moves rows along the links between views.
+    fn pump(&mut self) {
+        for input in self.dataflows.iter_mut().flat_map(|d| &mut d.inputs) {
+            input.pump();
+        }
+    }
+
+    fn remove(&mut self, timely: &mut timely::worker::Worker, view: ObjectId) {
+        let Some(at) = self.dataflows.iter().position(|d| d.view == view) else { return };
+        let dataflow = self.dataflows.remove(at);
+        // A reader that outlives the view (a cascade drops readers first) does not wait for it.
+        dataflow.rendered.export.finished.set(u64::MAX);
+        let index = dataflow.rendered.index;
+        drop(dataflow);
+        timely.drop_dataflow(index);
+    }
+
+    fn stop(mut self, timely: &mut timely::worker::Worker) {
+        while let Some(last) = self.dataflows.last().map(|d| d.view) {
+            self.remove(timely, last);
+        }
+    }
+
+    fn snapshot(&self) -> Result<Vec<NodeState>> {
+        let mut states = Vec::new();
+        for stage in self.dataflows.iter().flat_map(|d| &d.rendered.stages) {
+            states.append(&mut stage.borrow_mut().snapshot()?);
+        }
+        Ok(states)
+    }
+
+    /// Sends the figures of dataflows that did something, when it is time; says how long until then, if some wait.
+    fn figures(&mut self) -> Option<Duration> {
+        if !self.dataflows.iter().any(|d| d.rendered.busy.get()) {
+            return None;
+        }
+        let since = self.last_figures.elapsed();
+        if let Some(wait) = FIGURES_EVERY.checked_sub(since).filter(|w| !w.is_zero()) {
+            return Some(wait);
+        }
+        self.last_figures = Instant::now();
+        for dataflow in self.dataflows.iter().filter(|d| d.rendered.busy.replace(false)) {
+            let mut nodes = vec![OperatorStats::default(); dataflow.nodes];
+            for stage in &dataflow.rendered.stages {
+                stage.borrow_mut().figures(&mut nodes);
+            }
+            let _ = self.reports.send(Report::Operators { view: dataflow.view, worker: self.index, nodes });
+        }
+        None
+    }
+}
+
+impl Dataflow {
+    fn join(&mut self, epoch: Epoch, watermarks: Arc<WatermarkVector>) {
+        self.rendered.schedule.borrow_mut().join(|entry| {
+            entry.epoch = epoch;
+            // Nothing was promised to this view before, so rows that stateful operators send on are not late.
+            entry.watermarks = Watermarks { before: Arc::default(), now: Arc::clone(&watermarks) };
+            entry.ready = true;
+            entry.step = !self.restored;
+        });
+        for input in &mut self.inputs {
+            input.handle.advance_to(1);
+            if let Some(link) = &input.link {
+                link.export.readers.borrow_mut().push(Rc::downgrade(&link.rows));
+            }
+        }
+        self.watermarks = watermarks;
+        self.joined = true;
+        self.wake();
+    }
+
+    fn epoch(&mut self, input: &EpochInput, index: usize, peers: usize) {
+        let time = input.epoch.0;
+        let before = std::mem::replace(&mut self.watermarks, Arc::clone(&input.watermarks));
+        let watermarks = Watermarks { before, now: Arc::clone(&input.watermarks) };
+        let entry = Entry { time, epoch: input.epoch, watermarks, ready: true, step: true };
+        self.rendered.schedule.borrow_mut().push(entry);
+        self.rendered.export.scheduled.set(time);
+        for Input { object, handle, link } in &mut self.inputs {
+            if let Some(link) = link {
+                link.open.push_back((time, link.export.scheduled.get() == time));
+                continue;
+            }
+            let batches = input.inputs.iter().filter(|(o, _)| o == object);
+            for changes in batches.flat_map(|(_, batches)| share(batches, index, peers)) {
+                handle.advance_to(time);
+                handle.send_batch(&mut Parcel::from(changes));
+            }
+            handle.advance_to(time + 1);
+        }
+        self.wake();
+    }
+
+    fn wake(&self) {
+        for source in &self.rendered.sources {
+            source.activate();
+        }
+    }
+}
+
+impl Input {
+    fn pump(&mut self) {
+        let Some(link) = &mut self.link else { return };
+        while let Some(&(time, concerned)) = link.open.front() {
+            if concerned && link.export.finished.get() <= time {
+                return;
+            }
+            let mut rows = link.rows.borrow_mut();
+            while rows.front().is_some_and(|(t, _)| *t == time) {
+                if let Some((_, changes)) = rows.pop_front() {
+                    self.handle.advance_to(time);
+                    self.handle.send_batch(&mut Parcel::from(changes));
+                }
+            }
+            self.handle.advance_to(time + 1);
+            link.open.pop_front();
+        }
+    }
+}
+
+/// One worker's share of batches: batch i is worker `i % peers`'s. Big ones are cut when there are fewer than workers.
+fn share(batches: &[Changes], index: usize, peers: usize) -> impl Iterator<Item = Changes> {
+    batches.iter().enumerate().filter_map(move |(i, batch)| {
+        if batches.len() < peers && batch.len() >= CUT {
+            let (from, to) = (batch.len() * index / peers, batch.len() * (index + 1) / peers);
+            return Some(batch.slice(from, to - from));
+        }
+        (i % peers == index).then(|| batch.clone())
+    })
+}
