@@ -36,7 +36,7 @@ pub enum Command {
         view: ObjectId,
         /// Which of its inputs.
         object: ObjectId,
-        /// The rows.
+        /// The rows. Held until all of them are taken in.
         batches: Arc<Vec<Changes>>,
     },
     /// Ends hydration at a quiescent point: all epochs up to `epoch` are complete in all dataflows, none above was sent.

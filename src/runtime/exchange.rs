@@ -25,11 +25,18 @@ use crate::error::{Error, Result};
 #[derive(Clone, Default)]
 pub(super) struct Parcel {
     changes: Option<Changes>,
+    /// The batches that it was cut from, while a view hydrates: the sequencer sees by them how much is under way.
+    held: Option<Arc<Vec<Changes>>>,
     /// The encoded form: asked for its length first, and for its bytes later.
     encoded: OnceCell<Vec<u8>>,
 }
 
 impl Parcel {
+    /// Keeps `held` alive until the rows are taken in.
+    pub(super) fn holding(changes: Changes, held: &Arc<Vec<Changes>>) -> Self {
+        Self { held: Some(Arc::clone(held)), ..Self::from(changes) }
+    }
+
     pub(super) fn take(&mut self) -> Option<Changes> {
         self.changes.take()
     }
@@ -44,7 +51,7 @@ impl Parcel {
 
 impl From<Changes> for Parcel {
     fn from(changes: Changes) -> Self {
-        Self { changes: Some(changes), encoded: OnceCell::new() }
+        Self { changes: Some(changes), held: None, encoded: OnceCell::new() }
     }
 }
 
@@ -212,7 +219,8 @@ impl Distributor<Parcel> for Divider {
         match self.divide(changes) {
             Ok(parts) => {
                 for (worker, part) in parts {
-                    Message::push_at(&mut Parcel::from(part), stamp.clone(), &mut pushers[worker]);
+                    let mut part = Parcel { held: parcel.held.clone(), ..Parcel::from(part) };
+                    Message::push_at(&mut part, stamp.clone(), &mut pushers[worker]);
                 }
             }
             Err(error) => abort("a batch could not be divided by key", &error),

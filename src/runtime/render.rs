@@ -219,7 +219,8 @@ pub(super) fn render(
         let mut sources = Vec::new();
         for (at, stage) in stages.iter().enumerate() {
             let first = constants.iter().filter(|(node, ..)| places.of[*node].0 == at);
-            let first = first.map(|(node, port, changes)| (places.of[*node].1, *port, changes.clone())).collect();
+            let first =
+                first.map(|(node, port, changes)| (places.of[*node].1, *port, Parcel::from(changes.clone()))).collect();
             sources.extend(assembly.stage(at, Rc::clone(stage), first));
         }
         (assembly.objects.into_iter().map(|(id, handle, _)| (id, handle)).collect(), sources)
@@ -323,11 +324,11 @@ fn constants(graph: &Graph, worker: &Worker) -> Result<Vec<(usize, usize, Change
     Ok(mine)
 }
 
-/// Rows for one slot's port.
-type Delivery = (usize, usize, Changes);
+/// A batch for one slot's port.
+type Delivery = (usize, usize, Parcel);
 
 /// Takes what has come for one slot's port, with its time.
-type Puller = Box<dyn FnMut(&mut dyn FnMut(u64, Changes))>;
+type Puller = Box<dyn FnMut(&mut dyn FnMut(u64, Parcel))>;
 
 /// A dataflow under construction.
 struct Assembly<'a, 's> {
@@ -441,8 +442,8 @@ impl<'s> Assembly<'_, 's> {
 fn puller<P: Pull<Message<u64, Parcel>> + 'static>(mut input: InputHandleCore<u64, Parcel, P>) -> Puller {
     Box::new(move |take| {
         input.for_each(|capability, parcel| {
-            if let (Some(time), Some(changes)) = (capability.least(), parcel.take()) {
-                take(*time, changes);
+            if let Some(time) = capability.least() {
+                take(*time, std::mem::take(parcel));
             }
         });
     })
@@ -472,7 +473,7 @@ impl Driver {
     fn run(&mut self, frontiers: &[MutableAntichain<u64>]) {
         for (slot, port, pull) in &mut self.pullers {
             let stash = &mut self.stash;
-            pull(&mut |time, changes| stash.entry(time).or_default().push_back((*slot, *port, changes)));
+            pull(&mut |time, parcel| stash.entry(time).or_default().push_back((*slot, *port, parcel)));
         }
         let mut fuel = Fuel(FUEL);
         loop {
@@ -496,10 +497,12 @@ impl Driver {
     fn apply(&mut self, entry: &Entry, fuel: &mut Fuel) -> bool {
         let Some(mut queue) = self.stash.remove(&entry.time) else { return true };
         let mut more = true;
-        while let (true, Some((slot, port, changes))) = (more, queue.pop_front()) {
-            more = fuel.burn(changes.len());
-            self.stage.borrow_mut().apply(slot, port, changes, &entry.watermarks);
-            self.send();
+        while more && let Some((slot, port, mut parcel)) = queue.pop_front() {
+            if let Some(changes) = parcel.take() {
+                more = fuel.burn(changes.len());
+                self.stage.borrow_mut().apply(slot, port, changes, &entry.watermarks);
+                self.send();
+            }
         }
         if !queue.is_empty() {
             self.stash.insert(entry.time, queue);

@@ -107,7 +107,7 @@ impl Worker {
                     abort(&format!("view {view} could not be built"), &error);
                 }
             }
-            Command::Feed { view, object, batches } => self.feed(view, object, &batches),
+            Command::Feed { view, object, batches } => self.feed(view, object, batches),
             Command::Join { view, epoch, watermarks } => {
                 if let Some(dataflow) = self.dataflows.iter_mut().find(|d| d.view == view) {
                     dataflow.join(epoch, watermarks);
@@ -151,11 +151,11 @@ impl Worker {
         Ok(())
     }
 
-    fn feed(&mut self, view: ObjectId, object: ObjectId, batches: &[Changes]) {
+    fn feed(&mut self, view: ObjectId, object: ObjectId, batches: Arc<Vec<Changes>>) {
         let Some(dataflow) = self.dataflows.iter_mut().find(|d| d.view == view) else { return };
         let Some(input) = dataflow.inputs.iter_mut().find(|i| i.object == object) else { return };
-        for changes in share(batches, self.index, self.peers) {
-            input.handle.send_batch(&mut Parcel::from(changes));
+        for changes in share(&batches, self.index, self.peers) {
+            input.handle.send_batch(&mut Parcel::holding(changes, &batches));
         }
     }
 

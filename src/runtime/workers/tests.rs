@@ -143,7 +143,7 @@ fn bucket(k: i64) -> Bucket {
 
 fn node(name: &str, inputs: Vec<(Upstream, Exchange)>, build: fn() -> Box<dyn Operator>) -> Node {
     let build = Arc::new(move |_: &Worker| Ok(build()));
-    Node { name: name.into(), inputs, schema: schema(), build }
+    Node { name: name.into(), inputs, schema: schema(), closing: None, build }
 }
 
 fn graph(nodes: Vec<Node>) -> Arc<Graph> {
@@ -274,8 +274,10 @@ fn epochs_come_in_order_and_complete() {
     for peers in [1, 2, 4] {
         let mut run = Run::new(peers);
         run.install(V, &counting(T));
-        run.workers.send(Command::Feed { view: V, object: T, batches: Arc::new(vec![changes(&data(0, 40))]) });
+        let fed = Arc::new(vec![changes(&data(0, 40))]);
+        run.workers.send(Command::Feed { view: V, object: T, batches: Arc::clone(&fed) });
         run.join(V, 3);
+        assert_eq!(Arc::strong_count(&fed), 1, "held until it is taken in, not longer");
         let mut counts = BTreeMap::new();
         assert_eq!(run.sent(V, 3), model(&mut counts, &data(0, 40)));
         // Epochs overlap, have gaps, several batches, and none.
@@ -488,7 +490,7 @@ fn counted(object: ObjectId, threads: &Arc<Mutex<Vec<String>>>) -> Arc<Graph> {
     });
     let inputs = vec![(Upstream::Object(object), by_key())];
     Arc::new(Graph {
-        nodes: vec![Node { name: "Counted".into(), inputs, schema: schema(), build }],
+        nodes: vec![Node { name: "Counted".into(), inputs, schema: schema(), closing: None, build }],
         constants: vec![],
         append_only: true,
         key: None,
