@@ -5,7 +5,11 @@
 //!
 //! Uses: data, error
 
+pub mod functions;
+mod highwater;
+mod information_schema;
 pub mod object;
+pub mod pg_catalog;
 mod relation;
 mod schema_serde;
 mod snapshot;

@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::ObjectId;
 
+/// Field metadata: COMMENT ON COLUMN.
+pub const META_COMMENT: &str = "hw.comment";
+
 /// A relation.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Object {

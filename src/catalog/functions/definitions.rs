@@ -1,0 +1,63 @@
+//! The SQL that made objects: pg_get_viewdef, pg_get_indexdef, ..
+
+use datafusion::common::ScalarValue;
+
+use super::{Declared, NULL, Type, int_at, relation_at, text, text_at};
+use crate::catalog::object::Kind;
+use crate::catalog::pg_catalog::{index_definition, key_columns, quote_ident, table_of_key};
+use crate::catalog::system::Environment;
+use crate::data::ObjectId;
+use crate::error::Result;
+
+use Type::{Bool, Int, Oid, Relation, Text};
+
+pub(super) const FUNCTIONS: &[Declared] = &[
+    Declared::new("pg_get_expr", &[Text, Oid, Bool], Text, |_, row| Ok(text(text_at(row, 0)))).optional(1),
+    Declared::new("pg_get_viewdef", &[Relation, Bool], Text, view_definition).optional(1),
+    Declared::new("pg_get_indexdef", &[Relation, Int, Bool], Text, index_def).optional(2),
+    Declared::new("pg_get_constraintdef", &[Oid, Bool], Text, constraint_definition).optional(1),
+    Declared::new("pg_get_ruledef", &[Oid, Bool], Text, none).optional(1),
+    Declared::new("pg_get_triggerdef", &[Oid, Bool], Text, none).optional(1),
+    Declared::new("pg_get_functiondef", &[Oid], Text, none),
+    Declared::new("pg_get_function_result", &[Oid], Text, none),
+    Declared::new("pg_get_function_arguments", &[Oid], Text, none),
+    Declared::new("pg_get_function_identity_arguments", &[Oid], Text, none),
+    Declared::new("pg_get_statisticsobjdef_columns", &[Oid], Text, none),
+    Declared::new("pg_get_statisticsobjdef", &[Oid], Text, none),
+];
+
+/// Nothing of this kind exists.
+fn none(_: &dyn Environment, _: &[ScalarValue]) -> Result<ScalarValue> {
+    Ok(NULL)
+}
+
+fn view_definition(environment: &dyn Environment, row: &[ScalarValue]) -> Result<ScalarValue> {
+    let snapshot = environment.snapshot();
+    let found = snapshot.get(ObjectId(relation_at(environment, row, 0)));
+    Ok(match found.map(|o| &o.kind) {
+        Some(Kind::View(view)) => text(format!(" {};", view.query)),
+        Some(Kind::MaterializedView(view)) => text(format!(" {};", view.query)),
+        Some(Kind::Table(_) | Kind::Source(_)) | None => NULL,
+    })
+}
+
+fn index_def(environment: &dyn Environment, row: &[ScalarValue]) -> Result<ScalarValue> {
+    let snapshot = environment.snapshot();
+    let table = table_of_key(relation_at(environment, row, 0)).and_then(|id| snapshot.get(id));
+    let Some(table) = table else { return Ok(NULL) };
+    let column = int_at(row, 1).filter(|c| *c > 0).and_then(|c| usize::try_from(c - 1).ok());
+    Ok(match column {
+        None => text(index_definition(table)),
+        Some(i) => {
+            let column = table.primary_key().get(i);
+            column.map_or(text(""), |c| text(quote_ident(table.schema.field(*c).name())))
+        }
+    })
+}
+
+fn constraint_definition(environment: &dyn Environment, row: &[ScalarValue]) -> Result<ScalarValue> {
+    let snapshot = environment.snapshot();
+    let oid = int_at(row, 0).and_then(|o| u32::try_from(o).ok()).unwrap_or(0);
+    let table = table_of_key(oid).and_then(|id| snapshot.get(id));
+    Ok(table.map_or(NULL, |t| text(format!("PRIMARY KEY ({})", key_columns(t)))))
+}
