@@ -2,4 +2,5 @@
 //!
 //! Uses: error, data
 
+pub mod interval;
 pub mod window;

@@ -8,7 +8,10 @@
 pub mod statement;
 pub mod window;
 
+mod dialect;
+mod interval;
 mod parser;
+mod types;
 
 pub use parser::{Parsed, parse};
 pub use statement::Statement;

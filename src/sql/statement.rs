@@ -133,10 +133,15 @@ pub enum Statement {
     },
     /// DEALLOCATE name; `None`: ALL.
     Deallocate(Option<String>),
-    /// LISTEN channel: accepted, nothing ever arrives (poolers and drivers send it).
-    Listen(String),
-    /// UNLISTEN channel | *: accepted.
-    Unlisten(Option<String>),
+    /// UNLISTEN channel | *: poolers send it; there is never anything to unlisten (LISTEN is refused).
+    Unlisten,
+    /// SELECT highwater.advance_watermark(source, time), alone: constant expressions (or parameters).
+    AdvanceWatermark {
+        /// The source's name, as text.
+        source: Box<ast::Expr>,
+        /// Event time.
+        time: Box<ast::Expr>,
+    },
 }
 
 /// INSERT INTO.

@@ -1,8 +1,23 @@
-//! Text -> [`Statement`]s.
+//! Text -> [`Statement`]s: a statement parser of ours over sqlparser's tokens, queries and expressions.
+//!
+//! * [`cursor`]: tokens, words, names, and PostgreSQL's syntax errors;
+//! * [`statement`]: the first word decides; * [`query`]: SELECT, INSERT, UPDATE, DELETE, COPY, SUBSCRIBE;
+//! * [`create`]: CREATE; * [`objects`]: DROP, ALTER, COMMENT; * [`session`]: transactions, cursors, settings, EXPLAIN.
 
-use crate::error::{Error, Result};
+mod create;
+pub(super) mod cursor;
+mod objects;
+mod query;
+mod session;
+mod statement;
+
+use datafusion::sql::sqlparser::tokenizer::Token;
+
+use crate::error::Result;
 
 use super::Statement;
+use super::statement::{Expr, Query};
+use cursor::{Cursor, Source};
 
 /// One statement of a text.
 #[derive(Clone, Debug)]
@@ -17,7 +32,43 @@ pub struct Parsed {
 
 /// Splits and parses a text; an empty one (or only comments and semicolons) gives no statement.
 ///
-/// Errors: 42601 with a position, 0A000 for what later versions will do.
-pub fn parse(_text: &str) -> Result<Vec<Parsed>> {
-    Err(Error::internal("not built yet"))
+/// Errors: 42601 with a position (in the whole text), 0A000 for what later versions will do.
+pub fn parse(text: &str) -> Result<Vec<Parsed>> {
+    let whole = Source::new(text);
+    let tokens = whole.tokenize()?;
+    let mut parsed = Vec::new();
+    for piece in tokens.split(|t| t.token == Token::SemiColon) {
+        let significant = |t: &&_| !matches!(cursor::token_of(t), Token::Whitespace(_) | Token::EOF);
+        let (Some(first), Some(last)) = (piece.iter().find(significant), piece.iter().rfind(significant)) else {
+            continue;
+        };
+        let (start, end) = (whole.offset(first.span.start), whole.offset(last.span.end));
+        let own = Source::new(whole.slice(start, end));
+        let at = |error: crate::error::Error| match error.parts().position {
+            Some(position) => error.with_position(position + start),
+            None => error,
+        };
+        let statement = own.tokenize().and_then(|tokens| Cursor::new(&own, tokens).whole_statement()).map_err(at)?;
+        parsed.push(Parsed { statement, text: own.text().to_owned(), offset: start });
+    }
+    Ok(parsed)
 }
+
+/// The tree of a query that is known to be one query.
+pub(crate) fn reparse_query(text: &str) -> Result<Query> {
+    let source = Source::new(text);
+    let mut cursor = Cursor::new(&source, source.tokenize()?);
+    let query = cursor.query()?;
+    if cursor.at_end() { Ok(query) } else { Err(cursor.error_here()) }
+}
+
+/// The tree of an expression that the catalog keeps as text (defaults, watermarks).
+pub(crate) fn reparse_expr(text: &str) -> Result<Expr> {
+    let source = Source::new(text);
+    let mut cursor = Cursor::new(&source, source.tokenize()?);
+    let expr = cursor.expr()?;
+    if cursor.at_end() { Ok(expr) } else { Err(cursor.error_here()) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,133 @@
+//! Our dialect: sqlparser's PostgreSQL, plus `TABLE t` as a function argument, and EMIT, ALLOW and LATE not taken for
+//! aliases where a clause of ours begins.
+
+use std::any::TypeId;
+
+use datafusion::sql::sqlparser::ast;
+use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
+use datafusion::sql::sqlparser::dialect::{Dialect, PostgreSqlDialect, Precedence};
+use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::parser::{Parser, ParserError};
+use datafusion::sql::sqlparser::tokenizer::Token;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct HighwaterDialect;
+
+const POSTGRES: PostgreSqlDialect = PostgreSqlDialect {};
+
+/// Whether the word that was just consumed begins one of our clauses, and so is no alias.
+fn begins_clause(parser: &Parser<'_>) -> bool {
+    let (Token::Word(word), Token::Word(next)) = (&parser.get_current_token().token, &parser.peek_token_ref().token)
+    else {
+        return false;
+    };
+    let is = |first: &str, second: &[&str]| {
+        word.quote_style.is_none()
+            && word.value.eq_ignore_ascii_case(first)
+            && second.iter().any(|s| next.value.eq_ignore_ascii_case(s))
+    };
+    is("emit", &["on", "changes"]) || is("allow", &["lateness"]) || is("late", &["rows"])
+}
+
+/// `TABLE t`, as a subquery: the planner of windows sees through it.
+fn table_argument(parser: &mut Parser<'_>) -> Result<ast::Expr, ParserError> {
+    let name = parser.parse_object_name(false)?;
+    let table = ast::TableFactor::Table {
+        name,
+        alias: None,
+        args: None,
+        with_hints: vec![],
+        version: None,
+        with_ordinality: false,
+        partitions: vec![],
+        json_path: None,
+        sample: None,
+        index_hints: vec![],
+    };
+    let wildcard = ast::SelectItem::Wildcard(ast::WildcardAdditionalOptions::default());
+    let select = ast::Select {
+        select_token: AttachedToken::empty(),
+        optimizer_hints: vec![],
+        distinct: None,
+        select_modifiers: None,
+        top: None,
+        top_before_distinct: false,
+        projection: vec![wildcard],
+        exclude: None,
+        into: None,
+        from: vec![ast::TableWithJoins { relation: table, joins: vec![] }],
+        lateral_views: vec![],
+        prewhere: None,
+        selection: None,
+        connect_by: vec![],
+        group_by: ast::GroupByExpr::Expressions(vec![], vec![]),
+        cluster_by: vec![],
+        distribute_by: vec![],
+        sort_by: vec![],
+        having: None,
+        named_window: vec![],
+        qualify: None,
+        window_before_qualify: false,
+        value_table_mode: None,
+        flavor: ast::SelectFlavor::Standard,
+    };
+    Ok(ast::Expr::Subquery(Box::new(ast::Query {
+        with: None,
+        body: Box::new(ast::SetExpr::Select(Box::new(select))),
+        order_by: None,
+        limit_clause: None,
+        fetch: None,
+        locks: vec![],
+        for_clause: None,
+        settings: None,
+        format_clause: None,
+        pipe_operators: vec![],
+    })))
+}
+
+#[rustfmt::skip]
+impl Dialect for HighwaterDialect {
+    fn dialect(&self) -> TypeId { TypeId::of::<PostgreSqlDialect>() }
+
+    fn parse_prefix(&self, parser: &mut Parser<'_>) -> Option<Result<ast::Expr, ParserError>> {
+        let is_word = matches!(parser.peek_nth_token_ref(1).token, Token::Word(_));
+        if is_word && parser.parse_keyword(Keyword::TABLE) { Some(table_argument(parser)) } else { None }
+    }
+
+    fn is_table_factor_alias(&self, explicit: bool, kw: &Keyword, parser: &mut Parser<'_>) -> bool {
+        explicit || (!begins_clause(parser) && self.is_table_alias(kw, parser))
+    }
+
+    fn is_select_item_alias(&self, explicit: bool, kw: &Keyword, parser: &mut Parser<'_>) -> bool {
+        explicit || (!begins_clause(parser) && self.is_column_alias(kw, parser))
+    }
+
+    fn identifier_quote_style(&self, identifier: &str) -> Option<char> { POSTGRES.identifier_quote_style(identifier) }
+    fn is_delimited_identifier_start(&self, ch: char) -> bool { POSTGRES.is_delimited_identifier_start(ch) }
+    fn is_identifier_start(&self, ch: char) -> bool { POSTGRES.is_identifier_start(ch) }
+    fn is_identifier_part(&self, ch: char) -> bool { POSTGRES.is_identifier_part(ch) }
+    fn supports_unicode_string_literal(&self) -> bool { true }
+    fn is_reserved_for_identifier(&self, kw: Keyword) -> bool { POSTGRES.is_reserved_for_identifier(kw) }
+    fn is_custom_operator_part(&self, ch: char) -> bool { POSTGRES.is_custom_operator_part(ch) }
+    fn get_next_precedence(&self, parser: &Parser<'_>) -> Option<Result<u8, ParserError>> {
+        POSTGRES.get_next_precedence(parser)
+    }
+    fn prec_value(&self, prec: Precedence) -> u8 { POSTGRES.prec_value(prec) }
+    fn supports_filter_during_aggregation(&self) -> bool { true }
+    fn supports_group_by_expr(&self) -> bool { true }
+    fn allow_extract_custom(&self) -> bool { true }
+    fn allow_extract_single_quotes(&self) -> bool { true }
+    fn supports_named_fn_args_with_colon_operator(&self) -> bool { true }
+    fn supports_named_fn_args_with_expr_name(&self) -> bool { true }
+    fn supports_empty_projections(&self) -> bool { true }
+    fn supports_nested_comments(&self) -> bool { true }
+    fn supports_string_escape_constant(&self) -> bool { true }
+    fn supports_numeric_literal_underscores(&self) -> bool { true }
+    fn supports_array_typedef_with_brackets(&self) -> bool { true }
+    fn supports_notnull_operator(&self) -> bool { true }
+    fn supports_interval_options(&self) -> bool { true }
+    fn supports_insert_table_alias(&self) -> bool { true }
+    fn supports_bitwise_shift_operators(&self) -> bool { true }
+    fn supports_comma_separated_trim(&self) -> bool { true }
+}

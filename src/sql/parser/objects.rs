@@ -1,0 +1,109 @@
+//! DROP, ALTER, COMMENT ON.
+
+use super::cursor::Cursor;
+use crate::error::{Error, Result};
+use crate::sql::statement::{Comment, Drop, Name, RelationKind, Rename, Statement};
+
+impl Cursor<'_> {
+    /// TABLE, SOURCE, VIEW, MATERIALIZED VIEW.
+    pub(super) fn relation_kind(&mut self) -> Option<RelationKind> {
+        if self.word("table") {
+            Some(RelationKind::Table)
+        } else if self.word("source") {
+            Some(RelationKind::Source)
+        } else if self.word("view") {
+            Some(RelationKind::View)
+        } else if self.words(&["materialized", "view"]) {
+            Some(RelationKind::MaterializedView)
+        } else {
+            None
+        }
+    }
+
+    /// Refuses what is no relation; `verb` is DROP, ALTER, ..
+    fn refused_kind(&self, verb: &str) -> Error {
+        match self.next_word() {
+            Some(word)
+                if matches!(
+                    word.as_str(),
+                    "sink" | "index" | "function" | "schema" | "database" | "sequence" | "type" | "domain" | "role"
+                        | "user" | "extension" | "trigger" | "aggregate" | "procedure" | "owned" | "default"
+                ) =>
+            {
+                Error::unsupported(format!("{verb} {}", word.to_uppercase()), "There is nothing of that kind.")
+            }
+            _ => self.error_here(),
+        }
+    }
+
+    pub(super) fn drop_statement(&mut self) -> Result<Statement> {
+        self.expect_word("drop")?;
+        let Some(kind) = self.relation_kind() else { return Err(self.refused_kind("DROP")) };
+        let if_exists = self.words(&["if", "exists"]);
+        let names = self.names()?;
+        let cascade = self.word("cascade");
+        if !cascade {
+            self.word("restrict");
+        }
+        Ok(Statement::Drop(Drop { kind, names, if_exists, cascade }))
+    }
+
+    pub(super) fn alter(&mut self) -> Result<Statement> {
+        self.expect_word("alter")?;
+        if self.word("system") {
+            return self.alter_system();
+        }
+        let Some(kind) = self.relation_kind() else { return Err(self.refused_kind("ALTER")) };
+        let if_exists = self.words(&["if", "exists"]);
+        self.word("only");
+        let name = self.name()?;
+        if self.words(&["rename", "to"]) {
+            let (to, _) = self.ident()?;
+            return Ok(Statement::Rename(Rename { kind, name, if_exists, to }));
+        }
+        let word = self.next_word().ok_or_else(|| self.error_here())?;
+        match word.as_str() {
+            "rename" | "add" | "drop" | "alter" | "set" | "reset" | "owner" | "enable" | "disable" | "attach"
+            | "detach" | "inherit" | "no" | "validate" | "cluster" | "replica" | "force" => {
+                let what = format!("ALTER .. {}", word.to_uppercase());
+                Err(Error::unsupported(what, "Only RENAME TO is; else DROP the object and CREATE it anew."))
+            }
+            _ => Err(self.error_here()),
+        }
+    }
+
+    fn alter_system(&mut self) -> Result<Statement> {
+        if self.word("reset") {
+            let name = self.setting_name()?;
+            return Ok(Statement::AlterSystem { name, value: None });
+        }
+        self.expect_word("set")?;
+        let name = self.setting_name()?;
+        let value = self.setting_value()?;
+        if name == "epoch_interval" {
+            return Err(Error::unsupported("epoch_interval", "Epochs close as soon as the last one is under way."));
+        }
+        Ok(Statement::AlterSystem { name, value })
+    }
+
+    pub(super) fn comment(&mut self) -> Result<Statement> {
+        self.expect_words(&["comment", "on"])?;
+        let (kind, name, column) = if self.word("column") {
+            let whole = self.name()?;
+            let mut parts: Vec<String> = whole.schema.clone().into_iter().collect();
+            parts.push(whole.name);
+            if self.token(&datafusion::sql::sqlparser::tokenizer::Token::Period) {
+                parts.push(self.ident()?.0);
+            }
+            let column = parts.pop();
+            let Some(table) = parts.pop() else { return Err(self.error_here()) };
+            (RelationKind::Table, Name { schema: parts.pop(), name: table, position: whole.position }, column)
+        } else {
+            let Some(kind) = self.relation_kind() else { return Err(self.refused_kind("COMMENT ON")) };
+            (kind, self.name()?, None)
+        };
+        self.expect_word("is")?;
+        let text = if self.word("null") { None } else { Some(self.string()?) };
+        Ok(Statement::Comment(Comment { kind, name, column, text }))
+    }
+}
