@@ -5,6 +5,8 @@
 //!
 //! Uses: error, data, functions, catalog
 
+pub mod binder;
+pub mod execute;
 pub mod statement;
 pub mod window;
 
@@ -13,5 +15,7 @@ mod interval;
 mod parser;
 mod types;
 
+pub use binder::{BindSession, Binder};
+pub use execute::Executor;
 pub use parser::{Parsed, parse};
 pub use statement::Statement;

@@ -117,14 +117,4 @@ impl UserDefinedLogicalNodeCore for WindowAssign {
         let time_column = input.schema().index_of_column(&column)?;
         Self::new(input, time_column, self.kind, self.window_time)
     }
-
-    fn necessary_children_exprs(&self, output_columns: &[usize]) -> Option<Vec<Vec<usize>>> {
-        let width = self.input_width();
-        let mut needed: Vec<usize> = output_columns.iter().copied().filter(|&c| c < width).collect();
-        if !needed.contains(&self.time_column) {
-            needed.push(self.time_column);
-        }
-        needed.sort_unstable();
-        Some(vec![needed])
-    }
 }

@@ -230,12 +230,18 @@ impl<'a> Cursor<'a> {
 
     /// `[schema.]name`; a database `highwater.` before the schema is let pass.
     pub(super) fn name(&mut self) -> Result<Name> {
+        let (parts, position) = self.parts()?;
+        name_of_parts(parts, position)
+    }
+
+    /// The parts of a dotted name, folded, and the position of the first.
+    pub(super) fn parts(&mut self) -> Result<(Vec<String>, usize)> {
         let (first, position) = self.ident()?;
         let mut parts = vec![first];
         while self.token(&Token::Period) {
             parts.push(self.ident()?.0);
         }
-        name_of_parts(parts, position)
+        Ok((parts, position))
     }
 
     pub(super) fn names(&mut self) -> Result<Vec<Name>> {
@@ -317,7 +323,7 @@ impl<'a> Cursor<'a> {
     }
 }
 
-fn name_of_parts(mut parts: Vec<String>, position: usize) -> Result<Name> {
+pub(super) fn name_of_parts(mut parts: Vec<String>, position: usize) -> Result<Name> {
     if parts.len() == 3 && parts.first().is_some_and(|p| p == "highwater") {
         parts.remove(0);
     }

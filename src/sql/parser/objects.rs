@@ -1,8 +1,8 @@
 //! DROP, ALTER, COMMENT ON.
 
-use super::cursor::Cursor;
+use super::cursor::{Cursor, name_of_parts};
 use crate::error::{Error, Result};
-use crate::sql::statement::{Comment, Drop, Name, RelationKind, Rename, Statement};
+use crate::sql::statement::{Comment, Drop, RelationKind, Rename, Statement};
 
 impl Cursor<'_> {
     /// TABLE, SOURCE, VIEW, MATERIALIZED VIEW.
@@ -89,15 +89,12 @@ impl Cursor<'_> {
     pub(super) fn comment(&mut self) -> Result<Statement> {
         self.expect_words(&["comment", "on"])?;
         let (kind, name, column) = if self.word("column") {
-            let whole = self.name()?;
-            let mut parts: Vec<String> = whole.schema.clone().into_iter().collect();
-            parts.push(whole.name);
-            if self.token(&datafusion::sql::sqlparser::tokenizer::Token::Period) {
-                parts.push(self.ident()?.0);
-            }
+            let (mut parts, position) = self.parts()?;
             let column = parts.pop();
-            let Some(table) = parts.pop() else { return Err(self.error_here()) };
-            (RelationKind::Table, Name { schema: parts.pop(), name: table, position: whole.position }, column)
+            if parts.is_empty() {
+                return Err(Error::syntax("column name must be qualified", Some(position)));
+            }
+            (RelationKind::Table, name_of_parts(parts, position)?, column)
         } else {
             let Some(kind) = self.relation_kind() else { return Err(self.refused_kind("COMMENT ON")) };
             (kind, self.name()?, None)

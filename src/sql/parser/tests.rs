@@ -18,14 +18,14 @@ fn fails(text: &str) -> String {
 fn statements_are_split_with_their_texts() {
     let all = parse("  SELECT 1 ; -- nothing\n ;SELECT ';' AS x; ").unwrap();
     let texts: Vec<_> = all.iter().map(|p| (p.text.as_str(), p.offset)).collect();
-    assert_eq!(texts, [("SELECT 1", 2), ("SELECT ';' AS x", 25)]);
+    assert_eq!(texts, [("SELECT 1", 2), ("SELECT ';' AS x", 26)]);
     assert!(parse(" ; -- x").unwrap().is_empty());
 }
 
 #[test]
 fn syntax_errors_are_postgres() {
     assert_eq!(fails("SELEC 1"), "42601@1 syntax error at or near \"SELEC\"");
-    assert_eq!(fails("SELECT 1; SELECT * FRM t"), "42601@24 syntax error at or near \"t\"");
+    assert_eq!(fails("SELECT 1; SELECT * FRM t"), "42601@20 syntax error at or near \"FRM\"");
     assert_eq!(fails("SELECT (1"), "42601@10 syntax error at end of input");
     assert_eq!(fails("SELECT 'abc"), "42601@8 unterminated quoted string at or near \"'abc\"");
     assert_eq!(fails("CREATE TABLE t (a int,, b int)"), "42601@23 syntax error at or near \",\"");
@@ -106,7 +106,7 @@ fn later_things_are_refused_by_name() {
     assert_eq!(fails("CREATE TEMP TABLE t (a int)"), "0A000 CREATE TEMPORARY is not supported");
     assert_eq!(
         fails("CREATE MATERIALIZED VIEW v WITH (retention = '1 day') AS SELECT 1"),
-        "0A000@32 WITH (retention) is not supported"
+        "0A000@33 WITH (retention) is not supported"
     );
     assert_eq!(fails("CREATE TABLE t (a serial)"), "0A000@17 type serial is not supported");
     assert_eq!(fails("CREATE TABLE t (a nope)"), "42704@17 type \"nope\" does not exist");
