@@ -12,6 +12,7 @@ use std::sync::Arc;
 use crate::catalog::Catalog;
 use crate::config::EngineConfig;
 use crate::error::{Error, Result};
+use crate::metrics::Metrics;
 
 /// A running database.
 pub struct Engine {
@@ -19,6 +20,8 @@ pub struct Engine {
     pub config: EngineConfig,
     /// All names.
     pub catalog: Catalog,
+    /// Every figure of this server; `start` makes it with `Metrics::new()`.
+    pub metrics: Arc<Metrics>,
 }
 
 /// What a client says when it connects.

@@ -3,8 +3,8 @@
 use arrow::datatypes::IntervalMonthDayNano;
 use datafusion::sql::sqlparser::ast::{Expr, UnaryOperator, Value};
 
-use crate::error::{Error, Result, SqlState};
 use crate::data::text::interval::parse_interval;
+use crate::error::{Error, Result, SqlState};
 use crate::functions::interval::parse_interval_unit;
 
 /// The microseconds of `INTERVAL '10' SECOND`, `INTERVAL '1 day'`, `'10 s'` or `'10 s'::interval`; a day is 24 hours.

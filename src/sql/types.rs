@@ -152,10 +152,7 @@ fn length_of(length: Option<&CharacterLength>) -> Result<Option<i32>> {
         Some(CharacterLength::IntegerLength { length, .. }) => match i32::try_from(*length) {
             Ok(0) => Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, "length for type varchar must be at least 1")),
             Ok(n) if n <= 10_485_760 => Ok(Some(n)),
-            _ => Err(Error::new(
-                SqlState::INVALID_PARAMETER_VALUE,
-                "length for type varchar cannot exceed 10485760",
-            )),
+            _ => Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, "length for type varchar cannot exceed 10485760")),
         },
     }
 }
@@ -163,6 +160,8 @@ fn length_of(length: Option<&CharacterLength>) -> Result<Option<i32>> {
 fn microseconds(kind: &str, precision: Option<u64>) -> Result<()> {
     match precision {
         None | Some(6) => Ok(()),
-        Some(p) => Err(Error::unsupported(format!("type {kind}({p})"), format!("Use {kind}, which keeps microseconds."))),
+        Some(p) => {
+            Err(Error::unsupported(format!("type {kind}({p})"), format!("Use {kind}, which keeps microseconds.")))
+        }
     }
 }

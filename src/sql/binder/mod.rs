@@ -2,9 +2,7 @@
 
 mod bound;
 
-pub use bound::{
-    BoundDelete, BoundInsert, BoundQuery, BoundUpdate, BoundView, ConflictAction, Local, Returning,
-};
+pub use bound::{BoundDelete, BoundInsert, BoundQuery, BoundUpdate, BoundView, ConflictAction, Local, Returning};
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -33,7 +33,8 @@ impl Cursor<'_> {
         let start = self.position() - 1;
         self.expect_word("create")?;
         let or_replace = self.words(&["or", "replace"]);
-        if self.peek_word("temp") || self.peek_word("temporary") || self.peek_word("local") || self.peek_word("global") {
+        if self.peek_word("temp") || self.peek_word("temporary") || self.peek_word("local") || self.peek_word("global")
+        {
             return Err(Error::unsupported("CREATE TEMPORARY", "Create a permanent object and drop it when done."));
         }
         if self.word("unlogged") {
@@ -120,8 +121,9 @@ impl Cursor<'_> {
         }
         let tail = self.tail(false)?;
         let connector = connector("source", tail.options, tail.encode)?.ok_or_else(|| {
-            Error::new(SqlState::INVALID_PARAMETER_VALUE, "a source needs a connector")
-                .with_hint("For example, WITH (connector = 'file', path = '/dir/*.parquet') FORMAT PLAIN ENCODE PARQUET.")
+            Error::new(SqlState::INVALID_PARAMETER_VALUE, "a source needs a connector").with_hint(
+                "For example, WITH (connector = 'file', path = '/dir/*.parquet') FORMAT PLAIN ENCODE PARQUET.",
+            )
         })?;
         Ok(Statement::CreateSource(CreateSource {
             name,
@@ -412,7 +414,11 @@ fn set_key(elements: &mut Elements, columns: Vec<String>) -> Result<()> {
 
 type Options = Vec<(String, String)>;
 
-fn connector(what: &str, options: Option<Options>, encode: Option<(String, Options)>) -> Result<Option<ConnectorOptions>> {
+fn connector(
+    what: &str,
+    options: Option<Options>,
+    encode: Option<(String, Options)>,
+) -> Result<Option<ConnectorOptions>> {
     let Some(mut options) = options else {
         return match encode {
             None => Ok(None),

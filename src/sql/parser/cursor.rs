@@ -76,7 +76,9 @@ impl<'a> Source<'a> {
                     format!("{message} at or near \"{rest}\"")
                 }
                 "unterminated dollar-quoted string" => format!("{message} at or near \"{rest}\""),
-                "syntax error" => format!("syntax error at or near \"{}\"", rest.split_whitespace().next().unwrap_or("")),
+                "syntax error" => {
+                    format!("syntax error at or near \"{}\"", rest.split_whitespace().next().unwrap_or(""))
+                }
                 other => other.to_owned(),
             };
             Error::syntax(message, Some(start + 1))

@@ -26,8 +26,22 @@ impl Cursor<'_> {
             Some(word)
                 if matches!(
                     word.as_str(),
-                    "sink" | "index" | "function" | "schema" | "database" | "sequence" | "type" | "domain" | "role"
-                        | "user" | "extension" | "trigger" | "aggregate" | "procedure" | "owned" | "default"
+                    "sink"
+                        | "index"
+                        | "function"
+                        | "schema"
+                        | "database"
+                        | "sequence"
+                        | "type"
+                        | "domain"
+                        | "role"
+                        | "user"
+                        | "extension"
+                        | "trigger"
+                        | "aggregate"
+                        | "procedure"
+                        | "owned"
+                        | "default"
                 ) =>
             {
                 Error::unsupported(format!("{verb} {}", word.to_uppercase()), "There is nothing of that kind.")

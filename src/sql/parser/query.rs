@@ -51,7 +51,9 @@ impl Cursor<'_> {
         let name = self.name_of(name)?;
         match name.schema {
             None => Ok((name.name, name.position)),
-            Some(schema) => Err(Error::unsupported(format!("column \"{schema}.{}\"", name.name), "Name the column only.")),
+            Some(schema) => {
+                Err(Error::unsupported(format!("column \"{schema}.{}\"", name.name), "Name the column only."))
+            }
         }
     }
 
@@ -74,8 +76,9 @@ impl Cursor<'_> {
         };
         if update.is_some() && target.is_empty() {
             let message = "ON CONFLICT DO UPDATE requires inference specification or constraint name";
-            return Err(Error::new(SqlState::SYNTAX_ERROR, message)
-                .with_hint("For example, ON CONFLICT (column_name)."));
+            return Err(
+                Error::new(SqlState::SYNTAX_ERROR, message).with_hint("For example, ON CONFLICT (column_name).")
+            );
         }
         Ok(OnConflict { target, update })
     }
@@ -228,7 +231,9 @@ impl Cursor<'_> {
 
     pub(super) fn copy(&mut self) -> Result<Statement> {
         self.expect_word("copy")?;
-        self.word("binary").then(|| Error::unsupported("COPY BINARY t", "Use WITH (FORMAT binary).")).map_or(Ok(()), Err)?;
+        self.word("binary")
+            .then(|| Error::unsupported("COPY BINARY t", "Use WITH (FORMAT binary)."))
+            .map_or(Ok(()), Err)?;
         if self.token(&Token::LParen) {
             let source = self.streamed()?;
             self.expect(&Token::RParen)?;
@@ -269,7 +274,8 @@ impl Cursor<'_> {
         if self.word(stream) {
             return Ok(());
         }
-        let file = self.peek_word("program") || matches!(self.parser.peek_token_ref().token, Token::SingleQuotedString(_));
+        let file =
+            self.peek_word("program") || matches!(self.parser.peek_token_ref().token, Token::SingleQuotedString(_));
         if !file {
             return Err(self.error_here());
         }

@@ -90,7 +90,10 @@ impl Cursor<'_> {
         let (name, _) = self.ident()?;
         loop {
             if self.word("binary") {
-                return Err(Error::unsupported("BINARY cursors", "Ask for binary format in the protocol's Bind message."));
+                return Err(Error::unsupported(
+                    "BINARY cursors",
+                    "Ask for binary format in the protocol's Bind message.",
+                ));
             } else if self.word("scroll") {
                 return Err(Error::unsupported("SCROLL cursors", "Declare it with NO SCROLL; rows are read forward."));
             } else if !(self.word("insensitive") || self.word("asensitive") || self.words(&["no", "scroll"])) {
@@ -122,8 +125,12 @@ impl Cursor<'_> {
             self.expect(&Token::LParen)?;
             let (option, position) = self.ident()?;
             if option != "timeout" {
-                return Err(super::query::unknown_option(&option, "FETCH", "The option is timeout, as in timeout = '1s'.")
-                    .with_position(position));
+                return Err(super::query::unknown_option(
+                    &option,
+                    "FETCH",
+                    "The option is timeout, as in timeout = '1s'.",
+                )
+                .with_position(position));
             }
             self.expect(&Token::Eq)?;
             let value = self.option_value()?;
@@ -151,10 +158,7 @@ impl Cursor<'_> {
         }
         match &self.parser.peek_token_ref().token {
             Token::Number(..) => self.number().map(Some),
-            Token::Minus => Err(Error::new(
-                SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
-                "cursor can only scan forward",
-            )),
+            Token::Minus => Err(Error::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, "cursor can only scan forward")),
             _ => {
                 let _ = forward;
                 Ok(Some(1))

@@ -79,7 +79,9 @@ fn subscriptions_stand_in_copy_cursor_and_select() {
 
 #[test]
 fn dml_and_sessions() {
-    one("INSERT INTO t AS x (a, b) VALUES (1, DEFAULT) ON CONFLICT (a) DO UPDATE SET b = excluded.b WHERE x.a > 0 RETURNING *");
+    one(
+        "INSERT INTO t AS x (a, b) VALUES (1, DEFAULT) ON CONFLICT (a) DO UPDATE SET b = excluded.b WHERE x.a > 0 RETURNING *",
+    );
     one("UPDATE t SET (a, b) = (1, 2), c = DEFAULT FROM u WHERE t.id = u.id RETURNING t.a");
     one("DELETE FROM t USING u WHERE t.id = u.id");
     one("COPY t (a, b) FROM STDIN CSV HEADER DELIMITER ';' NULL ''");
@@ -92,10 +94,7 @@ fn dml_and_sessions() {
     one("EXPLAIN (VERBOSE, COSTS off) SELECT 1");
     one("COMMENT ON COLUMN public.t.a IS 'x'");
     one("ALTER MATERIALIZED VIEW v RENAME TO w");
-    assert!(matches!(
-        one("SELECT highwater.advance_watermark('s', now())"),
-        Statement::AdvanceWatermark { .. }
-    ));
+    assert!(matches!(one("SELECT highwater.advance_watermark('s', now())"), Statement::AdvanceWatermark { .. }));
 }
 
 #[test]

@@ -1,0 +1,319 @@
+//! PostgreSQL to values: parameters in text and binary.
+
+use arrow::array::ArrayRef;
+use arrow::datatypes::{DataType, Field, IntervalMonthDayNano, TimeUnit};
+use datafusion::common::ScalarValue;
+
+use super::Format;
+use super::encode::{EPOCH_DAYS, EPOCH_MICROS};
+use crate::data::text::{self, TimeZone};
+use crate::data::types::{by_oid, pg_type};
+use crate::error::{Error, Result, SqlState};
+
+/// A parameter's value. `number` is its place, from 1, for errors.
+pub fn parameter(
+    bytes: Option<&[u8]>,
+    oid: u32,
+    format: Format,
+    number: usize,
+    zone: &TimeZone,
+) -> Result<ScalarValue> {
+    let field = by_oid(oid).ok_or_else(|| {
+        Error::new(
+            SqlState::UNDEFINED_OBJECT,
+            format!("parameter ${number} has a type (oid {oid}) that is not supported"),
+        )
+        .with_hint("send it as text and cast it in the statement")
+    })?;
+    let Some(bytes) = bytes else { return Ok(ScalarValue::try_from(field.data_type())?) };
+    match format {
+        Format::Text => text::parse(utf8(bytes)?, &field, zone),
+        Format::Binary => binary(bytes, &field).map_err(|error| match error {
+            Binary::Format => Error::new(
+                SqlState::INVALID_BINARY_REPRESENTATION,
+                format!("incorrect binary data format in bind parameter {number}"),
+            ),
+            Binary::Other(error) => error,
+        }),
+    }
+}
+
+/// Text from a client; 22021 with the bytes that are not UTF-8.
+pub fn utf8(bytes: &[u8]) -> Result<&str> {
+    std::str::from_utf8(bytes).map_err(|error| {
+        let at = error.valid_up_to();
+        let end = error.error_len().map_or(bytes.len(), |n| at + n).min(at + 4);
+        let hex: Vec<String> = bytes[at..end].iter().map(|b| format!("0x{b:02x}")).collect();
+        let message = format!("invalid byte sequence for encoding \"UTF8\": {}", hex.join(" "));
+        Error::new(SqlState::CHARACTER_NOT_IN_REPERTOIRE, message)
+    })
+}
+
+/// Why binary data can't be read.
+#[derive(Debug)]
+pub enum Binary {
+    /// Its length or structure is wrong.
+    Format,
+    /// It is well-formed, but not a value that we hold.
+    Other(Error),
+}
+
+impl From<Error> for Binary {
+    fn from(error: Error) -> Self {
+        Self::Other(error)
+    }
+}
+
+/// A value in the binary format of a column's type.
+pub fn binary(bytes: &[u8], field: &Field) -> Result<ScalarValue, Binary> {
+    use ScalarValue as S;
+    let oid = pg_type(field).oid;
+    Ok(match field.data_type() {
+        DataType::Boolean => match bytes {
+            [value] => S::Boolean(Some(*value != 0)),
+            _ => return Err(Binary::Format),
+        },
+        DataType::Int16 => S::Int16(Some(i16::from_be_bytes(fixed(bytes)?))),
+        DataType::Int32 => S::Int32(Some(i32::from_be_bytes(fixed(bytes)?))),
+        DataType::Int64 if field.metadata().is_empty() => S::Int64(Some(i64::from_be_bytes(fixed(bytes)?))),
+        DataType::Int64 => S::Int64(Some(u32::from_be_bytes(fixed(bytes)?).into())),
+        DataType::Float32 => S::Float32(Some(f32::from_be_bytes(fixed(bytes)?))),
+        DataType::Float64 => S::Float64(Some(f64::from_be_bytes(fixed(bytes)?))),
+        DataType::Decimal128(p, s) => {
+            let declared = (*p, *s) != crate::data::types::NUMERIC_DEFAULT;
+            let value = text::number::parse_numeric(&numeric_text(bytes)?, *p, *s, declared)?;
+            S::Decimal128(Some(value), *p, *s)
+        }
+        DataType::Utf8 => S::Utf8(Some(string(bytes, oid, field)?)),
+        DataType::Binary => S::Binary(Some(bytes.to_vec())),
+        DataType::Date32 => S::Date32(Some(match i32::from_be_bytes(fixed(bytes)?) {
+            infinite @ (i32::MAX | i32::MIN) => infinite,
+            days => days.checked_add(EPOCH_DAYS).ok_or_else(|| beyond("date"))?,
+        })),
+        DataType::Time64(TimeUnit::Microsecond) => {
+            let micros = i64::from_be_bytes(fixed(bytes)?);
+            if !(0..=text::calendar::DAY).contains(&micros) {
+                return Err(beyond("time").into());
+            }
+            S::Time64Microsecond(Some(micros))
+        }
+        DataType::Timestamp(TimeUnit::Microsecond, zone) => {
+            let micros = match i64::from_be_bytes(fixed(bytes)?) {
+                infinite @ (i64::MAX | i64::MIN) => infinite,
+                micros => micros.checked_add(EPOCH_MICROS).ok_or_else(|| beyond("timestamp"))?,
+            };
+            S::TimestampMicrosecond(Some(micros), zone.clone())
+        }
+        DataType::Interval(_) => {
+            let (micros, rest) = bytes.split_at_checked(8).ok_or(Binary::Format)?;
+            let (days, months) = rest.split_at_checked(4).ok_or(Binary::Format)?;
+            let nanos = i64::from_be_bytes(fixed(micros)?).checked_mul(1000).ok_or_else(|| beyond("interval"))?;
+            let (months, days) = (i32::from_be_bytes(fixed(months)?), i32::from_be_bytes(fixed(days)?));
+            S::IntervalMonthDayNano(Some(IntervalMonthDayNano::new(months, days, nanos)))
+        }
+        DataType::List(item) => array(bytes, item)?,
+        other => return Err(Error::internal(format!("no binary form for {other}")).into()),
+    })
+}
+
+fn fixed<const N: usize>(bytes: &[u8]) -> Result<[u8; N], Binary> {
+    bytes.try_into().map_err(|_| Binary::Format)
+}
+
+fn beyond(name: &str) -> Error {
+    Error::new(SqlState::DATETIME_FIELD_OVERFLOW, format!("{name} out of range"))
+}
+
+fn string(bytes: &[u8], oid: u32, field: &Field) -> Result<String, Binary> {
+    match oid {
+        2950 => {
+            let bytes: [u8; 16] = fixed(bytes)?;
+            Ok(text::string::parse_uuid(&format!("{:032x}", u128::from_be_bytes(bytes)))?)
+        }
+        3802 => match bytes {
+            [1, json @ ..] => Ok(text::string::parse_text(utf8(json)?, field)?.into_owned()),
+            _ => Err(Binary::Format),
+        },
+        _ => {
+            let value = utf8(bytes)?;
+            if value.contains('\0') {
+                return Err(utf8_nul().into());
+            }
+            Ok(text::string::parse_text(value, field)?.into_owned())
+        }
+    }
+}
+
+fn utf8_nul() -> Error {
+    Error::new(SqlState::CHARACTER_NOT_IN_REPERTOIRE, "invalid byte sequence for encoding \"UTF8\": 0x00")
+}
+
+/// Numeric's base 10000 digits as decimal text, for the one reader that rounds and checks.
+fn numeric_text(bytes: &[u8]) -> Result<String, Binary> {
+    let words: Vec<u16> = bytes.chunks(2).map(|pair| fixed(pair).map(u16::from_be_bytes)).collect::<Result<_, _>>()?;
+    let &[count, weight, sign, scale, ref digits @ ..] = words.as_slice() else { return Err(Binary::Format) };
+    if digits.len() != usize::from(count) || digits.iter().any(|d| *d > 9999) || scale > 0x3fff {
+        return Err(Binary::Format);
+    }
+    let mut out = match sign {
+        0 => String::new(),
+        0x4000 => "-".to_owned(),
+        0xc000 => return Ok("NaN".to_owned()),
+        0xd000 => return Ok("Infinity".to_owned()),
+        0xf000 => return Ok("-Infinity".to_owned()),
+        _ => return Err(Binary::Format),
+    };
+    out.push('0');
+    digits.iter().for_each(|d| out.push_str(&format!("{d:04}")));
+    // The first digit counts 10000^weight.
+    let exponent = (i64::from(weight as i16) + 1 - i64::from(count)) * 4;
+    out.push_str(&format!("e{exponent}"));
+    Ok(out)
+}
+
+/// A cursor over binary data.
+struct Cursor<'a>(&'a [u8]);
+
+impl<'a> Cursor<'a> {
+    fn take(&mut self, n: usize) -> Result<&'a [u8], Binary> {
+        let (head, rest) = self.0.split_at_checked(n).ok_or(Binary::Format)?;
+        self.0 = rest;
+        Ok(head)
+    }
+
+    fn i32(&mut self) -> Result<i32, Binary> {
+        Ok(i32::from_be_bytes(fixed(self.take(4)?)?))
+    }
+}
+
+fn array(bytes: &[u8], item: &Field) -> Result<ScalarValue, Binary> {
+    let mut cursor = Cursor(bytes);
+    let dimensions = cursor.i32()?;
+    let flags = cursor.i32()?;
+    let element = cursor.i32()? as u32;
+    if !(0..=6).contains(&dimensions) || !(0..=1).contains(&flags) {
+        return Err(Binary::Format);
+    }
+    let mut lengths = Vec::new();
+    for _ in 0..dimensions {
+        lengths.push(usize::try_from(cursor.i32()?).map_err(|_| Binary::Format)?);
+        cursor.i32()?;
+    }
+    // Each element takes four bytes at least, so a lie about the lengths can't make us allocate.
+    let total = lengths.iter().try_fold(1usize, |n, length| n.checked_mul(*length)).ok_or(Binary::Format)?;
+    if !lengths.is_empty() && total > cursor.0.len() / 4 {
+        return Err(Binary::Format);
+    }
+    if lengths.len() > 1 {
+        return Err(Error::unsupported("a multidimensional array in binary format", "send it as text").into());
+    }
+    // int4[] where int8[] is expected, and the like, is read by its own type and cast.
+    let own = by_oid(element).ok_or(Binary::Format)?;
+    let mut values = Vec::new();
+    for _ in 0..if lengths.is_empty() { 0 } else { total } {
+        let value = match cursor.i32()? {
+            -1 => ScalarValue::try_from(own.data_type()).map_err(Error::from)?,
+            length => binary(cursor.take(usize::try_from(length).map_err(|_| Binary::Format)?)?, &own)?,
+        };
+        values.push(if own.data_type() == item.data_type() {
+            value
+        } else {
+            value.cast_to(item.data_type()).map_err(Error::from)?
+        });
+    }
+    if !cursor.0.is_empty() {
+        return Err(Binary::Format);
+    }
+    Ok(ScalarValue::List(ScalarValue::new_list_nullable(&values, item.data_type())))
+}
+
+/// Columns of scalar values as arrays: COPY's binary format.
+pub fn column(values: Vec<ScalarValue>, field: &Field) -> Result<ArrayRef> {
+    if values.is_empty() {
+        return Ok(arrow::array::new_empty_array(field.data_type()));
+    }
+    Ok(ScalarValue::iter_to_array(values)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::BytesMut;
+
+    use super::*;
+    use crate::data::text::{Column, display};
+    use crate::server::pg::encode::write_binary;
+
+    #[test]
+    fn binary_is_read_as_it_is_written() {
+        let utc = TimeZone::utc();
+        for (oid, text) in [
+            (16, "t"),
+            (17, "\\x00ff"),
+            (20, "-9223372036854775808"),
+            (21, "-5"),
+            (23, "2147483647"),
+            (25, "é"),
+            (26, "4294967295"),
+            (700, "1.5"),
+            (701, "-0.1"),
+            (1082, "infinity"),
+            (1082, "1999-12-31"),
+            (1083, "23:59:59.999999"),
+            (1114, "0044-03-15 12:00:00 BC"),
+            (1114, "-infinity"),
+            (1184, "20000-01-01 00:00:00+00"),
+            (1186, "1 year 2 mons -3 days +00:00:00.5"),
+            (1700, "0"),
+            (1700, "12345678.0901"),
+            (1700, "-0.0001"),
+            (1700, "10000"),
+            (1700, "99990000.5"),
+            (2950, "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"),
+            (3802, "{\"a\": 1}"),
+            (1007, "{1,NULL,3}"),
+            (1009, "{}"),
+            (1231, "{1.5,-2}"),
+        ] {
+            let field = by_oid(oid).unwrap();
+            let value = text::parse(text, &field, &utc).unwrap();
+            let column = Column::new(value.to_array().unwrap().as_ref(), &field).unwrap();
+            let mut bytes = BytesMut::new();
+            write_binary(&column, 0, &mut bytes).unwrap();
+            let back = parameter(Some(&bytes), oid, Format::Binary, 1, &utc).unwrap();
+            assert_eq!(display(&back, &field, &utc).unwrap().as_deref(), Some(text), "{bytes:?}");
+            assert!(parameter(None, oid, Format::Binary, 1, &utc).unwrap().is_null());
+            for cut in 0..bytes.len() {
+                // Never a panic, whatever is cut off.
+                let _ = parameter(Some(&bytes[..cut]), oid, Format::Binary, 1, &utc);
+            }
+        }
+    }
+
+    #[test]
+    fn numeric_is_laid_out_as_postgres_does() {
+        let field = Field::new("n", DataType::Decimal128(12, 4), true);
+        let value = text::parse("-12345.6", &field, &TimeZone::utc()).unwrap();
+        let mut bytes = BytesMut::new();
+        write_binary(&Column::new(value.to_array().unwrap().as_ref(), &field).unwrap(), 0, &mut bytes).unwrap();
+        let words: Vec<u16> = bytes.chunks(2).map(|b| u16::from_be_bytes([b[0], b[1]])).collect();
+        assert_eq!(words, [3, 1, 0x4000, 4, 1, 2345, 6000]);
+    }
+
+    #[test]
+    fn wrong_parameters() {
+        let utc = TimeZone::utc();
+        let wrong = |bytes: &[u8], oid, format| parameter(Some(bytes), oid, format, 2, &utc).unwrap_err().to_string();
+        assert_eq!(wrong(b"abc", 23, Format::Binary), "22P03: incorrect binary data format in bind parameter 2");
+        assert_eq!(
+            wrong(b"\0\x01\0\0\0\0\0\0\x27\x10", 1700, Format::Binary),
+            "22P03: incorrect binary data format in bind parameter 2"
+        );
+        assert_eq!(wrong(b"x", 23, Format::Text), "22P02: invalid input syntax for type integer: \"x\"");
+        assert_eq!(wrong(b"a\xff", 25, Format::Text), "22021: invalid byte sequence for encoding \"UTF8\": 0xff");
+        assert_eq!(wrong(b"a\0", 25, Format::Binary), "22021: invalid byte sequence for encoding \"UTF8\": 0x00");
+        assert_eq!(wrong(b"", 600, Format::Text), "42704: parameter $2 has a type (oid 600) that is not supported");
+        // An array that claims to be huge.
+        let huge = [0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 23, 0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 1];
+        assert_eq!(wrong(&huge, 1007, Format::Binary), "22P03: incorrect binary data format in bind parameter 2");
+    }
+}
