@@ -10,6 +10,21 @@
 //!
 //! Uses: data, error
 
+mod accumulator;
+mod extreme;
+pub mod fault;
+mod groups;
+mod interner;
+mod key;
+mod part;
+mod rows;
+mod sum;
+
+pub use accumulator::{Accumulator, AccumulatorKind, AggregateFunction, CellError, Finished};
+pub use groups::{GroupLayout, GroupState, GroupTable, NO_WINDOW};
+pub use key::{KeyBytes, KeyEncoder, check_key_type, normalize};
+pub use rows::RowState;
+
 use crate::data::{Bucket, Epoch, EventTime};
 use crate::error::Result;
 

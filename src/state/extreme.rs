@@ -1,0 +1,352 @@
+//! min and max: the plain extreme over append-only input, an ordered multiset under retraction.
+//!
+//! Values are compared by codes: 64-bit integers (floats by their order, NaN above all, as PostgreSQL has it), 128-bit
+//! integers for numeric, bytes for text.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, BinaryArray, BooleanArray, Decimal128Array, Float32Array, Float64Array, Int64Array,
+    StringArray,
+};
+use arrow::datatypes::{DataType, Decimal128Type, Float32Type, Float64Type, Int64Type};
+
+use super::interner::{from_words, is_word, to_words};
+use crate::error::{Error, Result};
+
+/// The extremes of a column of groups.
+pub(super) enum Extreme {
+    /// Integers, dates, times, floats, booleans.
+    Word(Cells<i64>),
+    /// numeric.
+    Wide(Cells<i128>),
+    /// text, bytea.
+    Bytes(Cells<Box<[u8]>>),
+}
+
+/// One extreme per entry.
+pub(super) struct Cells<C> {
+    min: bool,
+    kept: Kept<C>,
+}
+
+enum Kept<C> {
+    Plain(Vec<Option<C>>),
+    Multiset(Vec<BTreeMap<C, i64>>),
+}
+
+/// Whether min and max are supported over a type.
+pub(super) fn supported(data_type: &DataType) -> bool {
+    is_word(data_type)
+        || matches!(
+            data_type,
+            DataType::Float32
+                | DataType::Float64
+                | DataType::Boolean
+                | DataType::Decimal128(..)
+                | DataType::Utf8
+                | DataType::Binary
+        )
+}
+
+impl<C: Ord + Clone> Cells<C> {
+    fn new(min: bool, retracting: bool) -> Self {
+        Self { min, kept: if retracting { Kept::Multiset(vec![]) } else { Kept::Plain(vec![]) } }
+    }
+
+    fn resize(&mut self, entries: usize) {
+        match &mut self.kept {
+            Kept::Plain(cells) => cells.resize(entries, None),
+            Kept::Multiset(cells) => cells.resize(entries, BTreeMap::new()),
+        }
+    }
+
+    fn reset(&mut self, entry: u32) {
+        match &mut self.kept {
+            Kept::Plain(cells) => cells[entry as usize] = None,
+            Kept::Multiset(cells) => cells[entry as usize] = BTreeMap::new(),
+        }
+    }
+
+    fn get(&self, entry: usize) -> Option<&C> {
+        match &self.kept {
+            Kept::Plain(cells) => cells[entry].as_ref(),
+            Kept::Multiset(cells) if self.min => cells[entry].iter().find(|(_, n)| **n > 0).map(|(c, _)| c),
+            Kept::Multiset(cells) => cells[entry].iter().rev().find(|(_, n)| **n > 0).map(|(c, _)| c),
+        }
+    }
+
+    /// Adds `diff` times a code, which is owned only when it is kept.
+    #[inline]
+    fn add<B: Ord + ?Sized + ToOwnedCode<C>>(&mut self, entry: u32, code: &B, diff: i64)
+    where
+        C: std::borrow::Borrow<B>,
+    {
+        match &mut self.kept {
+            Kept::Plain(cells) => {
+                let cell = &mut cells[entry as usize];
+                let better = match cell {
+                    None => true,
+                    Some(old) if self.min => code < (*old).borrow(),
+                    Some(old) => code > (*old).borrow(),
+                };
+                if better {
+                    *cell = Some(code.to_code());
+                }
+            }
+            Kept::Multiset(cells) => {
+                let cell = &mut cells[entry as usize];
+                match cell.get_mut(code) {
+                    Some(n) => {
+                        *n += diff;
+                        if *n == 0 {
+                            cell.remove(code);
+                        }
+                    }
+                    None => {
+                        cell.insert(code.to_code(), diff);
+                    }
+                }
+            }
+        }
+    }
+
+    fn append_from(&mut self, from: &Self, entries: &[u32]) {
+        if let Kept::Plain(cells) = &mut self.kept {
+            cells.extend(entries.iter().map(|&e| from.get(e as usize).cloned()));
+        }
+    }
+
+    /// Entries' contents for a snapshot: (index among `entries`, code, weight).
+    fn dump(&self, entries: &[u32]) -> Vec<(u32, C, i64)> {
+        let mut out = vec![];
+        for (i, &e) in entries.iter().enumerate() {
+            match &self.kept {
+                Kept::Plain(cells) => out.extend(cells[e as usize].iter().map(|c| (i as u32, c.clone(), 1))),
+                Kept::Multiset(cells) => out.extend(cells[e as usize].iter().map(|(c, n)| (i as u32, c.clone(), *n))),
+            }
+        }
+        out
+    }
+
+    fn bytes(&self, heap: impl Fn(&C) -> usize) -> usize {
+        let one = size_of::<C>();
+        match &self.kept {
+            Kept::Plain(cells) => cells.iter().flatten().map(&heap).sum::<usize>() + cells.capacity() * (one + 8),
+            Kept::Multiset(cells) => {
+                let cell = |m: &BTreeMap<C, i64>| m.keys().map(|c| one + 16 + heap(c)).sum::<usize>();
+                cells.iter().map(cell).sum::<usize>() + cells.capacity() * 24
+            }
+        }
+    }
+}
+
+/// `ToOwned` into the kept form.
+trait ToOwnedCode<C> {
+    fn to_code(&self) -> C;
+}
+
+impl ToOwnedCode<i64> for i64 {
+    fn to_code(&self) -> i64 {
+        *self
+    }
+}
+
+impl ToOwnedCode<i128> for i128 {
+    fn to_code(&self) -> i128 {
+        *self
+    }
+}
+
+impl ToOwnedCode<Box<[u8]>> for [u8] {
+    fn to_code(&self) -> Box<[u8]> {
+        self.into()
+    }
+}
+
+impl Extreme {
+    /// For values of a type; `retracting` tells whether they can be taken back.
+    pub fn new(data_type: &DataType, min: bool, retracting: bool) -> Self {
+        match data_type {
+            DataType::Decimal128(..) => Self::Wide(Cells::new(min, retracting)),
+            DataType::Utf8 | DataType::Binary => Self::Bytes(Cells::new(min, retracting)),
+            _ => Self::Word(Cells::new(min, retracting)),
+        }
+    }
+
+    pub fn resize(&mut self, entries: usize) {
+        match self {
+            Self::Word(c) => c.resize(entries),
+            Self::Wide(c) => c.resize(entries),
+            Self::Bytes(c) => c.resize(entries),
+        }
+    }
+
+    pub fn reset(&mut self, entry: u32) {
+        match self {
+            Self::Word(c) => c.reset(entry),
+            Self::Wide(c) => c.reset(entry),
+            Self::Bytes(c) => c.reset(entry),
+        }
+    }
+
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Word(c) => c.bytes(|_| 0),
+            Self::Wide(c) => c.bytes(|_| 0),
+            Self::Bytes(c) => c.bytes(|b| b.len()),
+        }
+    }
+
+    /// Appends copies of another's current extremes; `self` is plain.
+    pub fn append_from(&mut self, from: &Self, entries: &[u32]) {
+        match (self, from) {
+            (Self::Word(c), Self::Word(from)) => c.append_from(from, entries),
+            (Self::Wide(c), Self::Wide(from)) => c.append_from(from, entries),
+            (Self::Bytes(c), Self::Bytes(from)) => c.append_from(from, entries),
+            _ => debug_assert!(false, "extremes of different types"),
+        }
+    }
+
+    /// Adds the values of the rows that `rows` names (by position, with entry and diff); NULLs are left out.
+    pub fn update(&mut self, column: &ArrayRef, rows: impl Iterator<Item = (usize, u32, i64)>) -> Result<()> {
+        let valid = |i: &usize| column.is_valid(*i);
+        match self {
+            Self::Word(cells) => {
+                let codes = word_codes(column)?;
+                let codes = codes.values();
+                for (i, entry, diff) in rows.filter(|(i, ..)| valid(i)) {
+                    cells.add(entry, &codes[i], diff);
+                }
+            }
+            Self::Wide(cells) => {
+                let codes = column.as_primitive::<Decimal128Type>().values();
+                for (i, entry, diff) in rows.filter(|(i, ..)| valid(i)) {
+                    cells.add(entry, &codes[i], diff);
+                }
+            }
+            Self::Bytes(cells) => {
+                if let Some(text) = column.as_string_opt::<i32>() {
+                    for (i, entry, diff) in rows.filter(|(i, ..)| valid(i)) {
+                        cells.add(entry, text.value(i).as_bytes(), diff);
+                    }
+                } else {
+                    let bytes = column.as_binary::<i32>();
+                    for (i, entry, diff) in rows.filter(|(i, ..)| valid(i)) {
+                        cells.add(entry, bytes.value(i), diff);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The extremes of entries, as a column.
+    pub fn column(&self, entries: impl Iterator<Item = usize>, data_type: &DataType) -> Result<ArrayRef> {
+        Ok(match self {
+            Self::Word(c) => decode_words(entries.map(|e| c.get(e).copied()).collect(), data_type),
+            Self::Wide(c) => decode_wide(entries.map(|e| c.get(e).copied()).collect(), data_type)?,
+            Self::Bytes(c) => decode_bytes(entries.map(|e| c.get(e).map(AsRef::as_ref)), data_type),
+        })
+    }
+
+    /// The contents of entries: index among them, value, weight.
+    pub fn dump(&self, entries: &[u32], data_type: &DataType) -> Result<(Vec<u32>, ArrayRef, Vec<i64>)> {
+        fn split<C>(dump: Vec<(u32, C, i64)>) -> (Vec<u32>, Vec<Option<C>>, Vec<i64>) {
+            let mut out = (vec![], vec![], vec![]);
+            for (i, c, n) in dump {
+                out.0.push(i);
+                out.1.push(Some(c));
+                out.2.push(n);
+            }
+            out
+        }
+        Ok(match self {
+            Self::Word(c) => {
+                let (index, codes, weights) = split(c.dump(entries));
+                (index, decode_words(codes.into_iter().collect(), data_type), weights)
+            }
+            Self::Wide(c) => {
+                let (index, codes, weights) = split(c.dump(entries));
+                (index, decode_wide(codes, data_type)?, weights)
+            }
+            Self::Bytes(c) => {
+                let (index, codes, weights) = split(c.dump(entries));
+                (index, decode_bytes(codes.iter().map(Option::as_deref), data_type), weights)
+            }
+        })
+    }
+}
+
+/// Order-preserving bits of a float; NaN above all, one zero.
+fn float_code(value: f64) -> i64 {
+    let value = if value.is_nan() { f64::NAN } else { value + 0.0 };
+    let bits = value.to_bits() as i64;
+    bits ^ (((bits >> 63) as u64) >> 1) as i64
+}
+
+fn float_of(code: i64) -> f64 {
+    f64::from_bits((code ^ (((code >> 63) as u64) >> 1) as i64) as u64)
+}
+
+fn word_codes(column: &ArrayRef) -> Result<Int64Array> {
+    if let Some(words) = to_words(column) {
+        return Ok(words);
+    }
+    Ok(match column.data_type() {
+        DataType::Float64 => column.as_primitive::<Float64Type>().unary::<_, Int64Type>(float_code),
+        DataType::Float32 => column.as_primitive::<Float32Type>().unary::<_, Int64Type>(|v| float_code(f64::from(v))),
+        DataType::Boolean => column.as_boolean().iter().map(|b| b.map(i64::from)).collect(),
+        other => return Err(Error::internal(format!("no extremes of {other}"))),
+    })
+}
+
+fn decode_words(codes: Int64Array, data_type: &DataType) -> ArrayRef {
+    match data_type {
+        DataType::Float64 => Arc::new(codes.iter().map(|c| c.map(float_of)).collect::<Float64Array>()),
+        DataType::Float32 => Arc::new(codes.iter().map(|c| c.map(|c| float_of(c) as f32)).collect::<Float32Array>()),
+        DataType::Boolean => Arc::new(codes.iter().map(|c| c.map(|c| c != 0)).collect::<BooleanArray>()),
+        _ => from_words(codes, data_type),
+    }
+}
+
+fn decode_wide(codes: Vec<Option<i128>>, data_type: &DataType) -> Result<ArrayRef> {
+    Ok(Arc::new(Decimal128Array::from(codes).with_data_type(data_type.clone())))
+}
+
+fn decode_bytes<'a>(codes: impl Iterator<Item = Option<&'a [u8]>>, data_type: &DataType) -> ArrayRef {
+    match data_type {
+        DataType::Utf8 => {
+            let text = |c: Option<&'a [u8]>| c.map(|c| std::str::from_utf8(c).unwrap_or_default());
+            Arc::new(codes.map(text).collect::<StringArray>())
+        }
+        _ => Arc::new(codes.collect::<BinaryArray>()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn float_codes_keep_postgres_order() {
+        let ascending = [f64::NEG_INFINITY, -1.5, -0.0, 1e-300, 2.0, f64::INFINITY, f64::NAN];
+        for pair in ascending.windows(2) {
+            assert!(float_code(pair[0]) < float_code(pair[1]), "{pair:?}");
+        }
+        assert_eq!(float_code(0.0), float_code(-0.0));
+        assert_eq!(float_of(float_code(-1.5)), -1.5);
+    }
+
+    #[test]
+    fn the_next_value_shows_when_the_extreme_is_taken_back() {
+        let mut max = Extreme::new(&DataType::Utf8, false, true);
+        max.resize(1);
+        let column: ArrayRef = Arc::new(StringArray::from(vec![Some("a"), Some("c"), None, Some("c")]));
+        max.update(&column, (0..4).map(|i| (i, 0, 1))).unwrap();
+        max.update(&column, (1..2).map(|i| (i, 0, -2))).unwrap();
+        let now = max.column(0..1, &DataType::Utf8).unwrap();
+        assert_eq!(now.as_string::<i32>().value(0), "a");
+    }
+}
