@@ -1,0 +1,35 @@
+//! Everything that is tested through SQL, in one binary: see README.md beside this file.
+
+use std::sync::OnceLock;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+
+mod connection;
+mod database;
+mod slt;
+mod tidy;
+
+/// The one tokio runtime that all servers and clients of the tests share.
+pub fn runtime() -> &'static tokio::runtime::Runtime {
+    static RUNTIME: OnceLock<tokio::runtime::Runtime> = OnceLock::new();
+    RUNTIME.get_or_init(|| {
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        builder.worker_threads(2).enable_all().build().expect("a runtime")
+    })
+}
+
+/// A test that runs a future.
+pub fn trial(
+    name: impl Into<String>,
+    test: impl Future<Output = Result<(), String>> + Send + 'static,
+) -> Trial {
+    Trial::test(name, move || runtime().block_on(test).map_err(Failed::from))
+}
+
+fn main() {
+    let arguments = Arguments::from_args();
+    let mut trials = Vec::new();
+    trials.extend(tidy::trials());
+    trials.extend(slt::trials());
+    libtest_mimic::run(&arguments, trials).exit();
+}
