@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use highwater::config::EngineConfig;
-use highwater::engine::Engine;
+use highwater::engine::{Engine, ViewDigest};
 
 /// How a test's server runs. Every .slt gives the same answers in each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,4 +36,111 @@ impl Mode {
             Self::Replay => "replay",
         }
     }
+}
+
+/// A running server.
+pub struct Database {
+    /// The engine behind it.
+    pub engine: Arc<Engine>,
+    mode: Mode,
+    server: Server,
+    flushes: AtomicUsize,
+    noted: Mutex<String>,
+}
+
+impl Database {
+    /// Starts a server on a free port of the loopback address.
+    pub async fn start(mode: Mode) -> Result<Arc<Self>, String> {
+        let workers = match mode {
+            Mode::One | Mode::Replay => 1,
+            Mode::OneRow | Mode::Restart => 2,
+            Mode::Four => 4,
+        };
+        let config = EngineConfig {
+            workers,
+            file_root: Some(concat!(env!("CARGO_MANIFEST_DIR")).into()),
+            one_row_batches: mode == Mode::OneRow,
+            keep_log: true,
+            ..EngineConfig::default()
+        };
+        Self::with(mode, config).await
+    }
+
+    /// Starts a server with a configuration of one's own.
+    pub async fn with(mode: Mode, config: EngineConfig) -> Result<Arc<Self>, String> {
+        let engine = Engine::start(config).map_err(|e| format!("{e:?}"))?;
+        let server = Server::start(engine.clone()).await?;
+        Ok(Arc::new(Self { engine, mode, server, flushes: AtomicUsize::new(0), noted: Mutex::default() }))
+    }
+
+    /// For tokio-postgres.
+    pub fn uri(&self) -> String {
+        format!("postgres://tester@{}:{}/highwater", self.server.address.ip(), self.server.address.port())
+    }
+
+    /// Remembers what runs now, for the message of a test that hangs.
+    pub fn note(&self, sql: &str) {
+        sql.clone_into(&mut self.noted.lock().unwrap());
+    }
+
+    /// What was noted last.
+    pub fn noted(&self) -> String {
+        self.noted.lock().unwrap().clone()
+    }
+
+    /// A FLUSH was answered: every view is compared with its query, and in mode restart everything is put to the side and
+    /// taken up again by another number of workers, which must not change a thing.
+    pub async fn flushed(self: &Arc<Self>) -> Result<(), String> {
+        crate::oracle::check(self).await?;
+        if self.mode == Mode::Restart {
+            let workers = [3, 1, 4, 2][self.flushes.fetch_add(1, Ordering::Relaxed) % 4];
+            self.engine.restart(workers).await.map_err(|e| format!("restart with {workers} workers: {e:?}"))?;
+            crate::oracle::check(self).await.map_err(|e| format!("after a restart with {workers} workers: {e}"))?;
+        }
+        Ok(())
+    }
+
+    /// The end of a test: in mode replay the log is read back.
+    pub async fn finish(self: &Arc<Self>) -> Result<(), String> {
+        if self.mode == Mode::Replay {
+            let replay = self.engine.replay(3).await.map_err(|e| format!("replay: {e:?}"))?;
+            compare_digests(&replay.recorded, &replay.replayed)?;
+        }
+        Ok(())
+    }
+
+    /// Ends the server and all of its threads.
+    pub async fn stop(&self) {
+        self.server.stop();
+        let engine = self.engine.clone();
+        tokio::task::spawn_blocking(move || engine.shutdown()).await.unwrap_or(());
+    }
+}
+
+fn compare_digests(recorded: &[ViewDigest], replayed: &[ViewDigest]) -> Result<(), String> {
+    if recorded == replayed {
+        return Ok(());
+    }
+    let only = |a: &[ViewDigest], b: &[ViewDigest]| -> Vec<String> {
+        a.iter().filter(|d| !b.contains(d)).map(|d| format!("{} at {}", d.view, d.epoch)).take(10).collect()
+    };
+    Err(format!(
+        "the replay differs: recorded, not replayed: {:?}; replayed, not recorded: {:?}",
+        only(recorded, replayed),
+        only(replayed, recorded)
+    ))
+}
+
+/// The PostgreSQL server in front of the engine.
+struct Server {
+    address: SocketAddr,
+}
+
+impl Server {
+    async fn start(engine: Arc<Engine>) -> Result<Self, String> {
+        drop(engine);
+        Err("not built yet".into())
+    }
+
+    fn stop(&self) {}
 }

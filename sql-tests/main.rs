@@ -6,6 +6,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 mod connection;
 mod database;
+mod oracle;
 mod slt;
 mod tidy;
 

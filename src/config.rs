@@ -57,14 +57,27 @@ pub struct EngineConfig {
     pub workers: usize,
     /// Files of `connector = 'file'` must lie below this folder, when given.
     pub file_root: Option<PathBuf>,
-    /// Rows per batch at most; tests use 1.
+    /// Rows per batch at most.
     pub batch_rows: usize,
+    /// Operators see every changed row as a batch of its own (tests: batching must change nothing).
+    pub one_row_batches: bool,
+    /// Rows of one source in one epoch at most.
+    pub source_rows: usize,
+    /// Keeps the whole input log and a digest of what every view changed in every epoch, so that the log can be replayed.
+    pub keep_log: bool,
 }
 
 impl Default for EngineConfig {
     fn default() -> Self {
         let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Self { workers, file_root: None, batch_rows: BATCH_ROWS }
+        Self {
+            workers,
+            file_root: None,
+            batch_rows: BATCH_ROWS,
+            one_row_batches: false,
+            source_rows: EPOCH_ROWS,
+            keep_log: false,
+        }
     }
 }
 

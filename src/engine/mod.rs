@@ -2,9 +2,11 @@
 //!
 //! Uses: error, config, metrics, data, functions, connectors, catalog, sql, plan, operators, runtime, store
 
+mod inspect;
 pub mod outcome;
 mod session;
 
+pub use inspect::{Replay, ViewDigest};
 pub use session::{Parsed, Prepared, Session};
 
 use std::sync::Arc;
