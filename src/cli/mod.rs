@@ -1,1 +1,161 @@
-//! (front page)
+//! The command line: `serve` and `demo`.
+//!
+//! Exit codes: 0 fine, 1 failure with one clear line, 2 bad usage.
+//!
+//! Uses: error, config, data, engine, server
+
+mod demo;
+mod serve;
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{DATA_DIR, HTTP_LISTEN, PG_LISTEN, ServeConfig, loopback};
+use crate::error::Error;
+
+/// Worker threads at most: state is in 256 buckets, and fewer than one for each makes no sense.
+const MAX_WORKERS: usize = 256;
+
+/// A SQL streaming query engine behind the PostgreSQL protocol.
+#[derive(Parser)]
+#[command(name = "highwater", version, about, subcommand_required = true, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serves clients until SIGTERM or SIGINT.
+    Serve(Serve),
+    /// Serves a running example: a generated auction stream, TUMBLE and HOP views, late rows.
+    Demo(Listen),
+}
+
+#[derive(Args)]
+struct Serve {
+    /// Where data is kept.
+    #[arg(long, value_name = "DIR", default_value = DATA_DIR)]
+    data_dir: PathBuf,
+    /// Keep nothing on disk; --data-dir is ignored.
+    #[arg(long)]
+    in_memory: bool,
+    #[command(flatten)]
+    listen: Listen,
+}
+
+#[derive(Args)]
+struct Listen {
+    /// Where psql and drivers connect; port 0 picks a free one.
+    #[arg(long, value_name = "HOST:PORT", default_value = PG_LISTEN, value_parser = address)]
+    pg_listen: SocketAddr,
+    /// Where /health and /metrics are; port 0 picks a free one.
+    #[arg(long, value_name = "HOST:PORT", default_value = HTTP_LISTEN, value_parser = address)]
+    http_listen: SocketAddr,
+    /// Worker threads of views [default: number of cores]
+    #[arg(long, value_name = "N", value_parser = workers)]
+    workers: Option<usize>,
+    /// Read files only below this directory.
+    #[arg(long, value_name = "DIR", value_parser = directory)]
+    file_root: Option<PathBuf>,
+}
+
+impl Listen {
+    fn config(self) -> ServeConfig {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        ServeConfig {
+            pg_listen: self.pg_listen,
+            http_listen: self.http_listen,
+            workers: self.workers.unwrap_or(cores.min(MAX_WORKERS)),
+            file_root: self.file_root,
+        }
+    }
+}
+
+/// Parses the arguments and runs the command.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+        }
+    };
+    let (config, script) = match cli.command {
+        Command::Serve(serve) if !serve.in_memory => {
+            let data_dir = serve.data_dir.display();
+            return usage(&format!("durable storage in {data_dir} is still to come: use --in-memory"));
+        }
+        Command::Serve(serve) => (serve.listen.config(), None),
+        Command::Demo(listen) => (listen.config(), Some(demo::SCRIPT)),
+    };
+    match serve::run(config, script) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failure(&error),
+    }
+}
+
+fn usage(message: &str) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "error: {message}");
+    ExitCode::from(2)
+}
+
+/// One line: what failed and what to do about it.
+fn failure(error: &Error) -> ExitCode {
+    let parts = error.parts();
+    let hint = parts.hint.as_deref().map(|hint| format!(" ({hint})")).unwrap_or_default();
+    let _ = writeln!(std::io::stderr(), "error: {}{hint}", parts.message);
+    ExitCode::from(1)
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    loopback(text).map_err(|error| {
+        let parts = error.parts();
+        let hint = parts.hint.as_deref().unwrap_or_default();
+        format!("{}: {hint}", parts.message)
+    })
+}
+
+fn workers(text: &str) -> Result<usize, String> {
+    let n = text.parse().ok().filter(|n| (1..=MAX_WORKERS).contains(n));
+    n.ok_or_else(|| format!("must be a number from 1 to {MAX_WORKERS}"))
+}
+
+fn directory(text: &str) -> Result<PathBuf, String> {
+    let path = std::fs::canonicalize(text).map_err(|error| error.to_string())?;
+    if path.is_dir() { Ok(path) } else { Err("not a directory".to_owned()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(line.split(' '))
+    }
+
+    #[test]
+    fn flags() {
+        let Ok(Cli { command: Command::Serve(serve) }) = parse("highwater serve --in-memory --pg-listen [::1]:0")
+        else {
+            panic!("serve")
+        };
+        assert!(serve.in_memory && serve.listen.workers.is_none());
+        assert_eq!(serve.listen.http_listen.to_string(), HTTP_LISTEN);
+        for bad in [
+            "highwater",
+            "highwater serve --pg-listen 0.0.0.0:7432",
+            "highwater serve --workers 0",
+            "highwater serve --workers 257",
+            "highwater serve --file-root /nowhere/at/all",
+            "highwater bench",
+        ] {
+            let error = parse(bad).err().map(|e| e.exit_code());
+            assert_eq!(error, Some(2), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! `serve`: starts engine and server, says where they listen, and stops on a signal.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::demo;
+use crate::config::{EngineConfig, ServeConfig};
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::server::Server;
+
+/// Deep expressions recurse while they are planned.
+const STACK_BYTES: usize = 16 << 20;
+
+/// Runs until a signal. `script`: SQL to run first.
+pub fn run(config: ServeConfig, script: Option<&str>) -> Result<()> {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("HIGHWATER_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,highwater=info"));
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(STACK_BYTES).build()?;
+    // The main thread's own stack is too small for the script's planning.
+    let script = script.map(str::to_owned);
+    let done = runtime.block_on(async move { tokio::spawn(serve(config, script)).await });
+    done.map_err(|error| Error::internal(format!("the server panicked: {error}")))?
+}
+
+async fn serve(config: ServeConfig, script: Option<String>) -> Result<()> {
+    // Before anything else, so that a signal during the start is not missed.
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let engine_config =
+        EngineConfig { workers: config.workers, file_root: config.file_root.clone(), ..EngineConfig::default() };
+    let engine: Arc<Engine> = Engine::start(engine_config)?;
+    let server = match Server::start(&config, engine.clone()).await {
+        Ok(server) => server,
+        Err(error) => {
+            engine.shutdown();
+            return Err(error);
+        }
+    };
+    let started = match &script {
+        Some(script) => demo::run(&engine, script).await,
+        None => Ok(()),
+    };
+    if started.is_ok() {
+        let mut out = std::io::stdout();
+        let _ = writeln!(out, "http on http://{}", server.http);
+        let _ = writeln!(out, "listening on postgres://{}/highwater", server.pg);
+        if script.is_some() {
+            let _ = writeln!(out, "{}", demo::guide(server.pg));
+        }
+        let _ = out.flush();
+        tokio::select! {
+            _ = terminate.recv() => tracing::info!("stopped by SIGTERM"),
+            _ = interrupt.recv() => tracing::info!("stopped by SIGINT"),
+        }
+    }
+    server.shutdown().await;
+    started
+}
