@@ -3,7 +3,18 @@
 //! A connector knows how to open a partition at an offset and read on; it knows nothing of SQL, epochs, watermarks or
 //! timely. Readers run on their own threads and may block.
 //!
+//! | connector | delivery | offset |
+//! |---|---|---|
+//! | `file` | replayable, bounded | number of the record, over all files in name order |
+//! | `nexmark` | replayable, generated | number of the event, over the three streams |
+//!
 //! Uses: error, data, formats
+
+#[cfg(test)]
+mod conformance;
+mod file;
+mod nexmark;
+mod options;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -33,13 +44,26 @@ pub struct ConnectorSpec {
     pub file_root: Option<PathBuf>,
 }
 
-/// Checks a description and makes the connector that it describes.
+/// Checks a description and makes the connector that it describes: the list of connectors.
 ///
 /// Errors: `22023` an unknown connector or option (the hint names the nearest) or a bad value; `0A000` what is for
 /// later; `42703`, `42804` columns that do not fit the source; `58P01`, `42501` files.
 pub fn build(spec: &ConnectorSpec) -> Result<Arc<dyn Connector>> {
-    Err(Error::internal(format!("connector {} not built yet", spec.connector)))
+    match spec.connector.to_ascii_lowercase().as_str() {
+        "file" => Ok(Arc::new(file::File::build(spec)?)),
+        "nexmark" => Ok(Arc::new(nexmark::Nexmark::build(spec)?)),
+        later @ ("kafka" | "socket") => Err(Error::unsupported(format!("connector \"{later}\""), KNOWN)),
+        unknown => {
+            let error = options::invalid(format!("unknown connector: \"{unknown}\""));
+            Err(match options::nearest(unknown, ["file", "nexmark"]) {
+                Some(near) => error.with_hint(format!("Perhaps you meant \"{near}\".")),
+                None => error.with_hint(KNOWN),
+            })
+        }
+    }
 }
+
+const KNOWN: &str = "Connectors are: file, nexmark. Later ones will be: kafka, socket.";
 
 /// A source that exists outside: a description, opened by the runtime when the first view reads it.
 pub trait Connector: Send + Sync + std::fmt::Debug {
@@ -54,7 +78,8 @@ pub trait Connector: Send + Sync + std::fmt::Debug {
     /// Whether an offset read once can be read again (file, nexmark, kafka), or rows pass only once (socket).
     fn replayable(&self) -> bool;
 
-    /// Whether it ends by itself ([`Read::End`]): FLUSH waits until everything that it holds is visible.
+    /// Whether it ends by itself ([`Read::End`]): FLUSH waits until everything that it holds is visible. A source that
+    /// never ends cannot be read by a SELECT.
     fn bounded(&self) -> bool {
         false
     }

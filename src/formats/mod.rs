@@ -1,14 +1,48 @@
 //! Bytes -> rows: decoders that keep going.
 //!
-//! A decoder turns records (lines, mostly) into one Arrow batch, in columns; a record that cannot be decoded becomes a
-//! [`BadRecord`] and the rest goes on. Decoders know no connector, no SQL and no epochs, so that files, COPY and HTTP
-//! bodies can share them.
+//! A [`Decoder`] turns [`Records`] (lines, mostly) into one Arrow batch, in columns; a record that cannot be decoded
+//! becomes a [`BadRecord`] and the rest goes on. [`Align`] does the same for batches that come with types of their own
+//! (Parquet). Neither knows a connector, SQL or epochs, so that files, COPY and HTTP bodies can share them.
 //!
-//! Uses: error
+//! ```text
+//!  bytes --RecordReader--> Records --Csv | Json--> columns of text --text::parse--> typed columns --> Decoded
+//!                                      Parquet --> columns of its types -----cast-----^
+//! ```
+//!
+//! Uses: error, data
+
+mod align;
+pub mod csv;
+pub mod json;
+mod records;
+pub mod text;
+
+pub use align::{Align, convertible};
+pub use records::{Cut, RECORD_BYTES_MAX, RecordReader, Records};
 
 use arrow::array::RecordBatch;
 
-use crate::error::SqlState;
+use crate::error::{Result, SqlState};
+
+/// Records that a decoder takes at a time, at most.
+pub const BATCH_RECORDS_MAX: usize = 8192;
+
+/// Turns records into rows of one schema.
+pub trait Decoder: Send {
+    /// Decodes some records. `origin` (a file's name) begins the messages of bad ones.
+    ///
+    /// Errors: bugs only; what is wrong with a record is in [`Decoded::bad`].
+    fn decode(&mut self, records: &Records, origin: &str) -> Result<Decoded>;
+}
+
+/// What became of some records: the rows of the good ones, in order, and the bad ones, in order.
+#[derive(Debug)]
+pub struct Decoded {
+    /// Rows in the target schema.
+    pub rows: RecordBatch,
+    /// The records that are not among them.
+    pub bad: Vec<BadRecord>,
+}
 
 /// A record that could not be decoded: counted, kept with its reason, and the rest goes on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,13 +53,4 @@ pub struct BadRecord {
     pub message: String,
     /// The record, cut at some kilobytes.
     pub record: String,
-}
-
-/// What became of some records: the rows of the good ones, in order, and the bad ones, in order.
-#[derive(Debug)]
-pub struct Decoded {
-    /// Rows in the target schema.
-    pub rows: RecordBatch,
-    /// The records that are not among them.
-    pub bad: Vec<BadRecord>,
 }

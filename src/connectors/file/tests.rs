@@ -1,0 +1,220 @@
+//! Files of each encoding, good and bad.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{Int64Array, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Schema};
+use parquet::arrow::ArrowWriter;
+use parquet::file::properties::WriterProperties;
+
+use crate::connectors::conformance::{check, drain, lines};
+use crate::connectors::{Connector, ConnectorSpec, build};
+use crate::data::types;
+use crate::error::Error;
+
+/// A source over files of `dir`; columns as `name type`, `!` in front for NOT NULL.
+fn spec(dir: &Path, path: &str, encode: &str, columns: &[&str]) -> ConnectorSpec {
+    let fields = columns.iter().map(|column| {
+        let (name, of) = column.split_once(' ').unwrap();
+        let data_type = match of {
+            "int" => DataType::Int32,
+            "bigint" => DataType::Int64,
+            "text" => DataType::Utf8,
+            "timestamp" => types::timestamp(),
+            "boolean" => DataType::Boolean,
+            "numeric" => DataType::Decimal128(10, 2),
+            other => panic!("{other}"),
+        };
+        Field::new(name.trim_start_matches('!'), data_type, !name.starts_with('!'))
+    });
+    ConnectorSpec {
+        connector: "file".into(),
+        options: vec![("path".into(), dir.join(path).display().to_string())],
+        encode: Some(encode.into()),
+        encode_options: Vec::new(),
+        declared: (!columns.is_empty()).then(|| Arc::new(Schema::new(fields.collect::<Vec<_>>()))),
+        file_root: None,
+    }
+}
+
+fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        fs::write(dir.path().join(name), text).unwrap();
+    }
+    dir
+}
+
+fn check_rows(spec: &ConnectorSpec, rows: &[&str], bad: &[&str]) {
+    let connector = build(spec).unwrap();
+    check(connector.as_ref());
+    let (found, found_bad, _) = drain(connector.as_ref(), 0);
+    assert_eq!(lines(&found), rows);
+    assert_eq!(found_bad.iter().map(|bad| format!("{:?} {}", bad.code, bad.message)).collect::<Vec<_>>(), bad);
+}
+
+fn check_error(spec: &ConnectorSpec, code: &str, message: &str, hint: &str) {
+    let error: Error = build(spec).unwrap_err();
+    let hint_found = error.parts().hint.clone().unwrap_or_default();
+    assert_eq!((error.code().0, error.message(), hint_found.as_str()), (code, message, hint));
+}
+
+#[test]
+fn csv_is_read_by_the_names_in_its_header_and_bad_records_are_reported() {
+    let text = "ts,n,name,extra\n2026-01-01 10:00:00,1,\"a, \"\"b\"\"\",x\nsoon,2,b,x\n2026-01-01 10:01:00,2147483648,c,x\n\
+                2026-01-01 10:02:00,4\n2026-01-01 10:03:00,5,e,x,y\n,6,,x\n2026-01-01 10:04:00,,g,x\n";
+    let dir = folder(&[("a.csv", text)]);
+    check_rows(
+        &spec(dir.path(), "a.csv", "CSV", &["!n int", "ts timestamp", "name text"]),
+        &["1,2026-01-01T10:00:00,a, \"b\"", "6,,"],
+        &[
+            "22007 a.csv:3: invalid input syntax for type timestamp: \"soon\" in column \"ts\"",
+            "22003 a.csv:4: value \"2147483648\" is out of range for type integer in column \"n\"",
+            "22P04 a.csv:5: missing data for column \"name\"",
+            "22P04 a.csv:6: extra data after last expected column",
+            "23502 a.csv:8: null value in column \"n\" violates not-null constraint",
+        ],
+    );
+}
+
+#[test]
+fn csv_columns_can_be_left_out() {
+    let dir = folder(&[("a.csv", "n,t,at,b\n1,x,2026-01-01 10:00:00,true\n2,,2026-01-01 11:00:00,false\n")]);
+    let connector = build(&spec(dir.path(), "*.csv", "CSV", &[])).unwrap();
+    let names: Vec<_> =
+        connector.schema().fields().iter().map(|f| format!("{} {}", f.name(), types::sql_name(f))).collect();
+    assert_eq!(names, ["n bigint", "t text", "at timestamp without time zone", "b boolean"]);
+    check_rows(
+        &spec(dir.path(), "a.csv", "CSV", &[]),
+        &["1,x,2026-01-01T10:00:00,true", "2,,2026-01-01T11:00:00,false"],
+        &[],
+    );
+}
+
+#[test]
+fn csv_options_change_header_delimiter_and_null() {
+    let dir = folder(&[("a.tsv", "1\tNA\tx\n2\tb\t\n")]);
+    let mut spec = spec(dir.path(), "a.tsv", "CSV", &["n int", "a text", "b text"]);
+    let options = [("without_header", "true"), ("delimiter", "\\t"), ("null", "NA")];
+    spec.encode_options = options.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+    let (rows, ..) = drain(build(&spec).unwrap().as_ref(), 0);
+    let column = |at: usize| rows.column(at).as_any().downcast_ref::<StringArray>().unwrap().clone();
+    assert_eq!(column(1), StringArray::from(vec![None, Some("b")]));
+    assert_eq!(column(2), StringArray::from(vec![Some("x"), Some("")]));
+}
+
+#[test]
+fn json_lines_are_objects_and_the_rest_is_reported() {
+    let text = "{\"n\": 1, \"v\": 2.5, \"who\": \"a\"}\n\n{\"n\": \"2\", \"other\": [1]}\nnot json\n[1]\n{\"n\": 1.5}\n\
+                {\"n\": 3, \"who\": {\"x\": 1}}\n{\"n\": 4} {\"n\": 5}\n{\"v\": 1}\n{\"n\": 6, \"who\": true}";
+    let dir = folder(&[("a.json", text)]);
+    check_rows(
+        &spec(dir.path(), "a.json", "JSON", &["!n bigint", "v numeric", "who text"]),
+        &["1,2.50,a", "2,,", "6,,true"],
+        &[
+            "22P02 a.json:4: invalid input syntax for type json: expected ident at line 1 column 2",
+            "22P02 a.json:5: the record is not a JSON object",
+            "22P02 a.json:6: invalid input syntax for type bigint: \"1.5\" in column \"n\"",
+            "22P02 a.json:7: Json error: whilst decoding field 'who': expected string got {\"x\": 1}",
+            "22P02 a.json:8: invalid input syntax for type json: trailing characters at line 1 column 10",
+            "23502 a.json:9: null value in column \"n\" violates not-null constraint",
+        ],
+    );
+}
+
+#[test]
+fn files_are_read_in_the_order_of_their_names() {
+    let dir = folder(&[
+        ("b.json", "{\"n\":2}\n{\"n\":3}"),
+        ("a.json", "{\"n\":1}\n"),
+        ("c.json", ""),
+        (".d.json", "{\"n\":9}"),
+    ]);
+    check_rows(&spec(dir.path(), "*.json", "JSON", &["n int"]), &["1", "2", "3"], &[]);
+    check_rows(&spec(dir.path(), "?.json", "JSON", &[]), &["1", "2", "3"], &[]);
+}
+
+#[test]
+fn parquet_columns_are_cast_by_name_and_rows_are_found_again() {
+    let dir = folder(&[]);
+    let count = 20_000;
+    let n = Int64Array::from_iter((0..count).map(|n| if n == 10_000 { i64::MAX } else { n }));
+    let t = StringArray::from_iter((0..count).map(|n| (n % 2 == 0).then(|| n.to_string())));
+    let batch = RecordBatch::try_from_iter([("n", Arc::new(n) as _), ("t", Arc::new(t) as _)]).unwrap();
+    let properties = WriterProperties::builder().set_max_row_group_row_count(Some(3000)).build();
+    for name in ["a.parquet", "b.parquet"] {
+        let file = fs::File::create(dir.path().join(name)).unwrap();
+        let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties.clone())).unwrap();
+        writer.write(&batch).unwrap();
+        writer.close().unwrap();
+    }
+    let connector = build(&spec(dir.path(), "*.parquet", "PARQUET", &["t text", "n int"])).unwrap();
+    check(connector.as_ref());
+    let (rows, bad, offsets) = drain(connector.as_ref(), 0);
+    assert_eq!((rows.num_rows(), offsets.last()), (39_998, Some(&40_000)));
+    assert_eq!(
+        bad[0].message,
+        "a.parquet: row 10001: value \"9223372036854775807\" is out of range for type integer in column \"n\""
+    );
+    let (rows, ..) = drain(connector.as_ref(), 39_997);
+    assert_eq!(lines(&rows), [",19997", "19998,19998", ",19999"]);
+    let told = build(&spec(dir.path(), "*.parquet", "PARQUET", &[])).unwrap();
+    assert_eq!(told.schema().field(0).data_type(), &DataType::Int64);
+}
+
+#[test]
+fn what_does_not_fit_is_refused_at_create() {
+    let dir = folder(&[("a.csv", "departure,n\n1,2\n"), ("x.parquet", "no parquet")]);
+    let of = |path: &str, encode: &str, columns: &[&str]| spec(dir.path(), path, encode, columns);
+    let hint = "Perhaps you meant \"departure\".";
+    check_error(&of("a.csv", "CSV", &["departures int"]), "42703", "file \"a.csv\" has no column \"departures\"", hint);
+    let mut unknown = of("a.csv", "CSV", &[]);
+    unknown.options.push(("pahts".into(), "x".into()));
+    check_error(&unknown, "22023", "connector \"file\" has no option \"pahts\"", "Perhaps you meant \"path\".");
+    let mut follow = of("a.csv", "CSV", &[]);
+    follow.options.push(("follow".into(), "true".into()));
+    let message = "option \"follow\" of connector \"file\" is not supported";
+    check_error(&follow, "0A000", message, "Leave it out: the files are read once, from first to last.");
+    let mut none = of("a.csv", "CSV", &[]);
+    none.encode = None;
+    let hint = "Add FORMAT PLAIN ENCODE PARQUET, CSV or JSON behind WITH (..).";
+    check_error(&none, "22023", "connector \"file\" needs ENCODE", hint);
+    none.connector = "flie".into();
+    check_error(&none, "22023", "unknown connector: \"flie\"", "Perhaps you meant \"file\".");
+    assert_eq!(build(&of("x.parquet", "PARQUET", &[])).unwrap_err().code().0, "22P04");
+    assert_eq!(build(&of("nowhere.csv", "CSV", &[])).unwrap_err().code().0, "58P01");
+    assert_eq!(build(&of("*.nothing", "CSV", &[])).unwrap_err().code().0, "58P01");
+    assert_eq!(build(&of("", "CSV", &[])).unwrap_err().code().0, "42809");
+}
+
+#[test]
+fn files_outside_of_the_root_are_refused() {
+    let dir = folder(&[("secret.csv", "n\n1\n")]);
+    let root = dir.path().join("root");
+    fs::create_dir(&root).unwrap();
+    fs::write(root.join("a.csv"), "n\n1\n").unwrap();
+    std::os::unix::fs::symlink(dir.path().join("secret.csv"), root.join("link.csv")).unwrap();
+    let code = |path: &str| {
+        let mut spec = spec(Path::new(""), path, "CSV", &[]);
+        spec.file_root = Some(root.clone());
+        build(&spec).map_or_else(|error| error.code().0, |_| "fine")
+    };
+    assert_eq!(code("a.csv"), "fine");
+    assert_eq!(code(&root.join("a.csv").display().to_string()), "fine");
+    assert_eq!(code("../secret.csv"), "42501");
+    assert_eq!(code("../nowhere.csv"), "42501");
+    assert_eq!(code("/etc/passwd"), "42501");
+    assert_eq!(code("link.csv"), "42501");
+    assert_eq!(code("*.csv"), "42501");
+}
+
+#[test]
+fn a_file_that_changed_is_not_read_again() {
+    let dir = folder(&[("a.csv", "n\n1\n")]);
+    let connector = build(&spec(dir.path(), "a.csv", "CSV", &[])).unwrap();
+    assert!(connector.open(0, 0).is_ok());
+    fs::write(dir.path().join("a.csv"), "n\n1\n2\n").unwrap();
+    assert_eq!(connector.open(0, 0).err().unwrap().code().0, "55000");
+}

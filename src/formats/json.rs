@@ -1,0 +1,131 @@
+//! JSON lines: one object per line; a key that is not there is NULL, one that is no column is passed over.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::error::ArrowError;
+use arrow::json::ReaderBuilder;
+use arrow::json::reader::infer_json_schema;
+
+use super::align::{Align, bad_bytes};
+use super::{Cut, Decoded, Decoder, RecordReader, Records};
+use crate::error::{Error, Result, SqlState};
+
+/// Records looked at to infer columns.
+const INFER_RECORDS: usize = 1000;
+
+/// The columns' names and types as a text of some records suggests them: strings stay text.
+///
+/// Errors: `22P02` when it is not JSON lines; `0A000` a column that is an object.
+pub fn infer(text: impl Read, origin: &str) -> Result<SchemaRef> {
+    let sample = RecordReader::new(text, Cut::Lines).read(INFER_RECORDS)?;
+    let (schema, _) = infer_json_schema(sample.bytes(), None).map_err(|e| {
+        let hint = "Declare the columns of the source: records that do not fit them are reported.";
+        Error::new(SqlState::INVALID_TEXT_REPRESENTATION, format!("\"{origin}\": {e}")).with_hint(hint)
+    })?;
+    if schema.fields().is_empty() {
+        let error = Error::new(SqlState::INVALID_TEXT_REPRESENTATION, format!("\"{origin}\" holds no JSON object"));
+        return Err(error.with_hint("Declare the columns of the source."));
+    }
+    let fields = schema.fields().iter().map(|field| Ok(Field::new(field.name(), inferred(field)?, true)));
+    Ok(Arc::new(Schema::new(fields.collect::<Result<Vec<_>>>()?)))
+}
+
+/// The SQL type for what Arrow infers.
+fn inferred(field: &Field) -> Result<DataType> {
+    match field.data_type() {
+        DataType::Boolean | DataType::Int64 | DataType::Float64 => Ok(field.data_type().clone()),
+        DataType::Struct(_) | DataType::List(_) => {
+            let what = format!("a JSON object or array in column \"{}\"", field.name());
+            Err(Error::unsupported(what, "Declare the columns to read, without this one."))
+        }
+        _ => Ok(DataType::Utf8),
+    }
+}
+
+/// Decodes JSON lines.
+#[derive(Debug)]
+pub struct Json {
+    /// The target's columns as text, where text is what their type is parsed from.
+    text: SchemaRef,
+    align: Align,
+}
+
+impl Json {
+    /// Decodes into rows of `target`.
+    pub fn new(target: SchemaRef) -> Self {
+        let fields = target.fields().iter().map(|field| {
+            let raw = match field.data_type() {
+                list @ DataType::List(_) => list.clone(),
+                _ => DataType::Utf8,
+            };
+            Field::new(field.name(), raw, true)
+        });
+        let text = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        Self { text, align: Align::new(target) }
+    }
+
+    /// All records at once, if they are all well-formed.
+    fn parse(&self, bytes: &[u8], records: usize) -> Result<RecordBatch, ArrowError> {
+        let mut decoder = ReaderBuilder::new(Arc::clone(&self.text))
+            .with_batch_size(records + 1)
+            .with_coerce_primitive(true)
+            .build_decoder()?;
+        decoder.decode(bytes)?;
+        let empty = RecordBatch::new_empty(Arc::clone(&self.text));
+        Ok(decoder.flush()?.unwrap_or(empty))
+    }
+
+    /// Why a record is not one JSON object.
+    fn fault(&self, record: &[u8]) -> Option<(SqlState, String)> {
+        let bad = |why: String| Some((SqlState::INVALID_TEXT_REPRESENTATION, why));
+        if std::str::from_utf8(record).is_err() {
+            let why = "invalid byte sequence for encoding \"UTF8\"".to_owned();
+            return Some((SqlState::CHARACTER_NOT_IN_REPERTOIRE, why));
+        }
+        match serde_json::from_slice::<serde_json::Value>(record) {
+            Err(error) => return bad(format!("invalid input syntax for type json: {error}")),
+            Ok(value) if !value.is_object() => return bad("the record is not a JSON object".to_owned()),
+            Ok(_) => {}
+        }
+        match self.parse(record, 1) {
+            Ok(batch) if batch.num_rows() == 1 => None,
+            Ok(_) => bad("the record is not one JSON object".to_owned()),
+            Err(error) => bad(error.to_string()),
+        }
+    }
+}
+
+impl Decoder for Json {
+    fn decode(&mut self, records: &Records, origin: &str) -> Result<Decoded> {
+        let mut bad = BTreeMap::new();
+        let whole = self.parse(records.bytes(), records.len()).ok().filter(|batch| batch.num_rows() == records.len());
+        let (parsed, kept) = match whole {
+            Some(batch) => (batch, None),
+            None => {
+                let (mut bytes, mut kept) = (Vec::new(), Vec::new());
+                for at in 0..records.len() {
+                    let record = records.get(at);
+                    if let Some((code, why)) = self.fault(record) {
+                        let message = format!("{origin}:{}: {why}", records.line(at));
+                        bad.insert(at, bad_bytes(code, message, record));
+                        continue;
+                    }
+                    bytes.extend_from_slice(records.whole(at));
+                    kept.push(at);
+                }
+                (self.parse(&bytes, kept.len())?, Some(kept))
+            }
+        };
+        let (rows, refused) = self.align.convert(&parsed)?;
+        for (row, (code, why)) in refused {
+            let at = kept.as_ref().map_or(row, |kept| kept[row]);
+            let message = format!("{origin}:{}: {why}", records.line(at));
+            bad.insert(at, bad_bytes(code, message, records.get(at)));
+        }
+        Ok(Decoded { rows, bad: bad.into_values().collect() })
+    }
+}
