@@ -10,8 +10,6 @@
 //!
 //! Uses: error, data, formats
 
-#[cfg(test)]
-mod conformance;
 mod file;
 mod nexmark;
 mod options;
@@ -124,3 +122,6 @@ pub enum Read {
     /// A bounded source has ended: event time is over.
     End,
 }
+
+#[cfg(test)]
+mod tests;

@@ -24,9 +24,12 @@ impl Encoding {
             "PARQUET" => options("ENCODE PARQUET", &[]).map(|_| Self::Parquet),
             "JSON" => options("ENCODE JSON", &[]).map(|_| Self::Json),
             "CSV" => {
-                let options = options("ENCODE CSV", &["without_header", "delimiter", "null"])?;
+                let options = options("ENCODE CSV", &["header", "without_header", "delimiter", "null"])?;
                 Ok(Self::Csv(csv::Options {
-                    header: !options.boolean("without_header")?.unwrap_or(false),
+                    header: match (options.boolean("header")?, options.boolean("without_header")?) {
+                        (Some(_), Some(_)) => return Err(invalid("header and without_header are the same option")),
+                        (header, without) => header.unwrap_or(!without.unwrap_or(false)),
+                    },
                     delimiter: options.text("delimiter").map_or(Ok(b','), delimiter_byte)?,
                     null: options.text("null").unwrap_or_default().to_owned(),
                 }))

@@ -4,7 +4,8 @@
 //! created cannot be replayed and are an error.
 //! Offsets: number of the record (good or bad), over all files in name order. One partition.
 //! Options: `path`: a file, or files by a pattern in the last part of the path (`/dir/*.parquet`).
-//! ENCODE: `PARQUET`; `CSV (without_header, delimiter, null)`; `JSON`, one object per line.
+//! ENCODE: `PARQUET`; `CSV (header, delimiter, null)`, with a header unless `header = 'false'` (or, as RisingWave
+//! spells it, `without_header = 'true'`); `JSON`, one object per line.
 //!
 //! Every file is read by a reader of its own ([`one`]), which knows nothing of the others, so that several can decode at
 //! the same time as long as [`reader`] hands their batches on in order.

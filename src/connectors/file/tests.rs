@@ -9,7 +9,7 @@ use arrow::datatypes::{DataType, Field, Schema};
 use parquet::arrow::ArrowWriter;
 use parquet::file::properties::WriterProperties;
 
-use crate::connectors::conformance::{check, drain, lines};
+use crate::connectors::tests::{check, drain, lines};
 use crate::connectors::{Connector, ConnectorSpec, build};
 use crate::data::types;
 use crate::error::Error;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{Int64Type, Schema, TimestampMicrosecondType};
 
-use crate::connectors::conformance::{check, drain, lines};
+use crate::connectors::tests::{check, drain, lines};
 use crate::connectors::{Connector, ConnectorSpec, build};
 
 fn nexmark(stream: &str, options: &[(&str, &str)], columns: Option<&[&str]>) -> Arc<dyn Connector> {
