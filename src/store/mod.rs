@@ -4,8 +4,26 @@
 //! seals a [`Version`] per epoch; a version shares all chunks with its neighbours, and whoever holds it can read it from
 //! any thread, for as long as it likes, without stopping anybody.
 //!
+//! ```text
+//!  Store (one writer):  [chunk 0][chunk 1][chunk 2]..   index: row identity -> row ids
+//!                            \        |       /          seal() merges small neighbours
+//!  Version (any reader): rows (shared) + deletion mask (copied when it changes)
+//! ```
+//!
+//! A row has an id for life, ascending in the order of insertion, whatever chunk it lies in. A row's *identity* is the
+//! 128-bit XXH3 hash of its key bytes: of the key columns where there is a key, of the whole row where there is none.
+//!
 //! Uses: error, data
 
+mod chunk;
+mod index;
+mod merge;
+mod snapshot;
 mod version;
+mod writer;
 
 pub use version::Version;
+pub use writer::Store;
+
+/// Rows of a chunk at most.
+pub const CHUNK_ROWS: usize = 65_536;

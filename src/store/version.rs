@@ -1,14 +1,26 @@
 //! [`Version`]: the rows of a table or view at one epoch.
 
+use std::sync::Arc;
+
 use arrow::array::{RecordBatch, UInt64Array};
+use arrow::compute::interleave_record_batch;
 use arrow::datatypes::SchemaRef;
 
-use crate::error::{Error, Result};
+use crate::data::KeyEncoder;
+use crate::error::Result;
+
+use super::chunk::Chunk;
+use super::index::{identities, key_identities};
 
 /// The rows at one epoch. Cheap to clone; never changes; readable from any thread.
 #[derive(Clone, Debug)]
 pub struct Version {
-    schema: SchemaRef,
+    pub(super) schema: SchemaRef,
+    pub(super) key: Option<Arc<[usize]>>,
+    pub(super) encoder: Arc<KeyEncoder>,
+    pub(super) chunks: Arc<Vec<Chunk>>,
+    pub(super) rows: usize,
+    pub(super) bytes: usize,
 }
 
 impl Version {
@@ -19,31 +31,51 @@ impl Version {
 
     /// Number of rows.
     pub fn rows(&self) -> usize {
-        0
+        self.rows
     }
 
     /// Approximate bytes.
     pub fn bytes(&self) -> usize {
-        0
+        self.bytes
     }
 
-    /// All rows: batches of at most 65,536 rows, in the order of insertion.
+    /// All rows: batches of at most [`super::CHUNK_ROWS`] rows, in the order of insertion. Rows are copied only out of
+    /// chunks that hold deleted ones.
     pub fn batches(&self) -> Result<Vec<RecordBatch>> {
-        Err(Error::internal("not built yet"))
+        self.chunks.iter().map(Chunk::live_rows).collect()
     }
 
-    /// All rows with their row ids, for [`crate::runtime::Target::RowIds`].
+    /// All rows with their row ids, for [`crate::store::Store`]'s writers.
     pub fn batches_with_ids(&self) -> Result<Vec<(RecordBatch, UInt64Array)>> {
-        Err(Error::internal("not built yet"))
+        self.chunks.iter().map(|c| Ok((c.live_rows()?, c.live_ids()?))).collect()
     }
 
     /// The columns that [`Self::lookup`] takes; `None` when the rows have no key.
     pub fn key(&self) -> Option<&[usize]> {
-        None
+        self.key.as_deref()
     }
 
-    /// The rows that have one of these keys (columns in the order of [`Self::key`]), without a scan.
+    /// The rows that have one of these keys, without a scan. `keys` holds the key columns, with the types of the rows'
+    /// columns, in the order of [`Self::key`] (of all columns when there is no key).
     pub fn lookup(&self, keys: &RecordBatch) -> Result<RecordBatch> {
-        Err(Error::internal(format!("not built yet: {}", keys.num_rows())))
+        let wanted = key_identities(&self.encoder, keys.columns(), keys.num_rows())?;
+        let mut found: Vec<(usize, usize)> = Vec::new();
+        for identity in wanted {
+            for (c, chunk) in self.chunks.iter().enumerate() {
+                for position in chunk.candidates(&self.encoder, identity)? {
+                    let row = chunk.rows().slice(position, 1);
+                    if identities(&self.encoder, &row)?.first() == Some(&identity) {
+                        found.push((c, position));
+                    }
+                }
+            }
+        }
+        found.sort_unstable();
+        found.dedup();
+        if found.is_empty() {
+            return Ok(RecordBatch::new_empty(Arc::clone(&self.schema)));
+        }
+        let batches: Vec<&RecordBatch> = self.chunks.iter().map(Chunk::rows).collect();
+        Ok(interleave_record_batch(&batches, &found)?)
     }
 }

@@ -1,0 +1,353 @@
+//! [`Store`]: the one writer of a table's or view's rows.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::array::{RecordBatch, UInt64Array};
+use arrow::compute::interleave_record_batch;
+use arrow::datatypes::SchemaRef;
+
+use crate::data::{Changes, KeyEncoder};
+use crate::error::{Error, Result};
+
+use super::chunk::{Chunk, Ids};
+use super::index::{Index, identities, key_identities};
+use super::merge::tidy;
+use super::{CHUNK_ROWS, Version};
+
+/// The rows of a table or view, for its one writer.
+///
+/// Invariants: row ids ascend with insertion and are never reused; chunks are merged only in [`Store::seal`], never inside
+/// a transaction, so that [`Store::rollback`] can undo it.
+#[derive(Debug)]
+pub struct Store {
+    pub(super) schema: SchemaRef,
+    pub(super) key: Option<Arc<[usize]>>,
+    encoder: Arc<KeyEncoder>,
+    pub(super) chunks: Vec<Chunk>,
+    /// Built when it is needed first: append-only views never do.
+    index: Option<Index>,
+    pub(super) next_row: u64,
+    pub(super) rows: usize,
+    journal: Option<Journal>,
+    changed: bool,
+    sealed: Option<Version>,
+}
+
+/// What a transaction has done so far.
+#[derive(Debug)]
+struct Journal {
+    first_new: u64,
+    deleted: Vec<u64>,
+}
+
+impl Store {
+    /// An empty store; `key` names the columns whose values identify a row, `None` when only the whole row does.
+    pub fn new(schema: SchemaRef, key: Option<&[usize]>) -> Result<Self> {
+        let all: Vec<usize> = (0..schema.fields().len()).collect();
+        let encoder = Arc::new(KeyEncoder::new(&schema, key.unwrap_or(&all))?);
+        let key = key.map(Arc::from);
+        Ok(Self {
+            schema,
+            key,
+            encoder,
+            chunks: vec![],
+            index: None,
+            next_row: 0,
+            rows: 0,
+            journal: None,
+            changed: true,
+            sealed: None,
+        })
+    }
+
+    /// The columns.
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// The key columns.
+    pub fn key(&self) -> Option<&[usize]> {
+        self.key.as_deref()
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Approximate bytes, the index included.
+    pub fn bytes(&self) -> usize {
+        self.chunks.iter().map(Chunk::bytes).sum::<usize>() + self.index.as_ref().map_or(0, Index::bytes)
+    }
+
+    /// The identities of rows.
+    pub fn identities(&self, rows: &RecordBatch) -> Result<Vec<u128>> {
+        identities(&self.encoder, rows)
+    }
+
+    /// The identities of keys: the key columns alone, in key order.
+    pub fn key_identities(&self, keys: &RecordBatch) -> Result<Vec<u128>> {
+        key_identities(&self.encoder, keys.columns(), keys.num_rows())
+    }
+
+    /// A row of this identity, by id: the newest one.
+    pub fn find(&mut self, identity: u128) -> Result<Option<u64>> {
+        self.build_index()?;
+        let chunks = &self.chunks;
+        Ok(self.index.as_ref().and_then(|index| index.find(identity, |id| position(chunks, id).is_some())))
+    }
+
+    /// For rows with these identities: their ids, a different one each; `None` when one is not there.
+    pub fn find_distinct(&mut self, identities: &[u128]) -> Result<Option<Vec<u64>>> {
+        self.build_index()?;
+        let (chunks, Some(index)) = (&self.chunks, &self.index) else { return Ok(None) };
+        let mut taken: HashMap<u128, usize> = HashMap::new();
+        let mut ids = Vec::with_capacity(identities.len());
+        for identity in identities {
+            let nth = taken.entry(*identity).or_default();
+            let Some(id) = index.nth(*identity, *nth, |id| position(chunks, id).is_some()) else { return Ok(None) };
+            *nth += 1;
+            ids.push(id);
+        }
+        Ok(Some(ids))
+    }
+
+    /// All rows with their ids.
+    pub fn batches_with_ids(&self) -> Result<Vec<(RecordBatch, UInt64Array)>> {
+        self.chunks.iter().map(|c| Ok((c.live_rows()?, c.live_ids()?))).collect()
+    }
+
+    /// Whether a row is there.
+    pub fn contains(&self, id: u64) -> bool {
+        position(&self.chunks, id).is_some()
+    }
+
+    /// Appends rows of the store's schema; returns the id of the first, the others follow.
+    pub fn insert(&mut self, rows: &RecordBatch) -> Result<u64> {
+        let identities = match &self.index {
+            Some(_) => identities(&self.encoder, rows)?,
+            None => vec![],
+        };
+        self.append(rows, &identities)
+    }
+
+    /// Appends rows whose identities are known.
+    pub fn insert_identified(&mut self, rows: &RecordBatch, identities: &[u128]) -> Result<u64> {
+        debug_assert_eq!(rows.num_rows(), identities.len());
+        self.append(rows, identities)
+    }
+
+    fn append(&mut self, rows: &RecordBatch, identities: &[u128]) -> Result<u64> {
+        let first = self.next_row;
+        let rows = RecordBatch::try_new(Arc::clone(&self.schema), rows.columns().to_vec())?;
+        if let Some(index) = &mut self.index {
+            for (identity, id) in identities.iter().zip(first..) {
+                index.insert(*identity, id);
+            }
+        }
+        for offset in (0..rows.num_rows()).step_by(CHUNK_ROWS) {
+            let slice = rows.slice(offset, CHUNK_ROWS.min(rows.num_rows() - offset));
+            self.chunks.push(Chunk::new(slice, Ids::From(first + offset as u64)));
+        }
+        self.next_row += rows.num_rows() as u64;
+        self.rows += rows.num_rows();
+        self.changed |= rows.num_rows() > 0;
+        Ok(first)
+    }
+
+    /// Deletes a row; false when it is not there.
+    pub fn delete(&mut self, id: u64) -> Result<bool> {
+        let Some((c, p)) = position(&self.chunks, id) else { return Ok(false) };
+        if self.index.is_some() {
+            let row = self.chunks[c].rows().slice(p, 1);
+            let identity = identities(&self.encoder, &row)?;
+            self.delete_at(id, c, p, identity.first().copied());
+        } else {
+            self.delete_at(id, c, p, None);
+        }
+        Ok(true)
+    }
+
+    /// Deletes a row whose identity is known; false when it is not there.
+    pub fn delete_identified(&mut self, id: u64, identity: u128) -> bool {
+        let Some((c, p)) = position(&self.chunks, id) else { return false };
+        self.delete_at(id, c, p, Some(identity));
+        true
+    }
+
+    fn delete_at(&mut self, id: u64, chunk: usize, position_in: usize, identity: Option<u128>) {
+        self.chunks[chunk].delete(position_in);
+        let chunks = &self.chunks;
+        if let (Some(index), Some(identity)) = (&mut self.index, identity) {
+            index.remove(identity, id, |id| position(chunks, id).is_some());
+        }
+        self.rows -= 1;
+        self.changed = true;
+        if let Some(journal) = &mut self.journal {
+            journal.deleted.push(id);
+        }
+    }
+
+    /// The rows with these ids, in that order; all must be there.
+    pub fn take(&self, ids: &[u64]) -> Result<RecordBatch> {
+        if ids.is_empty() {
+            return Ok(RecordBatch::new_empty(Arc::clone(&self.schema)));
+        }
+        let found: Option<Vec<(usize, usize)>> = ids.iter().map(|&id| position(&self.chunks, id)).collect();
+        let mut found = found.ok_or_else(|| Error::internal("a row that was asked for by id is not in the store"))?;
+        let mut used: Vec<usize> = found.iter().map(|(c, _)| *c).collect();
+        used.sort_unstable();
+        used.dedup();
+        for (c, _) in &mut found {
+            *c = used.binary_search(c).unwrap_or_default();
+        }
+        let batches: Vec<&RecordBatch> = used.iter().map(|&c| self.chunks[c].rows()).collect();
+        Ok(interleave_record_batch(&batches, &found)?)
+    }
+
+    /// Applies one epoch's consolidated changes: retractions first, then insertions. Returns how many retractions met no
+    /// row (none, unless an operator is wrong).
+    pub fn apply(&mut self, changes: &Changes) -> Result<u64> {
+        let Some(diffs) = &changes.diffs else {
+            self.insert(&changes.rows)?;
+            return Ok(0);
+        };
+        let mut missing = 0;
+        let negative: Vec<u32> = (0..).zip(diffs.values()).filter(|(_, d)| **d < 0).map(|(i, _)| i).collect();
+        if !negative.is_empty() {
+            let gone = changes.take(&negative.into())?;
+            for (i, identity) in self.identities(&gone.rows)?.into_iter().enumerate() {
+                for _ in 0..gone.diff(i).unsigned_abs() {
+                    match self.find(identity)? {
+                        Some(id) => {
+                            self.delete_identified(id, identity);
+                        }
+                        None => missing += 1,
+                    }
+                }
+            }
+        }
+        self.insert_weighted(changes, diffs.values())?;
+        Ok(missing)
+    }
+
+    fn insert_weighted(&mut self, changes: &Changes, diffs: &[i64]) -> Result<()> {
+        if diffs.iter().all(|d| *d == 1) {
+            self.insert(&changes.rows)?;
+            return Ok(());
+        }
+        let copies = (0u32..).zip(diffs).flat_map(|(i, d)| std::iter::repeat_n(i, usize::try_from(*d).unwrap_or(0)));
+        let indices: Vec<u32> = copies.collect();
+        if !indices.is_empty() {
+            let rows = changes.take(&indices.into())?.rows;
+            self.insert(&rows)?;
+        }
+        Ok(())
+    }
+
+    /// Deletes all rows.
+    pub fn truncate(&mut self) {
+        for c in 0..self.chunks.len() {
+            for p in 0..self.chunks[c].len() {
+                if self.chunks[c].is_live(p) {
+                    let id = self.chunks[c].id(p);
+                    self.chunks[c].delete(p);
+                    self.rows -= 1;
+                    if let Some(journal) = &mut self.journal {
+                        journal.deleted.push(id);
+                    }
+                }
+            }
+        }
+        self.changed = true;
+        // Rebuilt from what is live when it is needed next.
+        self.index = None;
+    }
+
+    /// Begins a transaction.
+    pub fn begin(&mut self) {
+        self.journal = Some(Journal { first_new: self.next_row, deleted: vec![] });
+    }
+
+    /// Ends a transaction and keeps what it did.
+    pub fn commit(&mut self) {
+        self.journal = None;
+    }
+
+    /// Ends a transaction and undoes what it did.
+    pub fn rollback(&mut self) -> Result<()> {
+        let Some(journal) = self.journal.take() else { return Ok(()) };
+        while self.chunks.last().is_some_and(|c| c.first_id() >= journal.first_new) {
+            let Some(chunk) = self.chunks.pop() else { break };
+            self.rows -= chunk.live();
+            if let Some(index) = &mut self.index {
+                let chunks = &self.chunks;
+                for (p, identity) in identities(&self.encoder, chunk.rows())?.into_iter().enumerate() {
+                    index.remove(identity, chunk.id(p), |id| position(chunks, id).is_some());
+                }
+            }
+        }
+        for id in journal.deleted {
+            if let Some(c) = chunk_of(&self.chunks, id)
+                && let Some(p) = self.chunks[c].any_position(id)
+                && !self.chunks[c].is_live(p)
+            {
+                self.chunks[c].undelete(p);
+                self.rows += 1;
+                if let Some(index) = &mut self.index {
+                    let row = self.chunks[c].rows().slice(p, 1);
+                    identities(&self.encoder, &row)?.into_iter().for_each(|identity| index.insert(identity, id));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The rows as they are now. Merges small chunks.
+    pub fn seal(&mut self) -> Result<Version> {
+        debug_assert!(self.journal.is_none(), "sealed inside a transaction");
+        if let Some(version) = self.sealed.as_ref().filter(|_| !self.changed) {
+            return Ok(version.clone());
+        }
+        self.chunks = tidy(&self.schema, std::mem::take(&mut self.chunks))?;
+        let version = Version {
+            schema: Arc::clone(&self.schema),
+            key: self.key.clone(),
+            encoder: Arc::clone(&self.encoder),
+            chunks: Arc::new(self.chunks.clone()),
+            rows: self.rows,
+            bytes: self.bytes(),
+        };
+        self.changed = false;
+        self.sealed = Some(version.clone());
+        Ok(version)
+    }
+
+    fn build_index(&mut self) -> Result<()> {
+        if self.index.is_some() {
+            return Ok(());
+        }
+        let mut index = Index::default();
+        for chunk in &self.chunks {
+            for (p, identity) in identities(&self.encoder, chunk.rows())?.into_iter().enumerate() {
+                if chunk.is_live(p) {
+                    index.insert(identity, chunk.id(p));
+                }
+            }
+        }
+        self.index = Some(index);
+        Ok(())
+    }
+}
+
+/// The chunk that may hold a row.
+fn chunk_of(chunks: &[Chunk], id: u64) -> Option<usize> {
+    chunks.partition_point(|c| c.first_id() <= id).checked_sub(1)
+}
+
+/// Chunk and position of a live row.
+fn position(chunks: &[Chunk], id: u64) -> Option<(usize, usize)> {
+    let c = chunk_of(chunks, id)?;
+    Some((c, chunks[c].position(id)?))
+}
