@@ -1,20 +1,44 @@
 //! [`Runtime`]: the handle that sessions hold.
 
 use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use arrow::array::RecordBatch;
+use crossbeam_channel::unbounded;
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
 
 use crate::data::{Epoch, EventTime, ObjectId};
 use crate::error::{Error, Result, SqlState};
+use crate::log::MemoryLog;
 use crate::store::Version;
 
+use super::digest::{Digest, InputEpoch};
+use super::message::{Commit, Message, Publish, shut_down};
+use super::sequencer::Sequencer;
+use super::shared::{Published, Shared};
 use super::{
-    Committed, ErrorRow, LateRow, ReadMode, RuntimeConfig, Settings, SourceSpec, Status, SubscribeSpec, Subscription,
-    TableSpec, TableWrite, ViewSpec,
+    Committed, ErrorRow, LateRow, ReadMode, RuntimeConfig, Settings, SourceSpec, Spec, Status, SubscribeSpec,
+    Subscription, TableSpec, TableWrite, Target, ViewSpec, publisher, replay,
 };
 
 /// A running Highwater below SQL. Cheap to clone; lives until [`Runtime::shutdown`] or the last handle is dropped.
 #[derive(Clone)]
 pub struct Runtime {
-    shared: Arc<()>,
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    shared: Arc<Shared>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    max_transaction: usize,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // The threads end by themselves; nobody waits for them.
+        let _ = self.shared.inbox.send(Message::Shutdown);
+    }
 }
 
 /// One published epoch: what a SELECT reads. Holding it holds the rows.
@@ -22,165 +46,303 @@ pub struct Runtime {
 pub struct Snapshot {
     /// The epoch.
     pub epoch: Epoch,
+    published: Published,
 }
 
 impl Snapshot {
     /// The rows of a table or materialized view.
     ///
-    /// Errors: `55000` the view has not joined the clock, or has left it (with its lag); `42P01` no such object.
+    /// Errors: `55000` the view has not joined the clock, or has left it (with its lag).
     pub fn version(&self, object: ObjectId) -> Result<Version> {
-        Err(unbuilt(object))
+        self.published.version(object)
     }
 
     /// Errors standing in a view at this epoch (a SELECT raises a WARNING when there are some).
     pub fn standing_errors(&self, view: ObjectId) -> u64 {
-        let _ = view;
-        0
+        self.published.objects.get(&view).map_or(0, |entry| entry.errors)
     }
 }
 
 /// The exclusive right to write tables: what a statement takes that lost its race three times. Others' writes wait
 /// until it is dropped or committed.
-pub struct WriteLease {}
+pub struct WriteLease {
+    runtime: Runtime,
+    lease: u64,
+}
 
 impl WriteLease {
     /// Commits and gives the right back.
     pub async fn commit(self, writes: Vec<TableWrite>) -> Result<Committed> {
-        Err(unbuilt(writes))
+        self.runtime.commit_as(writes, Some(self.lease)).await
     }
 }
 
-/// Whether an error says that target rows have changed since they were read: read again and retry (40001 in a transaction block).
-pub fn is_conflict(error: &Error) -> bool {
-    error.code() == SqlState::SERIALIZATION_FAILURE
+impl Drop for WriteLease {
+    fn drop(&mut self) {
+        let _ = self.runtime.inner.shared.inbox.send(Message::Unlock(self.lease));
+    }
 }
 
-fn unbuilt<T>(value: T) -> Error {
-    drop(value);
-    Error::internal("not built yet")
+/// Undoes a CREATE MATERIALIZED VIEW whose future is dropped.
+struct CancelView {
+    shared: Arc<Shared>,
+    view: Option<ObjectId>,
+}
+
+impl Drop for CancelView {
+    fn drop(&mut self) {
+        if let Some(view) = self.view {
+            let _ = self.shared.inbox.send(Message::CancelView(view));
+        }
+    }
+}
+
+/// Whether an error says that target rows have changed since they were read: read again and retry (40001 in a
+/// transaction block).
+pub fn is_conflict(error: &Error) -> bool {
+    error.code() == SqlState::SERIALIZATION_FAILURE
 }
 
 impl Runtime {
     /// Starts the threads.
     pub fn start(config: RuntimeConfig) -> Result<Self> {
-        drop(config);
-        Ok(Self { shared: Arc::new(()) })
+        Self::start_with(config, |_| Ok(()))
+    }
+
+    /// Starts the threads and reads a log's bytes back: the same epochs, and per epoch the same changes, late rows and
+    /// errors, whatever the number of workers. `rebuild` makes an object of the `ddl` bytes that it was created with
+    /// (`None`: not the runtime's business). Blocks until everything is published.
+    ///
+    /// Errors: `XX000` the log is damaged, `58030` a source is not what it was.
+    pub fn replay(
+        config: RuntimeConfig,
+        log: &[u8],
+        rebuild: impl FnMut(&[u8]) -> Result<Option<Spec>>,
+    ) -> Result<Self> {
+        Self::start_with(config, |sequencer| replay::run(sequencer, log, rebuild))
+    }
+
+    fn start_with(config: RuntimeConfig, prepare: impl FnOnce(&mut Sequencer) -> Result<()>) -> Result<Self> {
+        let (inbox, messages) = unbounded();
+        let (publisher, infos) = unbounded();
+        let (reports, reported) = unbounded();
+        let shared = Arc::new(Shared::new(inbox, publisher, config.limits.waiting_bytes));
+        let max_transaction = config.limits.max_transaction;
+        let publishing = publisher::start(Arc::clone(&shared), &config, infos, reported)?;
+        let log = Box::new(MemoryLog::new(config.keep_log));
+        let mut sequencer = Sequencer::new(config, Arc::clone(&shared), messages, reports, log)?;
+        let prepared = prepare(&mut sequencer);
+        if prepared.is_err() {
+            let _ = shared.publisher.send(Publish::Shutdown);
+        }
+        prepared?;
+        let ending = Arc::clone(&shared);
+        let sequencing = std::thread::Builder::new().name("sequencer".into()).spawn(move || {
+            sequencer.run();
+            let _ = ending.publisher.send(Publish::Shutdown);
+        })?;
+        let threads = Mutex::new(vec![sequencing, publishing]);
+        Ok(Self { inner: Arc::new(Inner { shared, threads, max_transaction }) })
     }
 
     /// Ends all threads and waits for them; pending requests fail with 57P01.
     pub async fn shutdown(&self) {
-        let _ = &self.shared;
+        let _ = self.inner.shared.inbox.send(Message::Shutdown);
+        let threads = std::mem::take(&mut *self.inner.threads.lock());
+        let joined = tokio::task::spawn_blocking(move || {
+            for thread in threads {
+                if thread.join().is_err() {
+                    tracing::error!("a thread of the runtime panicked");
+                }
+            }
+        });
+        let _ = joined.await;
+    }
+
+    async fn ask<T>(&self, message: impl FnOnce(oneshot::Sender<Result<T>>) -> Message) -> Result<T> {
+        let (reply, answer) = oneshot::channel();
+        self.inner.shared.inbox.send(message(reply)).map_err(|_| shut_down())?;
+        answer.await.map_err(|_| shut_down())?
+    }
+
+    async fn ask_publisher<T>(&self, message: impl FnOnce(oneshot::Sender<Result<T>>) -> Publish) -> Result<T> {
+        let (reply, answer) = oneshot::channel();
+        self.inner.shared.publisher.send(message(reply)).map_err(|_| shut_down())?;
+        answer.await.map_err(|_| shut_down())?
     }
 
     /// CREATE TABLE. Returns once it is in the log, with the epoch at which it is there.
     pub async fn create_table(&self, spec: TableSpec) -> Result<Epoch> {
-        Err(unbuilt(spec))
+        self.ask(|reply| Message::CreateTable(spec, reply)).await
     }
 
     /// CREATE SOURCE.
     pub async fn create_source(&self, spec: SourceSpec) -> Result<Epoch> {
-        Err(unbuilt(spec))
+        self.ask(|reply| Message::CreateSource(spec, reply)).await
     }
 
     /// CREATE MATERIALIZED VIEW: returns when the view has joined the clock, with its first epoch, published. Dropping
     /// the future undoes it.
     pub async fn create_view(&self, spec: ViewSpec) -> Result<Epoch> {
-        Err(unbuilt(spec))
+        let mut cancel = CancelView { shared: Arc::clone(&self.inner.shared), view: Some(spec.id) };
+        let joined = self.ask(|reply| Message::CreateView(spec, reply)).await;
+        cancel.view = None;
+        joined
     }
 
     /// DROP: all of them at one epoch. What reads them must be among them. `ddl` is kept in the log.
     pub async fn drop_objects(&self, objects: Vec<ObjectId>, ddl: Vec<u8>) -> Result<Epoch> {
-        Err(unbuilt((objects, ddl)))
+        self.ask(|reply| Message::Drop(objects, ddl, reply)).await
     }
 
-    /// ALTER .. RENAME, and any other change of the catalog that the runtime need not understand: kept in the log.
+    /// ALTER .. RENAME: kept in the log.
     pub async fn rename(&self, object: ObjectId, name: String, ddl: Vec<u8>) -> Result<()> {
-        Err(unbuilt((object, name, ddl)))
+        self.ask(|reply| Message::Rename(object, name, ddl, reply)).await
     }
 
     /// DDL that concerns only the catalog (CREATE VIEW, COMMENT ON, ..): kept in the log.
     pub async fn log_ddl(&self, ddl: Vec<u8>) -> Result<Epoch> {
-        Err(unbuilt(ddl))
+        self.ask(|reply| Message::LogDdl(ddl, reply)).await
     }
 
     /// A transaction: all of it lands in one epoch, or nothing does. Returns when its record is in the log.
     ///
-    /// Errors: `23505`, `23502`, `54000` above max_transaction, `40001` ([`is_conflict`]), and what an expression fails with.
+    /// Errors: `23505`, `23502`, `54000` above max_transaction, `40001` ([`is_conflict`]), and what an expression fails
+    /// with.
     pub async fn commit(&self, writes: Vec<TableWrite>) -> Result<Committed> {
-        Err(unbuilt(writes))
+        self.commit_as(writes, None).await
+    }
+
+    async fn commit_as(&self, writes: Vec<TableWrite>, lease: Option<u64>) -> Result<Committed> {
+        let (rows, bytes) = writes.iter().map(size).fold((0, 0), |(r, b), (rows, bytes)| (r + rows, b + bytes));
+        if bytes > self.inner.max_transaction {
+            let limit = self.inner.max_transaction >> 20;
+            return Err(Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "transaction is too large")
+                .with_detail(format!("It has {} MiB; max_transaction is {limit} MiB.", bytes >> 20))
+                .with_hint("split it into several transactions"));
+        }
+        let shared = &self.inner.shared;
+        let kib = u32::try_from(bytes >> 10).unwrap_or(u32::MAX).clamp(1, shared.waiting_kib);
+        let waiting = Arc::clone(&shared.waiting).acquire_many_owned(kib).await;
+        let permit = waiting.map_err(|_| shut_down())?;
+        self.ask(|reply| Message::Commit(Commit { writes, rows, bytes, lease, reply, permit })).await
     }
 
     /// Waits until no other transaction is under way and everything acknowledged is published, and keeps others out:
     /// a [`Self::snapshot`] taken now shows the head of all tables.
     pub async fn lock_writes(&self) -> Result<WriteLease> {
-        Err(unbuilt(()))
+        let (reply, answer) = oneshot::channel();
+        self.inner.shared.inbox.send(Message::LockWrites(reply)).map_err(|_| shut_down())?;
+        let lease = answer.await.map_err(|_| shut_down())??;
+        Ok(WriteLease { runtime: self.clone(), lease })
     }
 
     /// A published epoch to read.
     pub async fn snapshot(&self, mode: ReadMode) -> Result<Snapshot> {
-        Err(unbuilt(mode))
+        match mode {
+            ReadMode::Acknowledged => self.wait_published(self.acknowledged()).await?,
+            ReadMode::Latest => {}
+        }
+        let published = self.inner.shared.published();
+        Ok(Snapshot { epoch: published.epoch, published })
+    }
+
+    /// Waits for the publication of an epoch.
+    pub async fn wait_published(&self, epoch: Epoch) -> Result<()> {
+        let mut published = self.inner.shared.epoch.subscribe();
+        published.wait_for(|p| *p >= epoch).await.map(|_| ()).map_err(|_| shut_down())
     }
 
     /// The newest epoch with an acknowledged write or DDL.
     pub fn acknowledged(&self) -> Epoch {
-        Epoch(0)
+        self.inner.shared.acknowledged()
     }
 
     /// The newest published epoch.
     pub fn published(&self) -> Epoch {
-        Epoch(0)
+        self.inner.shared.published().epoch
     }
 
     /// FLUSH: waits until everything is visible that tables accepted, bounded sources hold, unbounded ones had received,
     /// and the late rows written back by all that.
     pub async fn flush(&self) -> Result<Epoch> {
-        Err(unbuilt(()))
+        self.ask(Message::Flush).await
     }
 
     /// SUBSCRIBE.
     ///
-    /// Errors: `72000` AS OF lies before the history kept (the hint names the oldest epoch), `55000` the view is not on the clock.
+    /// Errors: `72000` AS OF lies before the history kept (the hint names the oldest epoch), `55000` the view is not on
+    /// the clock.
     pub async fn subscribe(&self, spec: SubscribeSpec) -> Result<Subscription> {
-        Err(unbuilt(spec))
+        let acknowledged = self.acknowledged();
+        self.wait_published(spec.as_of.map_or(acknowledged, |e| e.max(acknowledged))).await?;
+        self.ask_publisher(|reply| Publish::Subscribe(spec, reply)).await
     }
 
     /// `highwater.advance_watermark`: moves all partitions of a table or source forward; returns where it then is.
     pub async fn advance_watermark(&self, source: ObjectId, to: EventTime) -> Result<EventTime> {
-        Err(unbuilt((source, to)))
+        self.ask(|reply| Message::Advance(source, to, reply)).await
     }
 
     /// ALTER SYSTEM.
     pub async fn alter_system(&self, settings: Settings) -> Result<()> {
-        Err(unbuilt(settings))
+        self.ask(|reply| Message::AlterSystem(settings, reply)).await
     }
 
     /// The settings in force.
     pub async fn settings(&self) -> Result<Settings> {
-        Err(unbuilt(()))
+        self.ask(Message::Settings).await
     }
 
     /// What the system relations show.
     pub async fn status(&self) -> Result<Status> {
-        Err(unbuilt(()))
+        self.ask(Message::Status).await
     }
 
     /// `highwater.late_rows`: of one view, or of all; oldest first.
     pub async fn late_rows(&self, view: Option<ObjectId>) -> Result<Vec<LateRow>> {
-        Err(unbuilt(view))
+        self.ask_publisher(|reply| Publish::LateRows(view, reply)).await
     }
 
     /// `highwater.errors`: those that stand, oldest first.
     pub async fn errors(&self) -> Result<Vec<ErrorRow>> {
-        Err(unbuilt(()))
+        self.ask_publisher(Publish::Errors).await
     }
 
-    /// Ends the worker threads and starts `workers` new ones with the state of the old. Connections and subscriptions live on.
+    /// Ends the worker threads and starts `workers` new ones with the state of the old. Connections and subscriptions
+    /// live on.
     pub async fn restart(&self, workers: usize) -> Result<()> {
-        Err(unbuilt(workers))
+        self.ask(|reply| Message::Restart(workers, reply)).await
     }
 
     /// The input log's bytes (all of them with `keep_log`).
     pub async fn log_bytes(&self) -> Result<Vec<u8>> {
-        Err(unbuilt(()))
+        self.ask(Message::LogBytes).await
+    }
+
+    /// What every view sent in every epoch, sorted by view and epoch; recorded with `record_digests`.
+    pub async fn digests(&self) -> Result<Vec<Digest>> {
+        self.ask_publisher(Publish::Digests).await
+    }
+
+    /// What came in with every epoch, ascending; recorded with `record_digests`.
+    pub async fn inputs(&self) -> Result<Vec<InputEpoch>> {
+        self.ask(Message::Inputs).await
+    }
+}
+
+/// Rows and bytes of one write.
+fn size(write: &TableWrite) -> (usize, usize) {
+    let batch = |rows: &RecordBatch| (rows.num_rows(), rows.get_array_memory_size());
+    let target = |target: &Target| match target {
+        Target::Keys(rows) | Target::Rows(rows) => batch(rows),
+        Target::RowIds(ids) => (ids.len(), ids.len() * 8),
+        Target::All => (0, 0),
+    };
+    match write {
+        TableWrite::Insert { rows, .. } => batch(rows),
+        TableWrite::Replace { rows, .. } => (2 * rows.num_rows(), rows.get_array_memory_size()),
+        TableWrite::Update { target: t, .. } | TableWrite::Delete { target: t, .. } => target(t),
+        TableWrite::Truncate { .. } => (0, 0),
     }
 }

@@ -11,10 +11,19 @@
 //!
 //! Uses: error, config, metrics, data, connectors, state, operators, log, store
 
+mod arrival;
 pub mod command;
+mod digest;
 mod exchange;
 mod handle;
+mod ingest;
+mod json;
+mod message;
+mod publisher;
 mod render;
+mod replay;
+mod sequencer;
+mod shared;
 mod spec;
 mod stage;
 mod status;
@@ -22,6 +31,7 @@ mod subscribe;
 mod worker;
 mod workers;
 
+pub use digest::{Digest, InputEpoch};
 pub use handle::{Runtime, Snapshot, WriteLease, is_conflict};
 pub use spec::{
     Committed, LateTarget, Limits, OnConflict, ReadMode, RuntimeConfig, Settings, SourceSpec, Spec, SubscribeSpec,

@@ -1,0 +1,133 @@
+//! The watermark of one partition: a running maximum, and what it says of every row that arrives.
+
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Int64Type};
+
+use crate::data::{Arrival, Changes, EventTime, Partition};
+use crate::error::Result;
+
+use super::WatermarkSpec;
+
+/// Per row: its event time, and how far it moves the watermark. Both nullable, microseconds.
+#[derive(Clone, Debug)]
+pub(super) struct Times {
+    event: Int64Array,
+    bound: Int64Array,
+}
+
+impl Times {
+    /// Evaluates the WATERMARK expression over rows.
+    pub(super) fn of(spec: &WatermarkSpec, rows: &RecordBatch) -> Result<Self> {
+        let event = micros(rows.column(spec.column))?;
+        let evaluate = |rows: &RecordBatch| -> Result<Int64Array> {
+            micros(&spec.expr.evaluate(rows)?.into_array(rows.num_rows())?)
+        };
+        let bound = match evaluate(rows) {
+            Ok(bound) => bound,
+            // A row for which the expression fails moves nothing.
+            Err(_) => {
+                let one = |i| evaluate(&rows.slice(i, 1)).ok().filter(|a| a.is_valid(0)).map(|a| a.value(0));
+                (0..rows.num_rows()).map(one).collect()
+            }
+        };
+        Ok(Self { event, bound })
+    }
+
+    pub(super) fn slice(&self, offset: usize, length: usize) -> Self {
+        Self { event: self.event.slice(offset, length), bound: self.bound.slice(offset, length) }
+    }
+}
+
+fn micros(column: &ArrayRef) -> Result<Int64Array> {
+    let micros = match column.data_type() {
+        DataType::Timestamp(arrow::datatypes::TimeUnit::Microsecond, _) => cast(column, &DataType::Int64)?,
+        DataType::Int64 => ArrayRef::clone(column),
+        _ => cast(&cast(column, &crate::data::types::timestamp())?, &DataType::Int64)?,
+    };
+    Ok(micros.as_primitive::<Int64Type>().clone())
+}
+
+/// One partition's watermark.
+#[derive(Clone, Debug)]
+pub(super) struct Clock {
+    pub(super) partition: Partition,
+    spec: Option<WatermarkSpec>,
+    pub(super) watermark: EventTime,
+    /// Rows seen, ever.
+    pub(super) rows: u64,
+    /// Rows that were below the watermark, ever.
+    pub(super) late: u64,
+    /// Watermarks moved by a decision: from this row on, at least so much. What a second reader of the partition needs.
+    pub(super) floors: Vec<(u64, EventTime)>,
+}
+
+impl Clock {
+    pub(super) fn new(partition: Partition, spec: Option<WatermarkSpec>) -> Self {
+        Self { partition, spec, watermark: EventTime::MIN, rows: 0, late: 0, floors: vec![] }
+    }
+
+    pub(super) fn spec(&self) -> Option<&WatermarkSpec> {
+        self.spec.as_ref()
+    }
+
+    /// Moves the watermark forward by a decision.
+    pub(super) fn raise(&mut self, floor: EventTime) {
+        if floor > self.watermark {
+            self.watermark = floor;
+            self.floors.push((self.rows, floor));
+        }
+    }
+
+    /// Takes rows in arrival order: judges each by the watermark just before it, and moves the watermark by insertions.
+    pub(super) fn admit(&mut self, rows: RecordBatch, diffs: Option<Int64Array>) -> Result<Changes> {
+        let times = self.spec.as_ref().map(|spec| Times::of(spec, &rows)).transpose()?;
+        self.admit_timed(rows, diffs, times.as_ref())
+    }
+
+    /// The same with times that were computed before.
+    pub(super) fn admit_timed(
+        &mut self,
+        rows: RecordBatch,
+        diffs: Option<Int64Array>,
+        times: Option<&Times>,
+    ) -> Result<Changes> {
+        self.rows += rows.num_rows() as u64;
+        let arrival = times.map_or(Arrival::OnTime, |times| self.judge(times, diffs.as_ref()));
+        Ok(Changes { rows, diffs, arrival })
+    }
+
+    fn judge(&mut self, times: &Times, diffs: Option<&Int64Array>) -> Arrival {
+        let start = self.watermark;
+        let mut late = 0;
+        self.watermark = walk(times, diffs, start, |w, event| late += u64::from(event < w));
+        if late == 0 {
+            return Arrival::OnTime;
+        }
+        self.late += late;
+        let mut before = Vec::with_capacity(times.event.len());
+        walk(times, diffs, start, |w, _| before.push(w));
+        Arrival::PerRow { partition: self.partition, watermark: before.into() }
+    }
+}
+
+/// Visits each row with the watermark just before it and its event time (a row without one is never late); returns the
+/// watermark behind the last.
+fn walk(times: &Times, diffs: Option<&Int64Array>, start: EventTime, mut visit: impl FnMut(i64, i64)) -> EventTime {
+    let (event, bound) = (times.event.values(), times.bound.values());
+    let mut w = start.0;
+    if diffs.is_none() && times.event.null_count() == 0 && times.bound.null_count() == 0 {
+        for (event, bound) in event.iter().zip(bound.iter()) {
+            visit(w, *event);
+            w = w.max(*bound);
+        }
+        return EventTime(w);
+    }
+    for i in 0..event.len() {
+        visit(w, if times.event.is_valid(i) { event[i] } else { i64::MAX });
+        if times.bound.is_valid(i) && diffs.is_none_or(|d| d.value(i) > 0) {
+            w = w.max(bound[i]);
+        }
+    }
+    EventTime(w)
+}

@@ -1,0 +1,135 @@
+//! What the sequencer and the publisher are told: closed enums, one channel each.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use arrow::array::RecordBatch;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::oneshot::Sender as Reply;
+
+use crate::data::{Changes, Epoch, EventTime, ObjectId, WatermarkVector};
+use crate::error::{Error, Result};
+use crate::operators::{Graph, RowError};
+use crate::store::Version;
+
+use super::digest::{Digest, InputEpoch};
+use super::{
+    Committed, ErrorRow, LateRow, Settings, SourceSpec, Status, SubscribeSpec, Subscription, TableSpec, TableWrite,
+    ViewSpec,
+};
+
+/// To the sequencer.
+pub(super) enum Message {
+    /// A transaction.
+    Commit(Commit),
+    CreateTable(TableSpec, Reply<Result<Epoch>>),
+    CreateSource(SourceSpec, Reply<Result<Epoch>>),
+    CreateView(ViewSpec, Reply<Result<Epoch>>),
+    /// Whoever waited for a CREATE MATERIALIZED VIEW has gone.
+    CancelView(ObjectId),
+    Drop(Vec<ObjectId>, Vec<u8>, Reply<Result<Epoch>>),
+    Rename(ObjectId, String, Vec<u8>, Reply<Result<()>>),
+    LogDdl(Vec<u8>, Reply<Result<Epoch>>),
+    LockWrites(Reply<Result<u64>>),
+    /// The holder of this lease has gone.
+    Unlock(u64),
+    Flush(Reply<Result<Epoch>>),
+    Advance(ObjectId, EventTime, Reply<Result<EventTime>>),
+    AlterSystem(Settings, Reply<Result<()>>),
+    Settings(Reply<Result<Settings>>),
+    Status(Reply<Result<Status>>),
+    Restart(usize, Reply<Result<()>>),
+    LogBytes(Reply<Result<Vec<u8>>>),
+    Inputs(Reply<Result<Vec<InputEpoch>>>),
+    Shutdown,
+    /// Some queue has something.
+    Ingest,
+    /// From the publisher: an epoch is published.
+    Published(Epoch),
+    /// From the publisher, before the epoch's `Published`: insertions that a view turned away.
+    Late {
+        view: ObjectId,
+        epoch: Epoch,
+        rows: Vec<RecordBatch>,
+    },
+    /// From the publisher: the views that keep this epoch from being published.
+    Blockers(Epoch, Vec<ObjectId>),
+}
+
+/// A transaction that waits.
+pub(super) struct Commit {
+    pub(super) writes: Vec<TableWrite>,
+    pub(super) rows: usize,
+    pub(super) bytes: usize,
+    pub(super) lease: Option<u64>,
+    pub(super) reply: Reply<Result<Committed>>,
+    /// Its share of the bytes that may wait.
+    pub(super) permit: OwnedSemaphorePermit,
+}
+
+/// To the publisher.
+pub(super) enum Publish {
+    /// An epoch was closed; its reports follow.
+    Epoch(EpochInfo),
+    /// A view will join; its first epoch follows.
+    AddView(NewView),
+    /// A table exists from the next epoch on.
+    AddTable { id: ObjectId, name: String },
+    /// Objects are gone.
+    Remove(Vec<ObjectId>),
+    /// Views left the clock.
+    Leave(Vec<ObjectId>),
+    Rename(ObjectId, String),
+    Settings(Settings),
+    /// Which views keep this epoch from being published? Answered by [`Message::Blockers`].
+    Blockers(Epoch),
+    Subscribe(SubscribeSpec, Reply<Result<Subscription>>),
+    /// Fills in views, operators, epochs and tables.
+    Status(Status, Reply<Result<Status>>),
+    LateRows(Option<ObjectId>, Reply<Result<Vec<LateRow>>>),
+    Errors(Reply<Result<Vec<ErrorRow>>>),
+    Digests(Reply<Result<Vec<Digest>>>),
+    /// Writes all view stores as bytes and reads them back.
+    Restart(crossbeam_channel::Sender<Result<()>>),
+    Shutdown,
+}
+
+/// A view that joins.
+pub(super) struct NewView {
+    pub(super) id: ObjectId,
+    pub(super) name: String,
+    pub(super) schema: arrow::datatypes::SchemaRef,
+    pub(super) graph: Arc<Graph>,
+    pub(super) late_into: bool,
+}
+
+/// What the publisher must know of an epoch.
+pub(super) struct EpochInfo {
+    pub(super) epoch: Epoch,
+    /// Views whose completion it takes.
+    pub(super) views: Vec<ObjectId>,
+    /// Tables that changed.
+    pub(super) tables: BTreeMap<ObjectId, Version>,
+    /// Records of sources that could not be decoded, and rows that could not be written back.
+    pub(super) errors: Vec<(ObjectId, String, RowError)>,
+    pub(super) rows: usize,
+    pub(super) bytes: usize,
+    pub(super) transactions: usize,
+    pub(super) closed: Instant,
+    pub(super) closed_at: SystemTime,
+}
+
+/// What one epoch brought, as tests see it.
+pub(super) fn input_epoch(
+    epoch: Epoch,
+    inputs: Vec<(ObjectId, Vec<Changes>)>,
+    watermarks: &Arc<WatermarkVector>,
+) -> InputEpoch {
+    InputEpoch { epoch, inputs, watermarks: Arc::clone(watermarks), joined: vec![] }
+}
+
+/// The threads are gone.
+pub(super) fn shut_down() -> Error {
+    Error::new(crate::error::SqlState::ADMIN_SHUTDOWN, "terminating connection due to administrator command")
+}

@@ -1,0 +1,285 @@
+//! Reads an input log back: the same epochs, and per epoch the same changes, whatever the number of workers.
+//!
+//! Tables get the row changes that the log has; sources are read again, in the ranges that the log has; views join at the
+//! epochs at which they joined. Late rows come from the log; what the views turn away is recomputed and dropped.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use crate::connectors::{Read, Reader};
+use crate::data::{Epoch, ObjectId, Partition};
+use crate::error::{Error, Result, SqlState};
+use crate::log::{EpochRecord, JoinRecord, Record, SourceRange, TableChanges, read};
+
+use super::Spec;
+use super::arrival::{Clock, Times};
+use super::ingest::Piece;
+use super::message::Message;
+use super::sequencer::Sequencer;
+
+/// A partition that is read again.
+struct Again {
+    reader: Box<dyn Reader>,
+    offset: u64,
+    /// Read, not yet used.
+    left: VecDeque<Piece>,
+}
+
+/// Reads the whole log into a fresh sequencer and waits until everything is published.
+pub(super) fn run(
+    sequencer: &mut Sequencer,
+    log: &[u8],
+    mut rebuild: impl FnMut(&[u8]) -> Result<Option<Spec>>,
+) -> Result<()> {
+    sequencer.replaying = true;
+    let mut sources: BTreeMap<Partition, Again> = BTreeMap::new();
+    for record in read(log)? {
+        match record? {
+            Record::Ddl(ddl) if !ddl.dropped.is_empty() => {
+                sequencer.quiesce()?;
+                sources.retain(|p, _| !ddl.dropped.contains(&p.source));
+                sequencer.drop_objects(&ddl.dropped, ddl.payload)?;
+            }
+            Record::Ddl(ddl) => {
+                let spec = rebuild(&ddl.payload)?;
+                sequencer.log_ddl(ddl.payload, vec![])?;
+                match spec {
+                    Some(Spec::Table(spec)) => sequencer.add_table(spec)?,
+                    Some(Spec::Source(spec)) => sequencer.add_source(spec)?,
+                    Some(Spec::View(spec)) => sequencer.install(spec, None)?,
+                    None => {}
+                }
+            }
+            Record::Join(join) => sequencer.replay_join(join, &mut sources)?,
+            Record::Leave { view, epoch } => {
+                sequencer.quiesce()?;
+                sequencer.leave_clock(epoch, &[view])?;
+            }
+            Record::Epoch(record) => sequencer.replay_epoch(record, &mut sources)?,
+        }
+        sources.retain(|p, _| sequencer.feeds.get(&p.source).is_some_and(|f| !f.parts.is_empty()));
+    }
+    sequencer.quiesce()?;
+    sequencer.replaying = false;
+    Ok(())
+}
+
+impl Sequencer {
+    /// Waits until all epochs are published.
+    fn quiesce(&mut self) -> Result<()> {
+        while !self.in_flight.is_empty() {
+            self.wait_published()?;
+        }
+        Ok(())
+    }
+
+    fn wait_published(&mut self) -> Result<()> {
+        let message = self.inbox.recv().map_err(|_| Error::internal("the publisher is gone"))?;
+        match message {
+            Message::Published(epoch) => self.published(epoch),
+            // The log has them.
+            _ => Ok(()),
+        }
+    }
+
+    fn replay_join(&mut self, join: JoinRecord, sources: &mut BTreeMap<Partition, Again>) -> Result<()> {
+        self.quiesce()?;
+        self.skip_to(join.epoch)?;
+        let view = join.view;
+        self.reinstall(view)?;
+        let mut adopted: BTreeMap<ObjectId, Vec<(Clock, SourceRange, Again)>> = BTreeMap::new();
+        for range in &join.caught_up {
+            let (clock, again) = self.feed_again(view, range)?;
+            adopted.entry(range.partition.source).or_default().push((clock, range.clone(), again));
+        }
+        for (source, parts) in adopted {
+            // A member of a group that only this view reads: its reader goes on as the shared one.
+            if self.feeds.get(&source).is_some_and(|f| f.parts.is_empty()) {
+                let offset = parts.first().map_or(0, |(_, range, _)| range.to.offset);
+                let mut clocks = Vec::new();
+                for (clock, range, again) in parts {
+                    clocks.push(clock);
+                    sources.insert(range.partition, again);
+                }
+                self.open_feed_at(source, offset, clocks)?;
+            }
+        }
+        self.join(view, join.caught_up)
+    }
+
+    /// Reads what a view read on its own before it joined, judged as the shared reader's rows were.
+    fn feed_again(&mut self, view: ObjectId, range: &SourceRange) -> Result<(Clock, Again)> {
+        let Partition { source, index } = range.partition;
+        let feed = self.feeds.get(&source).ok_or_else(|| missing(source))?;
+        let mut clock = Clock::new(range.partition, feed.watermark.clone());
+        let shared = feed.parts.get(index as usize);
+        let floors = shared.map(|p| p.clock.floors.clone()).unwrap_or_default();
+        let mut again = self.open_again(range.partition)?;
+        while clock.rows < range.rows {
+            let at = clock.rows;
+            for (_, floor) in floors.iter().filter(|(a, _)| *a == at) {
+                clock.raise(*floor);
+            }
+            let next = floors.iter().map(|(at, _)| *at).filter(|at| *at > clock.rows).min();
+            let most = (range.rows - clock.rows).min(next.map_or(u64::MAX, |at| at - clock.rows));
+            let piece = self.next_again(&mut again, range.partition, most)?;
+            let changes = clock.admit_timed(piece.rows, None, piece.times.as_ref())?;
+            if !changes.is_empty() {
+                self.feed_view(view, source, &[changes])?;
+            }
+        }
+        // Reads without rows that follow belong to the range too.
+        while again.offset < range.to.offset && again.left.is_empty() {
+            let piece = self.next_again(&mut again, range.partition, 0)?;
+            if piece.rows.num_rows() > 0 {
+                return Err(changed(source));
+            }
+        }
+        Ok((clock, again))
+    }
+
+    fn open_again(&self, partition: Partition) -> Result<Again> {
+        let feed = self.feeds.get(&partition.source).ok_or_else(|| missing(partition.source))?;
+        let reader = feed.connector.open(partition.index, 0)?;
+        Ok(Again { reader, offset: 0, left: VecDeque::new() })
+    }
+
+    /// The next piece, of at most so many rows.
+    fn next_again(&self, again: &mut Again, partition: Partition, most: u64) -> Result<Piece> {
+        let feed = self.feeds.get(&partition.source).ok_or_else(|| missing(partition.source))?;
+        while again.left.is_empty() {
+            match again.reader.read(Duration::from_secs(1))? {
+                Read::Rows { rows, bad, next_offset } => {
+                    let times = feed.watermark.as_ref().map(|spec| Times::of(spec, &rows)).transpose()?;
+                    let bytes = rows.get_array_memory_size();
+                    let offset = std::mem::replace(&mut again.offset, next_offset);
+                    again.left.push_back(Piece { rows, times, bad, offset, next_offset, skip: 0, bytes, last: true });
+                }
+                Read::Waiting => {}
+                Read::End => return Err(changed(partition.source)),
+            }
+        }
+        let mut piece = again.left.pop_front().ok_or_else(|| changed(partition.source))?;
+        if piece.rows.num_rows() as u64 > most {
+            let first = piece.cut(most as usize);
+            again.left.push_front(piece);
+            piece = first;
+        }
+        Ok(piece)
+    }
+
+    fn replay_epoch(&mut self, record: EpochRecord, sources: &mut BTreeMap<Partition, Again>) -> Result<()> {
+        while !self.has_room() {
+            self.wait_published()?;
+        }
+        self.skip_to(record.epoch)?;
+        for moved in &record.moves {
+            self.move_watermark(moved.partition, moved.at_least, moved.idle);
+        }
+        for TableChanges { object, changes, .. } in record.tables {
+            self.replay_table(object, changes)?;
+        }
+        for range in &record.ranges {
+            self.replay_range(range, sources)?;
+        }
+        for TableChanges { object, partition, changes } in record.rows {
+            for change in changes {
+                self.replay_piece((object, partition as usize), change)?;
+            }
+        }
+        for end in record.ends {
+            let source = end.partition.source;
+            let feed = self.feeds.get(&source).ok_or_else(|| missing(source))?;
+            if feed.connector.fingerprint()? != end.fingerprint {
+                return Err(changed(source));
+            }
+            self.open_for_replay(source)?;
+            self.end_partition((source, end.partition.index as usize), end.fingerprint)?;
+        }
+        self.open.late = record.late;
+        self.close()
+    }
+
+    /// Epoch numbers are the log's.
+    fn skip_to(&mut self, epoch: Epoch) -> Result<()> {
+        if epoch < self.next_epoch {
+            return Err(Error::internal(format!("the input log has epoch {epoch} twice, or out of order")));
+        }
+        self.next_epoch = epoch;
+        Ok(())
+    }
+
+    fn replay_table(&mut self, id: ObjectId, changes: Vec<crate::data::Changes>) -> Result<()> {
+        let Some(table) = self.tables.get_mut(&id) else { return Err(missing(id)) };
+        for change in changes {
+            table.store.apply(&change)?;
+            let judged = table.clock.admit(change.rows, change.diffs)?;
+            self.open.rows += judged.len();
+            self.open.tables.entry(id).or_default().push(judged);
+        }
+        self.open.changed_tables.insert(id);
+        let (partition, watermark) = (table.clock.partition, table.clock.watermark);
+        if table.clock.spec().is_some() {
+            self.note_watermark(partition, watermark, false);
+        }
+        Ok(())
+    }
+
+    fn replay_range(&mut self, range: &SourceRange, sources: &mut BTreeMap<Partition, Again>) -> Result<()> {
+        let Partition { source, index } = range.partition;
+        self.open_for_replay(source)?;
+        let feed = self.feeds.get(&source).ok_or_else(|| missing(source))?;
+        if feed.is_table {
+            // Its rows are among the table changes.
+            if let Some(part) = self.feeds.get_mut(&source).and_then(|f| f.parts.get_mut(index as usize)) {
+                part.position = range.to;
+                part.rows += range.rows;
+            }
+            self.open.ranges.push(range.clone());
+            return Ok(());
+        }
+        if !sources.contains_key(&range.partition) {
+            sources.insert(range.partition, self.open_again(range.partition)?);
+        }
+        let Some(mut again) = sources.remove(&range.partition) else { return Err(missing(source)) };
+        let mut rows = 0;
+        let place = (source, index as usize);
+        loop {
+            let at = self.feeds.get(&source).and_then(|f| f.parts.get(place.1)).map(|p| p.position);
+            if rows >= range.rows && at.is_none_or(|at| at >= range.to) {
+                break;
+            }
+            let piece = self.next_again(&mut again, range.partition, range.rows - rows)?;
+            if piece.rows.num_rows() == 0 && !piece.last {
+                return Err(changed(source));
+            }
+            rows += piece.rows.num_rows() as u64;
+            self.admit_piece(place, piece)?;
+        }
+        sources.insert(range.partition, again);
+        Ok(())
+    }
+
+    fn replay_piece(&mut self, place: (ObjectId, usize), change: crate::data::Changes) -> Result<()> {
+        self.open_for_replay(place.0)?;
+        let feed = self.feeds.get(&place.0).ok_or_else(|| missing(place.0))?;
+        let times = feed.watermark.as_ref().map(|spec| Times::of(spec, &change.rows)).transpose()?;
+        let bytes = change.rows.get_array_memory_size();
+        let piece =
+            Piece { rows: change.rows, times, bad: vec![], offset: 0, next_offset: 0, skip: 0, bytes, last: true };
+        self.admit_piece(place, piece)
+    }
+
+    fn open_for_replay(&mut self, source: ObjectId) -> Result<()> {
+        if self.feeds.get(&source).is_some_and(|f| f.parts.is_empty()) { self.open_feed(source) } else { Ok(()) }
+    }
+}
+
+fn missing(object: ObjectId) -> Error {
+    Error::internal(format!("the input log names object {object}, which it did not create"))
+}
+
+fn changed(source: ObjectId) -> Error {
+    let message = format!("source {source} is not what it was when the log was written");
+    Error::new(SqlState::IO_ERROR, message).with_hint("put its files back as they were")
+}

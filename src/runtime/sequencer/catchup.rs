@@ -1,0 +1,255 @@
+//! Later views on sources that are already being read: each reads them from the start with readers of its own, and
+//! joins the shared readers exactly where they are.
+//!
+//! While it catches up the shared readers are slowed to a quarter of its pace; when it is near they are held, it reads the
+//! rest, and joins. So catching up always ends. Rows are judged as they were the first time: by their partition's
+//! watermark, hand-made moves included.
+
+use std::sync::Arc;
+
+use crate::data::{Changes, ObjectId, Partition};
+use crate::error::{Error, Result, SqlState};
+use crate::log::{Position, SourceRange};
+
+use super::super::arrival::Clock;
+use super::super::command::Command;
+use super::super::ingest::{Arrived, Piece, Queue};
+use super::netting::shape;
+use super::sources::start_reader;
+use super::{Barrier, Sequencer};
+
+/// A view that reads what was before it.
+pub(super) struct CatchUp {
+    parts: Vec<CatchPart>,
+    /// Rows on their way to the workers, by batch: free when only we hold them.
+    fed: Vec<(Arc<Vec<Changes>>, usize)>,
+    /// The barrier is set.
+    joining: bool,
+}
+
+struct CatchPart {
+    source: ObjectId,
+    index: usize,
+    queue: Arc<Queue>,
+    clock: Clock,
+    position: Position,
+    goal: Goal,
+    holds: bool,
+    done: bool,
+}
+
+/// Where a catching-up reader has to get.
+#[derive(Clone, PartialEq, Eq)]
+enum Goal {
+    /// To the same row as the shared reader of its partition.
+    Shared,
+    /// To the offset of its group, whose other sources are being read; then it becomes the shared reader.
+    Group(String),
+}
+
+impl CatchUp {
+    pub(super) fn close(&mut self) {
+        for part in &self.parts {
+            part.queue.close();
+        }
+    }
+}
+
+impl Sequencer {
+    /// Starts catching up on the sources of a new view that are already being read; false when there is nothing to.
+    pub(super) fn start_catch_up(&mut self, view: ObjectId, sources: &[ObjectId]) -> Result<bool> {
+        let mut parts = Vec::new();
+        for id in sources {
+            let Some(feed) = self.feeds.get(id).filter(|f| !f.is_table && f.connector.replayable()) else { continue };
+            let goal = match feed.connector.group() {
+                _ if feed.is_open() => Goal::Shared,
+                Some(group) if self.group_offset(&group) > 0 => Goal::Group(group),
+                Some(_) | None => continue,
+            };
+            for index in 0..feed.connector.partitions() {
+                let queue = start_reader(&self.config, &self.shared, feed, index, 0)?;
+                let clock = Clock::new(Partition { source: *id, index }, feed.watermark.clone());
+                let position = Position::default();
+                let goal = goal.clone();
+                let index = index as usize;
+                parts.push(CatchPart { source: *id, index, queue, clock, position, goal, holds: false, done: false });
+            }
+        }
+        if parts.is_empty() {
+            return Ok(false);
+        }
+        for part in &parts {
+            self.hold(part.source, part.index, &part.goal, |p| p.slowed += 1);
+        }
+        self.catchups.insert(view, CatchUp { parts, fed: vec![], joining: false });
+        Ok(true)
+    }
+
+    /// How far the open sources of a group are.
+    fn group_offset(&self, group: &str) -> u64 {
+        let members = self.feeds.values().filter(|f| f.connector.group().as_deref() == Some(group));
+        members.flat_map(|f| &f.parts).map(|p| p.position.offset).max().unwrap_or(0)
+    }
+
+    /// Does something to the shared partitions that a catching-up one has to reach.
+    fn hold(&mut self, source: ObjectId, index: usize, goal: &Goal, act: impl Fn(&mut super::sources::Part)) {
+        match goal {
+            Goal::Shared => {
+                if let Some(part) = self.feeds.get_mut(&source).and_then(|f| f.parts.get_mut(index)) {
+                    act(part);
+                }
+            }
+            Goal::Group(group) => {
+                let members = self.feeds.values_mut().filter(|f| f.connector.group().as_ref() == Some(group));
+                members.flat_map(|f| &mut f.parts).for_each(act);
+            }
+        }
+    }
+
+    /// Lets go of what a catching-up view held.
+    pub(super) fn end_catch_up(&mut self, view: ObjectId) -> Result<Vec<SourceRange>> {
+        let Some(mut catchup) = self.catchups.remove(&view) else { return Ok(vec![]) };
+        catchup.close();
+        let mut ranges = Vec::new();
+        for part in catchup.parts {
+            let held = usize::from(part.holds);
+            self.hold(part.source, part.index, &part.goal, |p| {
+                p.slowed -= 1;
+                p.held -= held;
+                p.credit = 0;
+            });
+            let (from, rows) = (Position::default(), part.clock.rows);
+            ranges.push(SourceRange { partition: part.clock.partition, from, to: part.position, rows });
+            // Only when it has got there; a view that was given up leaves no reader.
+            if part.done && matches!(part.goal, Goal::Group(_)) {
+                self.open_feed_at(part.source, part.position.offset, vec![part.clock])?;
+            }
+        }
+        Ok(ranges)
+    }
+
+    /// Moves all catching-up views on; those that have got there ask for a quiet moment to join.
+    pub(super) fn catch_up(&mut self) -> Result<()> {
+        let views: Vec<ObjectId> = self.catchups.keys().copied().collect();
+        for view in views {
+            if self.views.get(&view).is_none_or(|v| v.is_cancelled()) {
+                self.give_up(view, None)?;
+                continue;
+            }
+            let Some(mut catchup) = self.catchups.remove(&view) else { continue };
+            let moved = self.move_on(view, &mut catchup);
+            let ready = catchup.parts.iter().all(|p| p.done) && catchup.fed.is_empty() && !catchup.joining;
+            catchup.joining |= ready;
+            self.catchups.insert(view, catchup);
+            match moved {
+                Ok(()) if ready => self.barriers.push_back(Barrier::Join(view)),
+                Ok(()) => {}
+                Err(error) => self.give_up(view, Some(error))?,
+            }
+        }
+        Ok(())
+    }
+
+    fn move_on(&mut self, view: ObjectId, catchup: &mut CatchUp) -> Result<()> {
+        catchup.fed.retain(|(batches, _)| Arc::strong_count(batches) > 1);
+        let limit = self.config.limits.ingest_rows;
+        let CatchUp { parts, fed, .. } = catchup;
+        for part in parts.iter_mut().filter(|p| !p.done) {
+            loop {
+                let left = self.rows_left(part);
+                let near = self.config.limits.ingest_rows as u64;
+                if left <= near && !part.holds {
+                    part.holds = true;
+                    self.hold(part.source, part.index, &part.goal, |p| p.held += 1);
+                }
+                if left == 0 {
+                    part.done = true;
+                    break;
+                }
+                if fed.iter().map(|(_, rows)| rows).sum::<usize>() >= limit {
+                    break;
+                }
+                let Some(item) = part.queue.pop() else { break };
+                let piece = self.next_piece(part, item, left)?;
+                if let Some(piece) = piece {
+                    self.feed_piece(view, part, piece, fed)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// How far a part has to go: rows, or offsets in a group.
+    fn rows_left(&self, part: &CatchPart) -> u64 {
+        match &part.goal {
+            Goal::Shared => {
+                let shared = self.feeds.get(&part.source).and_then(|f| f.parts.get(part.index));
+                shared.map_or(0, |p| p.rows.saturating_sub(part.clock.rows))
+            }
+            Goal::Group(group) => self.group_offset(group).saturating_sub(part.position.offset),
+        }
+    }
+
+    /// A piece that ends no later than the goal and than the next hand-made move of the watermark.
+    fn next_piece(&self, part: &mut CatchPart, item: Arrived, left: u64) -> Result<Option<Piece>> {
+        let mut piece = match item {
+            Arrived::Piece(piece) => piece,
+            Arrived::Mark(_) => return Ok(None),
+            Arrived::Failed(error) => return Err(error),
+            Arrived::End { .. } => {
+                let message = "a source ended before the place where it was read before";
+                return Err(Error::new(SqlState::IO_ERROR, message)
+                    .with_hint("its files must not change while views read them; drop and create the source anew"));
+            }
+        };
+        let mut rows = piece.rows.num_rows() as u64;
+        if part.goal == Goal::Shared {
+            let shared = self.feeds.get(&part.source).and_then(|f| f.parts.get(part.index));
+            let floors = shared.map_or(&[][..], |p| p.clock.floors.as_slice());
+            let at = part.clock.rows;
+            for (_, floor) in floors.iter().filter(|(a, _)| *a == at) {
+                part.clock.raise(*floor);
+            }
+            let next = floors.iter().map(|(at, _)| *at).filter(|at| *at > part.clock.rows).min();
+            rows = rows.min(left).min(next.map_or(u64::MAX, |at| at - part.clock.rows));
+        }
+        if (rows as usize) < piece.rows.num_rows() {
+            let first = piece.cut(rows as usize);
+            part.queue.unpop(Arrived::Piece(piece));
+            piece = first;
+        }
+        Ok(Some(piece))
+    }
+
+    fn feed_piece(
+        &mut self,
+        view: ObjectId,
+        part: &mut CatchPart,
+        piece: Piece,
+        fed: &mut Vec<(Arc<Vec<Changes>>, usize)>,
+    ) -> Result<()> {
+        let rows = piece.rows.num_rows();
+        part.position = piece.end();
+        let changes = part.clock.admit_timed(piece.rows, None, piece.times.as_ref())?;
+        self.hold(part.source, part.index, &part.goal, |p| p.credit += rows / 4 + 1);
+        if rows > 0 {
+            let batches = self.feed_view(view, part.source, &[changes])?;
+            fed.push((batches, rows));
+        }
+        Ok(())
+    }
+
+    /// Sends a hydrating view rows of one of its inputs.
+    pub(in crate::runtime) fn feed_view(
+        &self,
+        view: ObjectId,
+        object: ObjectId,
+        changes: &[Changes],
+    ) -> Result<Arc<Vec<Changes>>> {
+        let Some(workers) = &self.workers else { return Ok(Arc::default()) };
+        let batch_rows = if self.config.one_row_batches { 1 } else { self.config.limits.batch_rows };
+        let batches = Arc::new(shape(changes, batch_rows, workers.peers())?);
+        workers.send(Command::Feed { view, object, batches: Arc::clone(&batches) });
+        Ok(batches)
+    }
+}

@@ -1,0 +1,252 @@
+//! The open epoch, and how it is closed: into the log, to the publisher, to the workers, and answered.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use tokio::sync::oneshot::Sender as Reply;
+
+use crate::data::{Changes, Epoch, EventTime, ObjectId, Partition, PartitionWatermark, WatermarkVector};
+use crate::error::Result;
+use crate::log::{EpochRecord, LateOrigin, Record, SourceEnd, SourceRange, TableChanges, WatermarkMove};
+use crate::operators::RowError;
+
+use super::super::Committed;
+use super::super::command::{Command, EpochInput};
+use super::super::message::{EpochInfo, Publish, input_epoch};
+use super::Sequencer;
+use super::netting::shape;
+
+/// What the next epoch has so far.
+#[derive(Default)]
+pub(in crate::runtime) struct OpenEpoch {
+    /// Netted and judged, in order.
+    pub(in crate::runtime) tables: BTreeMap<ObjectId, Vec<Changes>>,
+    /// Tables whose heads changed: these need a new version.
+    pub(in crate::runtime) changed_tables: BTreeSet<ObjectId>,
+    /// Rows of sources, by partition, in arrival order.
+    pub(in crate::runtime) sources: BTreeMap<Partition, Vec<Changes>>,
+    pub(in crate::runtime) ranges: Vec<SourceRange>,
+    /// Partitions whose rows go into the log themselves.
+    pub(in crate::runtime) unreplayable: BTreeSet<Partition>,
+    /// Watermarks as they came to stand.
+    pub(in crate::runtime) watermarks: BTreeMap<Partition, PartitionWatermark>,
+    pub(in crate::runtime) moves: Vec<WatermarkMove>,
+    pub(in crate::runtime) ends: Vec<SourceEnd>,
+    pub(in crate::runtime) late: Vec<LateOrigin>,
+    pub(in crate::runtime) errors: Vec<(ObjectId, String, RowError)>,
+    pub(in crate::runtime) acks: Vec<(Reply<Result<Committed>>, Committed)>,
+    pub(in crate::runtime) ddl: Vec<(Reply<Result<Epoch>>, Option<Epoch>)>,
+    pub(in crate::runtime) advances: Vec<(Reply<Result<EventTime>>, EventTime)>,
+    pub(in crate::runtime) rows: usize,
+    pub(in crate::runtime) source_rows: usize,
+    pub(in crate::runtime) bytes: usize,
+    /// Holds a transaction that is to be alone.
+    pub(in crate::runtime) full: bool,
+}
+
+impl OpenEpoch {
+    /// Whether closing it would say nothing.
+    pub(in crate::runtime) fn is_empty(&self) -> bool {
+        self.changed_tables.is_empty()
+            && self.ranges.is_empty()
+            && self.sources.is_empty()
+            && self.watermarks.is_empty()
+            && self.moves.is_empty()
+            && self.ends.is_empty()
+            && self.errors.is_empty()
+            && self.acks.is_empty()
+            && self.ddl.is_empty()
+            && self.advances.is_empty()
+            && self.late.is_empty()
+    }
+
+    /// Whether rows have come in: decisions about watermarks stand before them.
+    pub(in crate::runtime) fn has_rows(&self) -> bool {
+        !self.tables.is_empty() || !self.sources.is_empty() || !self.ranges.is_empty() || !self.ends.is_empty()
+    }
+
+    /// A source's watermark as it would be if the epoch closed now.
+    pub(in crate::runtime) fn watermark(&self, vector: &WatermarkVector, source: ObjectId) -> EventTime {
+        let mut vector = vector.clone();
+        vector.0.extend(self.watermarks.iter().map(|(p, w)| (*p, *w)));
+        vector.source(source)
+    }
+}
+
+impl OpenEpoch {
+    /// The same, where a source has several partitions; else nobody asks.
+    pub(in crate::runtime) fn watermark_of(
+        &self,
+        vector: &WatermarkVector,
+        source: ObjectId,
+        partitions: usize,
+    ) -> Option<EventTime> {
+        (partitions > 1).then(|| self.watermark(vector, source))
+    }
+}
+
+/// An epoch under way.
+pub(in crate::runtime) struct InFlight {
+    pub(in crate::runtime) epoch: Epoch,
+    pub(in crate::runtime) rows: usize,
+    pub(in crate::runtime) bytes: usize,
+    pub(in crate::runtime) closed: Instant,
+    /// A view joins with it: hydration may take its time.
+    pub(in crate::runtime) join: bool,
+}
+
+impl Sequencer {
+    /// Closes the open epoch if there is something in it and room for one more.
+    pub(super) fn close_if_possible(&mut self) -> Result<bool> {
+        if self.open.is_empty() || !self.has_room() {
+            return Ok(false);
+        }
+        self.close()?;
+        Ok(true)
+    }
+
+    /// Whether the epochs under way leave room for another.
+    pub(in crate::runtime) fn has_room(&self) -> bool {
+        let limits = &self.config.limits;
+        self.in_flight.len() < limits.epochs_in_flight
+            && (self.in_flight.is_empty()
+                || self.in_flight.iter().map(|e| e.rows).sum::<usize>() < limits.rows_in_flight
+                    && self.in_flight.iter().map(|e| e.bytes).sum::<usize>() < limits.bytes_in_flight)
+    }
+
+    /// Closes the open epoch, if rows have come in, whatever is under way: what follows is to stand before rows.
+    pub(super) fn settle_open(&mut self) -> Result<()> {
+        if self.open.has_rows() { self.close() } else { Ok(()) }
+    }
+
+    /// Notes where a partition's watermark stands now.
+    pub(in crate::runtime) fn note_watermark(&mut self, partition: Partition, watermark: EventTime, idle: bool) {
+        let entry = PartitionWatermark { watermark, idle };
+        let before = self.open.watermarks.get(&partition).or_else(|| self.vector.0.get(&partition));
+        if before != Some(&entry) {
+            self.open.watermarks.insert(partition, entry);
+        }
+    }
+
+    /// Closes the open epoch: from here on it is in the log.
+    pub(in crate::runtime) fn close(&mut self) -> Result<()> {
+        let open = std::mem::take(&mut self.open);
+        let epoch = self.next_epoch;
+        self.next_epoch = epoch.next();
+        self.log_epoch(epoch, &open)?;
+        if !open.watermarks.is_empty() {
+            Arc::make_mut(&mut self.vector).0.extend(open.watermarks.iter().map(|(p, w)| (*p, *w)));
+        }
+        let input = self.input(epoch, &open)?;
+        let views = self.concerned(&input.touched);
+        let mut tables = BTreeMap::new();
+        for id in &open.changed_tables {
+            if let Some(table) = self.tables.get_mut(id) {
+                tables.insert(*id, table.store.seal()?);
+            }
+        }
+        let closed = Instant::now();
+        let transactions = open.acks.len();
+        let _ = self.shared.publisher.send(Publish::Epoch(EpochInfo {
+            epoch,
+            views: views.clone(),
+            tables,
+            errors: open.errors,
+            rows: open.rows,
+            bytes: open.bytes,
+            transactions,
+            closed,
+            closed_at: SystemTime::now(),
+        }));
+        if self.config.record_digests {
+            self.record(epoch, &open.tables, &open.sources);
+        }
+        if let Some(workers) = self.workers.as_ref().filter(|_| !views.is_empty()) {
+            workers.send(Command::Epoch(Arc::new(input)));
+        }
+        let in_flight = InFlight { epoch, rows: open.rows, bytes: open.bytes, closed, join: false };
+        self.in_flight.push_back(in_flight);
+        for origin in &open.late {
+            self.late_written.push((origin.epoch, epoch));
+        }
+        if !open.acks.is_empty() || !open.ddl.is_empty() || !open.advances.is_empty() {
+            self.shared.acknowledge(epoch);
+        }
+        for (reply, committed) in open.acks {
+            let _ = reply.send(Ok(Committed { epoch, ..committed }));
+        }
+        for (reply, _) in open.ddl {
+            let _ = reply.send(Ok(epoch));
+        }
+        for (reply, watermark) in open.advances {
+            let _ = reply.send(Ok(watermark));
+        }
+        Ok(())
+    }
+
+    fn log_epoch(&mut self, epoch: Epoch, open: &OpenEpoch) -> Result<()> {
+        let table = |(id, changes): (&ObjectId, &Vec<Changes>)| TableChanges {
+            object: *id,
+            partition: 0,
+            changes: changes.clone(),
+        };
+        let row = |(p, changes): (&Partition, &Vec<Changes>)| TableChanges {
+            object: p.source,
+            partition: p.index,
+            changes: changes.clone(),
+        };
+        self.log.append(&Record::Epoch(EpochRecord {
+            epoch,
+            tables: open.tables.iter().map(table).collect(),
+            ranges: open.ranges.clone(),
+            rows: open.sources.iter().filter(|(p, _)| open.unreplayable.contains(p)).map(row).collect(),
+            moves: open.moves.clone(),
+            ends: open.ends.clone(),
+            late: open.late.clone(),
+        }))
+    }
+
+    /// What the workers get: only what some view reads.
+    fn input(&self, epoch: Epoch, open: &OpenEpoch) -> Result<EpochInput> {
+        let peers = self.workers.as_ref().map_or(1, |w| w.peers());
+        let batch_rows = if self.config.one_row_batches { 1 } else { self.config.limits.batch_rows };
+        let mut changes: BTreeMap<ObjectId, Vec<Changes>> = BTreeMap::new();
+        for (id, own) in &open.tables {
+            changes.entry(*id).or_default().extend(own.iter().cloned());
+        }
+        for (partition, own) in &open.sources {
+            changes.entry(partition.source).or_default().extend(own.iter().cloned());
+        }
+        let mut touched: BTreeSet<ObjectId> = changes.keys().copied().collect();
+        touched.extend(open.watermarks.keys().map(|p| p.source));
+        changes.retain(|id, _| self.is_read(*id));
+        let mut inputs = Vec::with_capacity(changes.len());
+        for (id, own) in changes {
+            inputs.push((id, shape(&own, batch_rows, peers)?));
+        }
+        let touched = touched.into_iter().collect();
+        Ok(EpochInput { epoch, inputs, touched, watermarks: Arc::clone(&self.vector) })
+    }
+
+    fn record(
+        &mut self,
+        epoch: Epoch,
+        tables: &BTreeMap<ObjectId, Vec<Changes>>,
+        sources: &BTreeMap<Partition, Vec<Changes>>,
+    ) {
+        let mut inputs: Vec<(ObjectId, Vec<Changes>)> = tables.iter().map(|(id, c)| (*id, c.clone())).collect();
+        inputs.extend(sources.iter().map(|(p, c)| (p.source, c.clone())));
+        self.inputs.push(input_epoch(epoch, inputs, &self.vector));
+    }
+
+    /// An epoch is published: there is room again.
+    pub(in crate::runtime) fn published(&mut self, epoch: Epoch) -> Result<()> {
+        while self.in_flight.front().is_some_and(|e| e.epoch <= epoch) {
+            self.in_flight.pop_front();
+        }
+        self.late_written.retain(|(_, written)| *written > epoch || !self.flushes.is_empty());
+        self.log.cut(epoch.next())?;
+        self.views_published(epoch)
+    }
+}

@@ -1,0 +1,99 @@
+//! Views that are too slow: they leave the clock, so that the others go on, and come back by hydrating anew.
+
+use std::time::{Duration, Instant};
+
+use crate::data::{Epoch, ObjectId};
+use crate::error::Result;
+use crate::log::Record;
+
+use super::super::ViewSpec;
+use super::super::command::Command;
+use super::super::message::Publish;
+use super::Sequencer;
+
+/// A view that has left the clock.
+pub(super) struct Away {
+    spec: ViewSpec,
+    /// When it tries again; the pause doubles each time.
+    retry: Instant,
+    pause: Duration,
+    /// It read a source that cannot be read again.
+    for_good: bool,
+}
+
+impl Away {
+    pub(super) fn waits_for(&self) -> Option<Instant> {
+        (!self.for_good).then_some(self.retry)
+    }
+}
+
+impl Sequencer {
+    /// When the oldest epoch under way will have taken too long.
+    pub(super) fn lag_deadline(&self) -> Option<Instant> {
+        let max_lag = self.config.settings.max_lag;
+        let oldest = self.in_flight.front().filter(|e| !e.join)?;
+        let asked = self.asked.filter(|(epoch, _)| *epoch == oldest.epoch).map(|(_, at)| at);
+        Some(asked.unwrap_or(oldest.closed) + max_lag)
+    }
+
+    /// Asks the publisher who holds the clock back, when it is held back for too long.
+    pub(super) fn check_lag(&mut self) {
+        if let Some(deadline) = self.lag_deadline()
+            && Instant::now() >= deadline
+            && let Some(oldest) = self.in_flight.front()
+        {
+            self.asked = Some((oldest.epoch, Instant::now()));
+            let _ = self.shared.publisher.send(Publish::Blockers(oldest.epoch));
+        }
+    }
+
+    /// Detaches these views, and the views on them.
+    pub(in crate::runtime) fn leave_clock(&mut self, epoch: Epoch, slow: &[ObjectId]) -> Result<()> {
+        let mut leaving: Vec<ObjectId> = Vec::new();
+        // Ids ascend with creation: one pass finds the views on views.
+        for (id, view) in &self.views {
+            let follows = leaving.iter().any(|l| view.names(*l));
+            if view.is_running() && (slow.contains(id) || follows) {
+                leaving.push(*id);
+            }
+        }
+        for id in leaving.iter().rev() {
+            let Some(state) = self.views.remove(id) else { continue };
+            tracing::warn!("materialized view \"{}\" is too slow and leaves the clock at epoch {epoch}", state.spec.name);
+            self.log.append(&Record::Leave { view: *id, epoch: self.next_epoch })?;
+            if let Some(workers) = &self.workers {
+                workers.send(Command::Drop(*id));
+            }
+            let unreadable = |o: &ObjectId| self.feeds.get(o).is_some_and(|f| !f.is_table && !f.connector.replayable());
+            let for_good = state.spec.graph.objects().iter().any(unreadable);
+            let pause = self.pauses.get(id).map_or(self.config.settings.max_lag, |p| *p * 2);
+            self.pauses.insert(*id, pause);
+            self.away.insert(*id, Away { spec: state.spec, retry: Instant::now() + pause, pause, for_good });
+        }
+        let _ = self.shared.publisher.send(Publish::Leave(leaving));
+        self.close_unread_feeds();
+        Ok(())
+    }
+
+    /// Brings a view back whose pause the log says is over.
+    pub(in crate::runtime) fn reinstall(&mut self, view: ObjectId) -> Result<()> {
+        self.away.remove(&view).map_or(Ok(()), |away| self.install(away.spec, None))
+    }
+
+    /// Lets views try again whose pause is over and whose inputs are running.
+    pub(super) fn come_back(&mut self) -> Result<()> {
+        let now = Instant::now();
+        let due = self.away.iter().filter(|(_, a)| a.waits_for().is_some_and(|t| t <= now)).map(|(id, _)| *id);
+        for id in due.collect::<Vec<_>>() {
+            let Some(mut away) = self.away.remove(&id) else { continue };
+            let upstream = away.spec.graph.objects();
+            if upstream.iter().any(|o| self.away.contains_key(o) || self.views.get(o).is_some_and(|v| !v.is_running())) {
+                away.retry = now + away.pause;
+                self.away.insert(id, away);
+                continue;
+            }
+            self.install(away.spec, None)?;
+        }
+        Ok(())
+    }
+}

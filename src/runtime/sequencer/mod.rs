@@ -1,0 +1,421 @@
+//! The sequencer: one thread through which everything enters, in one order.
+//!
+//! It holds the heads of all tables and the open epoch. A transaction is made at the heads at once and answered when its
+//! epoch is closed and in the log. An epoch closes as soon as those under way leave room, so under load epochs grow and
+//! without it they are single transactions.
+//!
+//! What needs a quiet moment (a view that joins, a drop, a restart, an exclusive writer) is a [`Barrier`]: no further input is
+//! admitted, the open epoch is closed, and when all epochs are published the barrier is done.
+
+mod catchup;
+mod epoch;
+mod flush;
+mod lag;
+mod netting;
+mod restart;
+mod sources;
+mod table;
+mod views;
+mod writes;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+use tokio::sync::oneshot::Sender as Reply;
+
+use crate::data::{Epoch, EventTime, ObjectId, Partition, PartitionWatermark, WatermarkVector};
+use crate::error::{Error, Result, SqlState};
+use crate::log::{Ddl, InputLog, Record};
+
+use super::command::Report;
+use super::digest::InputEpoch;
+use super::message::{Commit, Message, Publish, shut_down};
+use super::shared::Shared;
+use super::status::{Status, WatermarkStatus};
+use super::{RuntimeConfig, SourceSpec, TableSpec, Workers};
+
+use catchup::CatchUp;
+pub(super) use epoch::{InFlight, OpenEpoch};
+use flush::FlushWait;
+use lag::Away;
+use sources::Feed;
+use table::TableHead;
+use views::ViewState;
+use writes::LateWrite;
+
+/// Something that needs all epochs published and none open.
+pub(super) enum Barrier {
+    /// A view joins.
+    Join(ObjectId),
+    /// Objects go.
+    Drop(Vec<ObjectId>, Vec<u8>, Reply<Result<Epoch>>),
+    /// Other workers take over.
+    Restart(usize, Reply<Result<()>>),
+    /// Somebody wants to write alone.
+    Lock(Reply<Result<u64>>),
+}
+
+/// The thread's state.
+pub(super) struct Sequencer {
+    pub(super) config: RuntimeConfig,
+    pub(super) shared: Arc<Shared>,
+    pub(super) inbox: Receiver<Message>,
+    pub(super) workers: Option<Workers>,
+    pub(super) reports: crossbeam_channel::Sender<Report>,
+    pub(super) log: Box<dyn InputLog>,
+    pub(super) tables: BTreeMap<ObjectId, TableHead>,
+    /// Sources, and tables that a connector feeds.
+    pub(super) feeds: BTreeMap<ObjectId, Feed>,
+    pub(super) views: BTreeMap<ObjectId, ViewState>,
+    /// At the end of the last closed epoch.
+    pub(super) vector: Arc<WatermarkVector>,
+    pub(super) open: OpenEpoch,
+    pub(super) next_epoch: Epoch,
+    /// Closed, not published; oldest first.
+    pub(super) in_flight: VecDeque<InFlight>,
+    /// Transactions that wait for room, for a barrier or for a lease.
+    waiting: VecDeque<Commit>,
+    barriers: VecDeque<Barrier>,
+    restart: Option<(usize, Reply<Result<()>>)>,
+    lease: Option<u64>,
+    leases: u64,
+    /// Late rows that wait to be written back, and where written ones went.
+    late: VecDeque<LateWrite>,
+    late_written: Vec<(Epoch, Epoch)>,
+    catchups: BTreeMap<ObjectId, CatchUp>,
+    away: BTreeMap<ObjectId, Away>,
+    flushes: Vec<FlushWait>,
+    marks: u64,
+    /// Whether the publisher was asked who holds the clock back.
+    asked: Option<(Epoch, Instant)>,
+    /// How long views that left stayed away the last time.
+    pauses: BTreeMap<ObjectId, Duration>,
+    /// Reading the log: late rows come from it, not from the publisher.
+    pub(super) replaying: bool,
+    pub(super) inputs: Vec<InputEpoch>,
+    stopping: bool,
+}
+
+impl Sequencer {
+    pub(super) fn new(
+        config: RuntimeConfig,
+        shared: Arc<Shared>,
+        inbox: Receiver<Message>,
+        reports: crossbeam_channel::Sender<Report>,
+        log: Box<dyn InputLog>,
+    ) -> Result<Self> {
+        let workers = Workers::start(config.workers, reports.clone())?;
+        Ok(Self {
+            config,
+            shared,
+            inbox,
+            workers: Some(workers),
+            reports,
+            log,
+            tables: BTreeMap::new(),
+            feeds: BTreeMap::new(),
+            views: BTreeMap::new(),
+            vector: Arc::default(),
+            open: OpenEpoch::default(),
+            next_epoch: Epoch(1),
+            in_flight: VecDeque::new(),
+            waiting: VecDeque::new(),
+            barriers: VecDeque::new(),
+            restart: None,
+            lease: None,
+            leases: 0,
+            late: VecDeque::new(),
+            late_written: vec![],
+            catchups: BTreeMap::new(),
+            away: BTreeMap::new(),
+            flushes: vec![],
+            marks: 0,
+            asked: None,
+            pauses: BTreeMap::new(),
+            replaying: false,
+            inputs: vec![],
+            stopping: false,
+        })
+    }
+
+    /// Runs until told to stop. An error is a bug of ours: what the views show can't be trusted any more.
+    pub(super) fn run(mut self) {
+        if let Err(error) = self.serve() {
+            tracing::error!("the sequencer failed: {error}");
+            // The process is the failure domain of what holds all inputs.
+            std::process::abort();
+        }
+    }
+
+    fn serve(&mut self) -> Result<()> {
+        while !self.stopping {
+            let first = match self.patience() {
+                Some(patience) => match self.inbox.recv_timeout(patience) {
+                    Ok(message) => Some(message),
+                    Err(RecvTimeoutError::Timeout) => None,
+                    Err(RecvTimeoutError::Disconnected) => return Ok(()),
+                },
+                None => match self.inbox.recv() {
+                    Ok(message) => Some(message),
+                    Err(_) => return Ok(()),
+                },
+            };
+            if let Some(message) = first {
+                self.take(message)?;
+            }
+            // What came meanwhile shares the epoch; not without end, so that the epoch closes.
+            for _ in 0..1024 {
+                match self.inbox.try_recv() {
+                    Ok(message) => self.take(message)?,
+                    Err(_) => break,
+                }
+            }
+            while self.turn()? {}
+        }
+        self.stop();
+        Ok(())
+    }
+
+    /// How long nothing needs to be done when no message comes; `None`: for ever.
+    fn patience(&self) -> Option<Duration> {
+        let now = Instant::now();
+        let back = self.away.values().filter_map(Away::waits_for).min();
+        let timers = [self.lag_deadline(), back, self.next_idle()];
+        let next = timers.into_iter().flatten().min().map(|t| t.saturating_duration_since(now));
+        if self.catchups.is_empty() {
+            return next.map(|t| t.max(Duration::from_millis(1)));
+        }
+        // Nobody tells when workers have taken in what a catching-up view was fed.
+        Some(Duration::from_millis(1))
+    }
+
+    /// One round of everything that may be possible now; true when another may achieve more.
+    fn turn(&mut self) -> Result<bool> {
+        self.check_lag();
+        self.come_back()?;
+        self.check_idle()?;
+        self.catch_up()?;
+        let mut progress = self.admit()?;
+        progress |= self.close_if_possible()?;
+        progress |= self.pass_barrier()?;
+        self.check_flushes();
+        Ok(progress)
+    }
+
+    /// Whether new input must wait for a quiet moment.
+    pub(super) fn is_blocked(&self) -> bool {
+        !self.barriers.is_empty()
+    }
+
+    fn take(&mut self, message: Message) -> Result<()> {
+        match message {
+            Message::Commit(commit) => self.waiting.push_back(commit),
+            Message::CreateTable(spec, reply) => self.create_table_for(spec, reply)?,
+            Message::CreateSource(spec, reply) => {
+                let ddl = spec.ddl.clone();
+                self.add_source(spec)?;
+                self.log_ddl(ddl, vec![])?;
+                self.open.ddl.push((reply, None));
+            }
+            Message::CreateView(spec, reply) => self.create_view(spec, reply)?,
+            Message::CancelView(view) => self.cancel_view(view)?,
+            Message::Drop(objects, ddl, reply) => self.barriers.push_back(Barrier::Drop(objects, ddl, reply)),
+            Message::Rename(object, name, ddl, reply) => {
+                let renamed = self.rename(object, name, ddl);
+                let _ = reply.send(renamed);
+            }
+            Message::LogDdl(ddl, reply) => {
+                self.log_ddl(ddl, vec![])?;
+                self.open.ddl.push((reply, None));
+            }
+            Message::LockWrites(reply) => self.barriers.push_back(Barrier::Lock(reply)),
+            Message::Unlock(lease) => self.unlock(lease),
+            Message::Flush(reply) => self.flush(reply),
+            Message::Advance(source, to, reply) => self.advance(source, to, reply)?,
+            Message::AlterSystem(settings, reply) => {
+                self.config.settings = settings.clone();
+                let _ = self.shared.publisher.send(Publish::Settings(settings));
+                let _ = reply.send(Ok(()));
+            }
+            Message::Settings(reply) => drop(reply.send(Ok(self.config.settings.clone()))),
+            Message::Status(reply) => {
+                let status = self.status();
+                let _ = self.shared.publisher.send(Publish::Status(status, reply));
+            }
+            Message::Restart(workers, reply) => self.restart = Some((workers, reply)),
+            Message::LogBytes(reply) => drop(reply.send(self.log.read_from(Epoch(0)))),
+            Message::Inputs(reply) => drop(reply.send(Ok(self.inputs.clone()))),
+            Message::Shutdown => self.stopping = true,
+            Message::Ingest => {}
+            Message::Published(epoch) => self.published(epoch)?,
+            Message::Late { view, epoch, rows } => self.late_rows(view, epoch, rows),
+            Message::Blockers(epoch, views) => self.leave_clock(epoch, &views)?,
+        }
+        Ok(())
+    }
+
+    fn create_table_for(&mut self, spec: TableSpec, reply: Reply<Result<Epoch>>) -> Result<()> {
+        let ddl = spec.ddl.clone();
+        match self.add_table(spec) {
+            Ok(()) => {
+                self.log_ddl(ddl, vec![])?;
+                self.open.ddl.push((reply, None));
+            }
+            Err(error) => drop(reply.send(Err(error))),
+        }
+        Ok(())
+    }
+
+    /// A table with its feed, if it has one; it is there from the open epoch on.
+    pub(super) fn add_table(&mut self, spec: TableSpec) -> Result<()> {
+        let id = spec.id;
+        let name = spec.name.clone();
+        let connector = spec.connector.clone();
+        let watermark = spec.watermark.clone();
+        let head = TableHead::new(spec)?;
+        if watermark.is_some() {
+            let entry = PartitionWatermark { watermark: EventTime::MIN, idle: false };
+            Arc::make_mut(&mut self.vector).0.insert(head.clock.partition, entry);
+        }
+        self.tables.insert(id, head);
+        self.open.changed_tables.insert(id);
+        let _ = self.shared.publisher.send(Publish::AddTable { id, name: name.clone() });
+        if let Some(connector) = connector {
+            self.feeds.insert(id, Feed::for_table(id, name, connector));
+            if !self.replaying {
+                self.open_feed(id)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn add_source(&mut self, spec: SourceSpec) -> Result<()> {
+        self.feeds.insert(spec.id, Feed::for_source(spec));
+        Ok(())
+    }
+
+    /// Puts a catalog change into the log.
+    pub(super) fn log_ddl(&mut self, payload: Vec<u8>, dropped: Vec<ObjectId>) -> Result<()> {
+        self.log.append(&Record::Ddl(Ddl { epoch: self.next_epoch, dropped, payload }))
+    }
+
+    fn rename(&mut self, object: ObjectId, name: String, ddl: Vec<u8>) -> Result<()> {
+        self.log_ddl(ddl, vec![])?;
+        if let Some(table) = self.tables.get_mut(&object) {
+            table.spec.name.clone_from(&name);
+        }
+        if let Some(feed) = self.feeds.get_mut(&object) {
+            feed.name.clone_from(&name);
+        }
+        if let Some(view) = self.views.get_mut(&object) {
+            view.spec.name.clone_from(&name);
+        }
+        let _ = self.shared.publisher.send(Publish::Rename(object, name));
+        Ok(())
+    }
+
+    /// Does the first barrier when it is its turn.
+    fn pass_barrier(&mut self) -> Result<bool> {
+        if self.catchups.is_empty()
+            && let Some((workers, reply)) = self.restart.take()
+        {
+            self.barriers.push_back(Barrier::Restart(workers, reply));
+        }
+        let quiet = self.in_flight.is_empty() && self.open.is_empty() && self.lease.is_none();
+        if !quiet {
+            return Ok(false);
+        }
+        let Some(barrier) = self.barriers.pop_front() else { return Ok(false) };
+        match barrier {
+            Barrier::Join(view) => self.join_view(view)?,
+            Barrier::Drop(objects, ddl, reply) => {
+                let dropped = self.drop_objects(&objects, ddl);
+                let _ = reply.send(dropped);
+            }
+            Barrier::Restart(workers, reply) => {
+                let restarted = self.restart_workers(workers);
+                let _ = reply.send(restarted);
+            }
+            Barrier::Lock(reply) => {
+                self.leases += 1;
+                let lease = self.leases;
+                self.lease = reply.send(Ok(lease)).is_ok().then_some(lease);
+            }
+        }
+        Ok(true)
+    }
+
+    fn unlock(&mut self, lease: u64) {
+        if self.lease == Some(lease) {
+            self.lease = None;
+        }
+    }
+
+    fn advance(&mut self, source: ObjectId, to: EventTime, reply: Reply<Result<EventTime>>) -> Result<()> {
+        if reply.is_closed() {
+            return Ok(());
+        }
+        let partitions: Vec<Partition> = self.partitions_with_watermark(source);
+        if partitions.is_empty() {
+            let error = Error::new(
+                SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
+                "the relation has no watermark that could be moved",
+            )
+            .with_hint("declare WATERMARK FOR on it; a source has a watermark once a view reads it");
+            let _ = reply.send(Err(error));
+            return Ok(());
+        }
+        // Decisions stand before the rows of their epoch: see EpochRecord::moves.
+        self.settle_open()?;
+        for partition in partitions {
+            self.move_watermark(partition, to, false);
+        }
+        let now = self.open.watermark(&self.vector, source);
+        self.open.advances.push((reply, now));
+        Ok(())
+    }
+
+    /// Everything but what the publisher knows.
+    fn status(&self) -> Status {
+        let mut status = Status { epoch: self.shared.published().epoch, ..Status::default() };
+        let now = chrono::Utc::now().timestamp_micros();
+        let lag = |w: EventTime| (w != EventTime::MIN && w != EventTime::MAX).then(|| (now - w.0) / 1000);
+        let entry = |p: &Partition| self.vector.0.get(p).copied();
+        for (id, table) in self.tables.iter().filter(|(_, t)| t.clock.spec().is_some()) {
+            let Some(w) = entry(&table.clock.partition) else { continue };
+            status.watermarks.push(WatermarkStatus {
+                id: *id,
+                source: table.spec.name.clone(),
+                partition: 0,
+                watermark: w.watermark,
+                lag_ms: lag(w.watermark),
+                idle: w.idle,
+                rows: table.clock.rows,
+                late: table.clock.late,
+                held_by: Some(format!("{}/0", table.spec.name)),
+            });
+        }
+        for feed in self.feeds.values() {
+            feed.status(&self.vector, lag, &mut status);
+        }
+        for view in self.views.values().filter(|v| !v.is_published()) {
+            status.views.push(view.status());
+        }
+        status
+    }
+
+    fn stop(&mut self) {
+        for feed in self.feeds.values_mut() {
+            feed.close();
+        }
+        for catchup in self.catchups.values_mut() {
+            catchup.close();
+        }
+        self.workers = None;
+        for commit in self.waiting.drain(..) {
+            let _ = commit.reply.send(Err(shut_down()));
+        }
+    }
+}

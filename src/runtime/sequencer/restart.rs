@@ -1,0 +1,54 @@
+//! Other worker threads take over, with the state of the old: what a restart from a snapshot will be.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::data::{Epoch, ObjectId};
+use crate::error::{Error, Result};
+use crate::state::Part;
+use crate::store::Store;
+
+use super::super::command::Command;
+use super::super::message::Publish;
+use super::{Sequencer, Workers};
+
+impl Sequencer {
+    /// A quiet moment: all state becomes bytes, the threads end, `peers` new ones start, and are given the state.
+    pub(super) fn restart_workers(&mut self, peers: usize) -> Result<()> {
+        let Some(workers) = self.workers.take() else { return Err(Error::internal("the workers are gone")) };
+        let snapshot = workers.snapshot();
+        if snapshot.is_err() {
+            self.workers = Some(workers);
+        } else {
+            workers.stop()?;
+        }
+        let mut states: BTreeMap<ObjectId, Vec<(usize, Part)>> = BTreeMap::new();
+        for state in snapshot? {
+            let parts = state.parts.into_iter().map(|part| (state.node, part));
+            states.entry(state.view).or_default().extend(parts);
+        }
+        for table in self.tables.values_mut() {
+            let bytes = table.store.snapshot()?;
+            let key = table.store.key().map(<[usize]>::to_vec);
+            table.store = Store::restore(Arc::clone(&table.spec.schema), key.as_deref(), &bytes)?;
+        }
+        let (reply, answer) = crossbeam_channel::bounded(1);
+        let _ = self.shared.publisher.send(Publish::Restart(reply));
+        answer.recv().map_err(|_| Error::internal("the publisher is gone"))??;
+
+        self.config.workers = peers;
+        let workers = Workers::start(peers, self.reports.clone())?;
+        let epoch = Epoch(self.next_epoch.0 - 1);
+        for (view, state) in self.views.iter().filter(|(_, v)| v.is_published()) {
+            let restore = Some(Arc::new(states.remove(view).unwrap_or_default()));
+            workers.send(Command::Install { view: *view, graph: Arc::clone(&state.spec.graph), restore });
+            workers.send(Command::Join { view: *view, epoch, watermarks: Arc::clone(&self.vector) });
+        }
+        // Those that wait for their turn to join begin again.
+        for (view, state) in self.views.iter().filter(|(_, v)| !v.is_published()) {
+            workers.send(Command::Install { view: *view, graph: Arc::clone(&state.spec.graph), restore: None });
+        }
+        self.workers = Some(workers);
+        Ok(())
+    }
+}

@@ -1,0 +1,286 @@
+//! Views: installed, hydrated, joined to the clock, dropped.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::oneshot::Sender as Reply;
+
+use crate::data::{Changes, Epoch, ObjectId};
+use crate::error::{Error, Result, SqlState};
+use crate::log::{JoinRecord, Record, SourceRange};
+use crate::operators::Counters;
+
+use super::super::command::Command;
+use super::super::digest::InputEpoch;
+use super::super::message::{EpochInfo, NewView, Publish};
+use super::super::status::{ViewPhase, ViewStatus};
+use super::super::{ViewSpec, Workers};
+use super::{Barrier, InFlight, Sequencer};
+
+/// A view as the sequencer sees it.
+pub(in crate::runtime) struct ViewState {
+    pub(in crate::runtime) spec: ViewSpec,
+    /// Tables and sources that it reads, through other views too.
+    reads: BTreeSet<ObjectId>,
+    /// What its graph names.
+    direct: Vec<ObjectId>,
+    phase: Phase,
+    /// Whoever waits for it to join.
+    reply: Option<Reply<Result<Epoch>>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Hydrating,
+    Joining(Epoch),
+    Running,
+}
+
+impl ViewState {
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.reply.as_ref().is_some_and(Reply::is_closed)
+    }
+
+    /// Whether the publisher tells of it.
+    pub(super) fn is_published(&self) -> bool {
+        self.phase != Phase::Hydrating
+    }
+
+    pub(super) fn is_running(&self) -> bool {
+        self.phase == Phase::Running
+    }
+
+    pub(super) fn names(&self, object: ObjectId) -> bool {
+        self.direct.contains(&object)
+    }
+
+    pub(super) fn status(&self) -> ViewStatus {
+        hydrating(&self.spec)
+    }
+}
+
+/// The status of a view that shows nothing yet.
+pub(super) fn hydrating(spec: &ViewSpec) -> ViewStatus {
+    ViewStatus {
+        id: spec.id,
+        name: spec.name.clone(),
+        phase: ViewPhase::Hydrating,
+        epoch: Epoch(0),
+        lag_ms: 0,
+        freshness_ms: 0.0,
+        rows: 0,
+        bytes: 0,
+        counters: Counters::default(),
+        errors: 0,
+    }
+}
+
+impl Sequencer {
+    pub(super) fn create_view(&mut self, spec: ViewSpec, reply: Reply<Result<Epoch>>) -> Result<()> {
+        if reply.is_closed() {
+            return Ok(());
+        }
+        if let Err(error) = self.check_view(&spec) {
+            let _ = reply.send(Err(error));
+            return Ok(());
+        }
+        self.log_ddl(spec.ddl.clone(), vec![])?;
+        self.install(spec, Some(reply))
+    }
+
+    fn check_view(&self, spec: &ViewSpec) -> Result<()> {
+        Workers::check(&spec.graph)?;
+        for object in spec.graph.objects() {
+            let known = self.tables.contains_key(&object) || self.feeds.contains_key(&object);
+            let running = self.views.get(&object).is_some_and(ViewState::is_running);
+            if !known && !running {
+                let message = format!("materialized view \"{}\" reads a view that is not running", spec.name);
+                return Err(Error::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message)
+                    .with_hint("see highwater.views for its status"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Builds a view's dataflow and starts its hydration.
+    pub(in crate::runtime) fn install(&mut self, spec: ViewSpec, reply: Option<Reply<Result<Epoch>>>) -> Result<()> {
+        let view = spec.id;
+        if let Some(workers) = &self.workers {
+            workers.send(Command::Install { view, graph: Arc::clone(&spec.graph), restore: None });
+        }
+        let direct = spec.graph.objects();
+        let mut reads = BTreeSet::new();
+        for object in &direct {
+            match self.views.get(object) {
+                Some(upstream) => reads.extend(&upstream.reads),
+                None => drop(reads.insert(*object)),
+            }
+        }
+        self.views.insert(view, ViewState { spec, reads, direct: direct.clone(), phase: Phase::Hydrating, reply });
+        if self.replaying {
+            return Ok(());
+        }
+        match self.start_catch_up(view, &direct) {
+            Ok(true) => {}
+            Ok(false) => self.barriers.push_back(Barrier::Join(view)),
+            Err(error) => self.give_up(view, Some(error))?,
+        }
+        Ok(())
+    }
+
+    /// A quiet moment: the view is given what its tables and views hold, and joins.
+    pub(super) fn join_view(&mut self, view: ObjectId) -> Result<()> {
+        let Some(state) = self.views.get(&view) else { return Ok(()) };
+        if state.is_cancelled() {
+            return self.give_up(view, None);
+        }
+        if let Err(error) = self.check_view(&state.spec) {
+            return self.give_up(view, Some(error));
+        }
+        let caught_up = self.end_catch_up(view)?;
+        self.join(view, caught_up)
+    }
+
+    pub(in crate::runtime) fn join(&mut self, view: ObjectId, caught_up: Vec<SourceRange>) -> Result<()> {
+        let Some(state) = self.views.get(&view) else { return Ok(()) };
+        let (direct, spec) = (state.direct.clone(), state.spec.clone());
+        for object in direct {
+            self.hydrate(view, object)?;
+        }
+        let epoch = self.next_epoch;
+        self.next_epoch = epoch.next();
+        self.log.append(&Record::Join(JoinRecord { view, epoch, caught_up }))?;
+        let ViewSpec { name, schema, graph, late_into, .. } = spec;
+        let late_into = late_into.is_some();
+        let _ = self.shared.publisher.send(Publish::AddView(NewView { id: view, name, schema, graph, late_into }));
+        let closed = Instant::now();
+        let _ = self.shared.publisher.send(Publish::Epoch(EpochInfo {
+            epoch,
+            views: vec![view],
+            tables: Default::default(),
+            errors: vec![],
+            rows: 0,
+            bytes: 0,
+            transactions: 0,
+            closed,
+            closed_at: std::time::SystemTime::now(),
+        }));
+        if let Some(workers) = &self.workers {
+            workers.send(Command::Join { view, epoch, watermarks: Arc::clone(&self.vector) });
+        }
+        if let Some(state) = self.views.get_mut(&view) {
+            state.phase = Phase::Joining(epoch);
+        }
+        self.in_flight.push_back(InFlight { epoch, rows: 0, bytes: 0, closed, join: true });
+        if self.config.record_digests {
+            let watermarks = Arc::clone(&self.vector);
+            self.inputs.push(InputEpoch { epoch, inputs: vec![], watermarks, joined: vec![view] });
+        }
+        Ok(())
+    }
+
+    /// Gives a view what one of its inputs holds; starts readers of sources that nobody reads yet.
+    fn hydrate(&mut self, view: ObjectId, object: ObjectId) -> Result<()> {
+        let version = match self.tables.get_mut(&object) {
+            Some(table) => table.store.seal()?,
+            None if self.feeds.contains_key(&object) => return self.open_feed(object),
+            None => self.shared.published().version(object)?,
+        };
+        let rows: Vec<Changes> = version.batches()?.into_iter().map(Changes::insertions).collect();
+        if !rows.is_empty() {
+            self.feed_view(view, object, &rows)?;
+        }
+        Ok(())
+    }
+
+    /// Views whose first epoch is published are there.
+    pub(super) fn views_published(&mut self, published: Epoch) -> Result<()> {
+        for state in self.views.values_mut() {
+            if let Phase::Joining(epoch) = state.phase
+                && epoch <= published
+            {
+                state.phase = Phase::Running;
+                if let Some(reply) = state.reply.take() {
+                    // Whoever has gone sends a cancellation.
+                    let _ = reply.send(Ok(epoch));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The creator has gone, perhaps too late to matter to it: the view goes too.
+    pub(super) fn cancel_view(&mut self, view: ObjectId) -> Result<()> {
+        match self.views.get(&view).map(|v| v.phase) {
+            Some(Phase::Hydrating) => self.give_up(view, None),
+            Some(Phase::Joining(_) | Phase::Running) => {
+                let (reply, _) = tokio::sync::oneshot::channel();
+                self.barriers.push_back(Barrier::Drop(vec![view], vec![], reply));
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Ends a view that has not joined.
+    pub(super) fn give_up(&mut self, view: ObjectId, error: Option<Error>) -> Result<()> {
+        self.end_catch_up(view)?;
+        if let Some(state) = self.views.remove(&view) {
+            self.log_ddl(vec![], vec![view])?;
+            if let Some(workers) = &self.workers {
+                workers.send(Command::Drop(view));
+            }
+            if let Some((reply, error)) = state.reply.zip(error) {
+                let _ = reply.send(Err(error));
+            }
+        }
+        self.close_unread_feeds();
+        Ok(())
+    }
+
+    /// A quiet moment: objects go.
+    pub(in crate::runtime) fn drop_objects(&mut self, objects: &[ObjectId], ddl: Vec<u8>) -> Result<Epoch> {
+        self.log_ddl(ddl, objects.to_vec())?;
+        // Readers before what they read: ids ascend with creation.
+        let mut sorted = objects.to_vec();
+        sorted.sort_unstable_by(|a, b| b.cmp(a));
+        for id in &sorted {
+            self.away.remove(id);
+            self.end_catch_up(*id)?;
+            if let Some(state) = self.views.remove(id) {
+                if let Some(workers) = &self.workers {
+                    workers.send(Command::Drop(*id));
+                }
+                if let Some(reply) = state.reply {
+                    let gone = format!("materialized view \"{}\" was dropped", state.spec.name);
+                    let _ = reply.send(Err(Error::new(SqlState::UNDEFINED_TABLE, gone)));
+                }
+            }
+            self.tables.remove(id);
+            if let Some(mut feed) = self.feeds.remove(id) {
+                feed.close();
+            }
+            Arc::make_mut(&mut self.vector).0.retain(|p, _| p.source != *id);
+        }
+        self.close_unread_feeds();
+        let _ = self.shared.publisher.send(Publish::Remove(sorted));
+        Ok(Epoch(self.next_epoch.0 - 1))
+    }
+
+    /// The views on the clock that an epoch with these inputs concerns.
+    pub(super) fn concerned(&self, touched: &[ObjectId]) -> Vec<ObjectId> {
+        let on_clock = self.views.iter().filter(|(_, v)| v.is_published());
+        on_clock.filter(|(_, v)| touched.iter().any(|t| v.reads.contains(t))).map(|(id, _)| *id).collect()
+    }
+
+    /// Whether a view on the clock names this object.
+    pub(super) fn is_read(&self, object: ObjectId) -> bool {
+        self.views.values().any(|v| v.is_published() && v.names(object))
+    }
+
+    /// Whether any view, joined or not, names this source.
+    pub(super) fn is_wanted(&self, object: ObjectId) -> bool {
+        self.views.values().any(|v| v.names(object))
+    }
+}

@@ -1,0 +1,102 @@
+//! What all threads and handles see of a runtime: the published epoch, and how to reach the two threads.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crossbeam_channel::Sender;
+use parking_lot::RwLock;
+use tokio::sync::{Semaphore, watch};
+
+use crate::data::{Epoch, ObjectId};
+use crate::error::{Error, Result, SqlState};
+use crate::store::Version;
+
+use super::message::{Message, Publish};
+
+/// One published epoch.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Published {
+    pub(super) epoch: Epoch,
+    pub(super) objects: Arc<HashMap<ObjectId, Entry>>,
+}
+
+/// A table or view at an epoch.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) version: Version,
+    /// Errors standing in it.
+    pub(super) errors: u64,
+    /// It left the clock: how far it was behind.
+    pub(super) left: Option<Duration>,
+    pub(super) name: Arc<str>,
+}
+
+impl Published {
+    /// The rows of an object.
+    pub(super) fn version(&self, object: ObjectId) -> Result<Version> {
+        let unready = |message: String, hint: &str| {
+            Err(Error::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message).with_hint(hint))
+        };
+        match self.objects.get(&object) {
+            Some(Entry { left: None, version, .. }) => Ok(version.clone()),
+            Some(Entry { left: Some(lag), name, .. }) => unready(
+                format!("materialized view \"{name}\" is {} ms behind and has left the clock", lag.as_millis()),
+                "it comes back by itself when it has caught up; see highwater.views",
+            ),
+            None => unready(
+                format!("relation {object} cannot be read yet: it has not joined the clock"),
+                "wait until its status in highwater.views is running",
+            ),
+        }
+    }
+}
+
+/// Shared by handles, the sequencer and the publisher.
+pub(super) struct Shared {
+    pub(super) inbox: Sender<Message>,
+    pub(super) publisher: Sender<Publish>,
+    published: RwLock<Published>,
+    pub(super) epoch: watch::Sender<Epoch>,
+    /// Newest epoch with an acknowledged write or DDL.
+    acknowledged: AtomicU64,
+    /// KiB of writes that may wait for the sequencer.
+    pub(super) waiting: Arc<Semaphore>,
+    pub(super) waiting_kib: u32,
+}
+
+impl Shared {
+    pub(super) fn new(inbox: Sender<Message>, publisher: Sender<Publish>, waiting_bytes: usize) -> Self {
+        let waiting_kib = u32::try_from(waiting_bytes >> 10).unwrap_or(u32::MAX).max(1);
+        Self {
+            inbox,
+            publisher,
+            published: RwLock::default(),
+            epoch: watch::Sender::new(Epoch(0)),
+            acknowledged: AtomicU64::new(0),
+            waiting: Arc::new(Semaphore::new(waiting_kib as usize)),
+            waiting_kib,
+        }
+    }
+
+    /// The newest published epoch.
+    pub(super) fn published(&self) -> Published {
+        self.published.read().clone()
+    }
+
+    /// Publishes; waiters wake.
+    pub(super) fn publish(&self, published: Published) {
+        let epoch = published.epoch;
+        *self.published.write() = published;
+        self.epoch.send_replace(epoch);
+    }
+
+    pub(super) fn acknowledged(&self) -> Epoch {
+        Epoch(self.acknowledged.load(Ordering::Acquire))
+    }
+
+    pub(super) fn acknowledge(&self, epoch: Epoch) {
+        self.acknowledged.store(epoch.0, Ordering::Release);
+    }
+}
