@@ -16,6 +16,9 @@ use crate::error::{Result, SqlState};
 /// The longest piece of a bad record that is kept.
 const RECORD_SHOWN_BYTES: usize = 2048;
 
+/// By row: why it does not fit.
+pub(super) type Refused = BTreeMap<usize, (SqlState, String)>;
+
 /// Brings batches to a target schema.
 #[derive(Debug)]
 pub struct Align {
@@ -49,7 +52,7 @@ impl Align {
     }
 
     /// The rows that fit, and the first reason of each row that does not.
-    pub(super) fn convert(&self, batch: &RecordBatch) -> Result<(RecordBatch, BTreeMap<usize, (SqlState, String)>)> {
+    pub(super) fn convert(&self, batch: &RecordBatch) -> Result<(RecordBatch, Refused)> {
         let mut refused = BTreeMap::new();
         let mut columns = Vec::with_capacity(self.target.fields().len());
         for field in self.target.fields() {

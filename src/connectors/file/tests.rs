@@ -10,7 +10,7 @@ use parquet::arrow::ArrowWriter;
 use parquet::file::properties::WriterProperties;
 
 use crate::connectors::tests::{check, drain, lines};
-use crate::connectors::{Connector, ConnectorSpec, build};
+use crate::connectors::{ConnectorSpec, build};
 use crate::data::types;
 use crate::error::Error;
 
