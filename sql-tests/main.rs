@@ -20,10 +20,7 @@ pub fn runtime() -> &'static tokio::runtime::Runtime {
 }
 
 /// A test that runs a future.
-pub fn trial(
-    name: impl Into<String>,
-    test: impl Future<Output = Result<(), String>> + Send + 'static,
-) -> Trial {
+pub fn trial(name: impl Into<String>, test: impl Future<Output = Result<(), String>> + Send + 'static) -> Trial {
     Trial::test(name, move || runtime().block_on(test).map_err(Failed::from))
 }
 

@@ -144,9 +144,9 @@ fn uses_lines() -> Result<(), Failed> {
     let mut wrong = Vec::new();
     let files = files();
     for module in order() {
-        let front = files.iter().find(|f| {
-            f.path == Path::new(&module).join("mod.rs") || f.path == Path::new(&format!("{module}.rs"))
-        });
+        let front = files
+            .iter()
+            .find(|f| f.path == Path::new(&module).join("mod.rs") || f.path == Path::new(&format!("{module}.rs")));
         let Some(front) = front else { continue };
         let Some(line) = front.text.lines().find_map(|l| l.strip_prefix("//! Uses: ")) else {
             wrong.push(format!("{}: no line `Uses: ..`", front.path.display()));
@@ -188,7 +188,8 @@ fn dependency_homes() -> Result<(), Failed> {
     for file in files() {
         for (line, text) in code(&file) {
             for (dependency, allowed) in homes {
-                let names = text.contains(&format!("{dependency}::")) && !text.contains(&format!("crate::{dependency}"))
+                let names = text.contains(&format!("{dependency}::"))
+                    && !text.contains(&format!("crate::{dependency}"))
                     || text.contains(&format!("datafusion::sql::{dependency}"));
                 let ours = text.contains(&format!("::{dependency}::")) && !text.contains("datafusion::sql::")
                     || text.contains(&format!("_{dependency}::"));
@@ -211,7 +212,8 @@ fn first_lines() -> Result<(), Failed> {
 /// No sleeping or ignored tests, nothing left to do.
 fn forbidden_words() -> Result<(), Failed> {
     let ignore = concat!("#[", "ignore");
-    let everywhere = [ignore, concat!("todo", "!("), concat!("unimplemented", "!("), concat!("TO", "DO"), "not built yet"];
+    let everywhere =
+        [ignore, concat!("todo", "!("), concat!("unimplemented", "!("), concat!("TO", "DO"), "not built yet"];
     let in_tests = [concat!("sle", "ep(")];
     let mut all = files();
     let mut tests = Vec::new();

@@ -107,7 +107,8 @@ pub(super) fn decode(kind: u8, payload: &[u8]) -> Result<Record> {
         }
         EPOCH => {
             let small: EpochHead = input.head()?;
-            let mut batches = |heads: Vec<BatchesHead>| heads.into_iter().map(|h| input.batches(h)).collect::<Result<Vec<_>>>();
+            let mut batches =
+                |heads: Vec<BatchesHead>| heads.into_iter().map(|h| input.batches(h)).collect::<Result<Vec<_>>>();
             Record::Epoch(EpochRecord {
                 epoch: Epoch(small.epoch),
                 tables: batches(small.tables)?,

@@ -225,7 +225,9 @@ impl Ingest {
                 return false;
             }
             // A pause that began before the mark was asked for says as much: what came since comes with the next read.
-            let due = state.wanted.is_some_and(|(_, since)| paused && since.elapsed() >= WAIT || since.elapsed() >= MARK_AFTER);
+            let due = state
+                .wanted
+                .is_some_and(|(_, since)| paused && since.elapsed() >= WAIT || since.elapsed() >= MARK_AFTER);
             if due { state.wanted.take() } else { None }
         };
         mark.is_none_or(|(number, _)| self.push(queue, Arrived::Mark(number)))

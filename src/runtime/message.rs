@@ -75,7 +75,10 @@ pub(super) enum Publish {
     /// A view will join; its first epoch follows.
     AddView(NewView),
     /// A table exists from the next epoch on.
-    AddTable { id: ObjectId, name: String },
+    AddTable {
+        id: ObjectId,
+        name: String,
+    },
     /// Objects are gone.
     Remove(Vec<ObjectId>),
     /// Views left the clock.

@@ -169,6 +169,7 @@ impl Chunk {
 
 /// Bytes of the rows themselves: a slice does not count the whole buffer behind it.
 pub(super) fn batch_bytes(rows: &RecordBatch) -> usize {
-    let column = |c: &arrow::array::ArrayRef| c.to_data().get_slice_memory_size().unwrap_or_else(|_| c.get_array_memory_size());
+    let column =
+        |c: &arrow::array::ArrayRef| c.to_data().get_slice_memory_size().unwrap_or_else(|_| c.get_array_memory_size());
     rows.columns().iter().map(column).sum()
 }

@@ -1,12 +1,462 @@
-//! stub
-use super::command::Report;
-use super::message::Publish;
-use super::shared::Shared;
-use super::RuntimeConfig;
-use crate::error::Result;
+//! The publisher: one thread that puts together what the workers report, and publishes it epoch by epoch.
+//!
+//! An epoch is published when all views that it concerns have completed it, and all epochs before it are. Then all views
+//! and tables change at once: a [`Published`] takes the place of the one before, which its readers keep.
+
+mod consolidate;
+mod errors;
+mod history;
+mod late;
+mod status;
+mod view;
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, select};
+use tokio::sync::oneshot::Sender as Reply;
+
+use crate::data::{Epoch, ObjectId};
+use crate::error::{Error, Result, SqlState};
+use crate::metrics::{add, forget, set};
+use crate::store::Store;
+
+use super::command::Report;
+use super::digest::Digest;
+use super::message::{EpochInfo, Message, NewView, Publish, shut_down};
+use super::shared::{Entry, Published, Shared};
+use super::{EpochStatus, RuntimeConfig, SubscribeSpec, Subscription};
+
+use errors::Errors;
+use view::View;
+
+/// Epochs that `highwater.epochs` shows.
+const EPOCHS_SHOWN: usize = 1000;
+
+/// Starts the thread; it ends on [`Publish::Shutdown`].
 pub(super) fn start(
-    _shared: Arc<Shared>, _config: &RuntimeConfig, _m: crossbeam_channel::Receiver<Publish>, _r: crossbeam_channel::Receiver<Report>,
-) -> Result<std::thread::JoinHandle<()>> {
-    Ok(std::thread::spawn(|| {}))
+    shared: Arc<Shared>,
+    config: &RuntimeConfig,
+    messages: Receiver<Publish>,
+    reports: Receiver<Report>,
+) -> Result<JoinHandle<()>> {
+    let publisher = Publisher {
+        shared,
+        config: config.clone(),
+        messages,
+        reports,
+        views: BTreeMap::new(),
+        tables: BTreeMap::new(),
+        objects: HashMap::new(),
+        published: Epoch(0),
+        waiting: VecDeque::new(),
+        recent: VecDeque::new(),
+        source_errors: BTreeMap::new(),
+        subscribing: vec![],
+        digests: vec![],
+        stopping: false,
+    };
+    Ok(std::thread::Builder::new().name("publisher".into()).spawn(move || publisher.run())?)
+}
+
+/// The thread's state.
+struct Publisher {
+    shared: Arc<Shared>,
+    config: RuntimeConfig,
+    messages: Receiver<Publish>,
+    reports: Receiver<Report>,
+    views: BTreeMap<ObjectId, View>,
+    tables: BTreeMap<ObjectId, Arc<str>>,
+    /// As published last.
+    objects: HashMap<ObjectId, Entry>,
+    published: Epoch,
+    /// Closed, not published; oldest first.
+    waiting: VecDeque<EpochInfo>,
+    /// The newest published ones, oldest first.
+    recent: VecDeque<EpochStatus>,
+    /// Records that could not be read, by source.
+    source_errors: BTreeMap<ObjectId, (Arc<str>, Errors)>,
+    /// Subscriptions that begin at an epoch that is not published yet.
+    subscribing: Vec<(Epoch, SubscribeSpec, Reply<Result<Subscription>>)>,
+    digests: Vec<Digest>,
+    stopping: bool,
+}
+
+impl Publisher {
+    /// Runs until told to stop. An error is a bug of ours: what is published can't be trusted any more.
+    fn run(mut self) {
+        if let Err(error) = self.serve() {
+            tracing::error!("the publisher failed: {error}");
+            std::process::abort();
+        }
+    }
+
+    fn serve(&mut self) -> Result<()> {
+        while !self.stopping {
+            self.receive()?;
+            while let Ok(report) = self.reports.try_recv() {
+                self.report(report)?;
+            }
+            self.messages()?;
+            self.publish_complete()?;
+        }
+        Ok(())
+    }
+
+    /// Waits for something and takes it.
+    fn receive(&mut self) -> Result<()> {
+        // With nothing kept there is nothing to forget as time passes.
+        let history = self.views.values().any(|v| v.history.as_ref().is_some_and(|h| h.oldest().is_some()));
+        let messages = self.messages.clone();
+        let reports = self.reports.clone();
+        let timeout =
+            if history { crossbeam_channel::after(Duration::from_secs(1)) } else { crossbeam_channel::never() };
+        select! {
+            recv(messages) -> message => match message {
+                Ok(message) => self.message(message),
+                Err(_) => {
+                    self.stopping = true;
+                    Ok(())
+                }
+            },
+            recv(reports) -> report => match report {
+                Ok(report) => self.report(report),
+                Err(_) => Ok(()),
+            },
+            recv(timeout) -> _ => {
+                self.forget();
+                Ok(())
+            }
+        }
+    }
+
+    fn messages(&mut self) -> Result<()> {
+        while let Ok(message) = self.messages.try_recv() {
+            self.message(message)?;
+        }
+        Ok(())
+    }
+
+    fn message(&mut self, message: Publish) -> Result<()> {
+        match message {
+            Publish::Epoch(info) => self.waiting.push_back(info),
+            Publish::AddView(new) => self.add_view(new)?,
+            Publish::AddTable { id, name } => {
+                self.tables.insert(id, name.into());
+            }
+            Publish::Remove(objects) => self.remove(&objects),
+            Publish::Leave(views) => self.leave(&views)?,
+            Publish::Rename(object, name) => self.rename(object, &name),
+            Publish::Settings(settings) => {
+                self.config.settings = settings;
+                self.forget();
+            }
+            Publish::Blockers(epoch) => {
+                let _ = self.shared.inbox.send(Message::Blockers(epoch, self.blockers(epoch)));
+            }
+            Publish::Subscribe(spec, reply) => {
+                let from = spec.as_of.unwrap_or_else(|| self.shared.acknowledged());
+                self.subscribing.push((from, spec, reply));
+                self.subscribe();
+            }
+            Publish::Status(status, reply) => drop(reply.send(Ok(self.status(status)))),
+            Publish::LateRows(view, reply) => {
+                let wanted = self.views.values().filter(|v| view.is_none_or(|id| v.id == id));
+                let _ = reply.send(Ok(wanted.flat_map(|v| v.late.rows(v.id, &v.name)).collect()));
+            }
+            Publish::Errors(reply) => {
+                let views = self.views.values().flat_map(|v| v.errors.rows(v.id, &v.name));
+                let sources = self.source_errors.iter().flat_map(|(id, (name, errors))| errors.rows(*id, name));
+                let mut rows: Vec<_> = views.chain(sources).collect();
+                rows.sort_by_key(|row| row.epoch);
+                let _ = reply.send(Ok(rows));
+            }
+            Publish::Digests(reply) => drop(reply.send(Ok(self.digests.clone()))),
+            Publish::Restart(reply) => drop(reply.send(self.restart())),
+            Publish::Shutdown => self.shut_down(),
+        }
+        Ok(())
+    }
+
+    fn report(&mut self, report: Report) -> Result<()> {
+        // What the sequencer said of the epoch, or of the view, it said before the workers could report.
+        self.messages()?;
+        match report {
+            Report::Output { view, epoch, output, .. } => {
+                if let Some(view) = self.running(view, epoch) {
+                    view.output(epoch, output);
+                }
+            }
+            Report::Complete { view, epoch } => {
+                if let Some(view) = self.running(view, epoch) {
+                    view.complete(epoch);
+                }
+            }
+            Report::Operators { view, worker, nodes } => {
+                if let Some(view) = self.views.get_mut(&view) {
+                    view.operators.insert(worker, nodes);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A view that still reports epochs: not one that was dropped, left, or restored (whose join was published before).
+    fn running(&mut self, view: ObjectId, epoch: Epoch) -> Option<&mut View> {
+        let published = self.published;
+        self.views.get_mut(&view).filter(|v| v.left.is_none() && epoch > published)
+    }
+
+    fn add_view(&mut self, new: NewView) -> Result<()> {
+        let view = View::new(new)?;
+        self.objects.remove(&view.id);
+        self.views.insert(view.id, view);
+        Ok(())
+    }
+
+    fn remove(&mut self, objects: &[ObjectId]) {
+        for id in objects {
+            if let Some(mut view) = self.views.remove(id) {
+                let error = Error::new(
+                    SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
+                    format!("materialized view \"{}\" was dropped", view.name),
+                );
+                view.end_subscriptions(&error);
+                for gauges in
+                    [&self.config.metrics.lag_ms, &self.config.metrics.view_rows, &self.config.metrics.view_bytes]
+                {
+                    forget(gauges, "view", &view.name);
+                }
+            }
+            self.tables.remove(id);
+            self.objects.remove(id);
+            self.source_errors.remove(id);
+        }
+        self.show();
+    }
+
+    fn leave(&mut self, views: &[ObjectId]) -> Result<()> {
+        for id in views {
+            let behind = self.waiting.iter().find(|e| e.views.contains(id)).map(|e| e.closed);
+            if let Some(view) = self.views.get_mut(id) {
+                view.leave(behind.unwrap_or_else(Instant::now));
+            }
+        }
+        self.publish_complete()?;
+        self.show();
+        Ok(())
+    }
+
+    fn rename(&mut self, object: ObjectId, name: &str) {
+        if let Some(view) = self.views.get_mut(&object) {
+            for gauges in [&self.config.metrics.lag_ms, &self.config.metrics.view_rows, &self.config.metrics.view_bytes]
+            {
+                forget(gauges, "view", &view.name);
+            }
+            view.name = name.into();
+        }
+        if let Some(table) = self.tables.get_mut(&object) {
+            *table = name.into();
+        }
+        if let Some((source, _)) = self.source_errors.get_mut(&object) {
+            *source = name.into();
+        }
+        if let Some(entry) = self.objects.get_mut(&object) {
+            entry.name = name.into();
+        }
+        self.show();
+    }
+
+    /// The views that keep an epoch from being published.
+    fn blockers(&self, epoch: Epoch) -> Vec<ObjectId> {
+        let mut blockers = Vec::new();
+        for info in self.waiting.iter().take_while(|e| e.epoch <= epoch) {
+            for id in &info.views {
+                if self.views.get(id).is_some_and(|v| !v.is_complete(info.epoch)) && !blockers.contains(id) {
+                    blockers.push(*id);
+                }
+            }
+        }
+        blockers
+    }
+
+    /// Publishes all epochs that can be.
+    fn publish_complete(&mut self) -> Result<()> {
+        while let Some(info) = self.waiting.pop_front() {
+            let complete = |id: &ObjectId| self.views.get(id).is_none_or(|v| v.is_complete(info.epoch));
+            if !info.views.iter().all(complete) {
+                self.waiting.push_front(info);
+                break;
+            }
+            self.publish(info)?;
+        }
+        Ok(())
+    }
+
+    fn publish(&mut self, info: EpochInfo) -> Result<()> {
+        let EpochInfo { epoch, views, tables, errors, rows, bytes, transactions, closed, closed_at } = info;
+        let now = Instant::now();
+        let latency = now.saturating_duration_since(closed);
+        let mut changed = Vec::new();
+        let mut late = Vec::new();
+        for id in views {
+            let (limits, settings) = (&self.config.limits, &self.config.settings);
+            let Some(view) = self.views.get_mut(&id).filter(|v| v.left.is_none()) else { continue };
+            let epochal = view.publish(epoch, now, limits, settings, self.config.record_digests)?;
+            if !epochal.changes.is_empty() {
+                view.freshness = latency;
+            }
+            if !epochal.digest.is_empty() {
+                self.digests.push(epochal.digest);
+            }
+            if !epochal.late.is_empty() {
+                late.push((id, epochal.late));
+            }
+            let standing = u64::try_from(view.errors.standing).unwrap_or(0);
+            let name = Arc::clone(&view.name);
+            self.objects.insert(id, Entry { version: epochal.version, errors: standing, left: None, name });
+            self.count(id, &epochal.counted);
+            changed.push((id, epochal.changes));
+        }
+        for (id, version) in tables {
+            let name = self.tables.get(&id).cloned().unwrap_or_default();
+            self.objects.insert(id, Entry { version, errors: 0, left: None, name });
+        }
+        for (id, name, error) in errors {
+            let (_, book) = self.source_errors.entry(id).or_insert_with(|| (name.into(), Errors::default()));
+            book.add(epoch, vec![error], self.config.limits.errors_kept);
+        }
+        self.published = epoch;
+        self.show();
+        self.tell(epoch, &changed)?;
+        for (view, rows) in late {
+            let _ = self.shared.inbox.send(Message::Late { view, epoch, rows });
+        }
+        let _ = self.shared.inbox.send(Message::Published(epoch));
+        let metrics = &self.config.metrics;
+        metrics.epochs.inc();
+        metrics.epoch.set(epoch.0.cast_signed());
+        metrics.epoch_seconds.observe(latency.as_secs_f64());
+        self.recent.push_back(EpochStatus {
+            epoch,
+            rows: rows as u64,
+            bytes: bytes as u64,
+            transactions: transactions as u64,
+            closed: closed_at,
+            latency_ms: Some(latency.as_secs_f64() * 1000.0),
+        });
+        if self.recent.len() > EPOCHS_SHOWN {
+            self.recent.pop_front();
+        }
+        self.forget();
+        self.subscribe();
+        Ok(())
+    }
+
+    /// Counts what a view did for `/metrics`.
+    fn count(&self, view: ObjectId, counted: &crate::operators::Counters) {
+        let Some(view) = self.views.get(&view) else { return };
+        let metrics = &self.config.metrics;
+        for (counters, n) in [
+            (&metrics.late_accepted, counted.late_accepted),
+            (&metrics.late_rejected, counted.late_rejected),
+            (&metrics.failed_rows, counted.failed_rows),
+        ] {
+            if n > 0 {
+                add(counters, "view", &view.name, n);
+            }
+        }
+        set(&metrics.view_rows, "view", &view.name, view.store.rows().cast_signed() as i64);
+        set(&metrics.lag_ms, "view", &view.name, 0);
+    }
+
+    /// Makes the present objects what readers see.
+    fn show(&mut self) {
+        for view in self.views.values() {
+            if let (Some(since), Some(entry)) = (view.left, self.objects.get_mut(&view.id)) {
+                entry.left = Some(since.elapsed());
+            }
+        }
+        self.shared.publish(Published { epoch: self.published, objects: Arc::new(self.objects.clone()) });
+    }
+
+    /// Tells all subscribers of an epoch.
+    fn tell(&mut self, epoch: Epoch, changed: &[(ObjectId, Vec<crate::data::Changes>)]) -> Result<()> {
+        for view in self.views.values_mut().filter(|v| !v.subscribers.is_empty()) {
+            let changes = changed.iter().find(|(id, _)| *id == view.id).map_or(&[][..], |(_, c)| c.as_slice());
+            view.tell(epoch, changes)?;
+        }
+        Ok(())
+    }
+
+    /// Begins the subscriptions whose epoch is published.
+    fn subscribe(&mut self) {
+        let waiting = std::mem::take(&mut self.subscribing);
+        for (from, spec, reply) in waiting {
+            if reply.is_closed() {
+                continue;
+            }
+            if from > self.published {
+                self.subscribing.push((from, spec, reply));
+                continue;
+            }
+            let readable = self.shared.published().version(spec.view);
+            let view = self.views.get_mut(&spec.view);
+            let answer = match (readable, view) {
+                (Ok(_), Some(view)) => view.subscribe(&spec, self.published, &self.config.metrics.subscriptions),
+                (Err(error), _) => Err(error),
+                (Ok(_), None) => Err(Error::unsupported(
+                    "SUBSCRIBE to a table",
+                    "create a materialized view on it and subscribe to that",
+                )),
+            };
+            let _ = reply.send(answer);
+        }
+    }
+
+    /// Forgets history that is too old or too much.
+    fn forget(&mut self) {
+        let oldest = Instant::now().checked_sub(self.config.settings.history);
+        let mut bytes: usize = 0;
+        for history in self.views.values_mut().filter_map(|v| v.history.as_mut()) {
+            if let Some(oldest) = oldest {
+                history.forget_before(oldest);
+            }
+            bytes += history.bytes;
+        }
+        while bytes > self.config.limits.history_bytes {
+            let histories = self.views.values_mut().filter_map(|v| v.history.as_mut());
+            let Some(oldest) = histories.filter(|h| h.oldest().is_some()).min_by_key(|h| h.oldest()) else { return };
+            bytes -= oldest.bytes;
+            oldest.forget_oldest();
+            bytes += oldest.bytes;
+        }
+    }
+
+    /// Writes all view stores as bytes and reads them back.
+    fn restart(&mut self) -> Result<()> {
+        for view in self.views.values_mut() {
+            let schema = Arc::clone(view.store.schema());
+            let key = view.store.key().map(<[usize]>::to_vec);
+            view.store = Store::restore(schema, key.as_deref(), &view.store.snapshot()?)?;
+            view.operators.clear();
+            if let Some(entry) = self.objects.get_mut(&view.id) {
+                entry.version = view.store.seal()?;
+            }
+        }
+        self.show();
+        Ok(())
+    }
+
+    fn shut_down(&mut self) {
+        self.stopping = true;
+        for view in self.views.values_mut() {
+            view.end_subscriptions(&shut_down());
+        }
+        for (_, _, reply) in self.subscribing.drain(..) {
+            let _ = reply.send(Err(shut_down()));
+        }
+    }
 }

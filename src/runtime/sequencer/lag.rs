@@ -59,7 +59,10 @@ impl Sequencer {
         }
         for id in leaving.iter().rev() {
             let Some(state) = self.views.remove(id) else { continue };
-            tracing::warn!("materialized view \"{}\" is too slow and leaves the clock at epoch {epoch}", state.spec.name);
+            tracing::warn!(
+                "materialized view \"{}\" is too slow and leaves the clock at epoch {epoch}",
+                state.spec.name
+            );
             self.log.append(&Record::Leave { view: *id, epoch: self.next_epoch })?;
             if let Some(workers) = &self.workers {
                 workers.send(Command::Drop(*id));
@@ -87,7 +90,8 @@ impl Sequencer {
         for id in due.collect::<Vec<_>>() {
             let Some(mut away) = self.away.remove(&id) else { continue };
             let upstream = away.spec.graph.objects();
-            if upstream.iter().any(|o| self.away.contains_key(o) || self.views.get(o).is_some_and(|v| !v.is_running())) {
+            if upstream.iter().any(|o| self.away.contains_key(o) || self.views.get(o).is_some_and(|v| !v.is_running()))
+            {
                 away.retry = now + away.pause;
                 self.away.insert(id, away);
                 continue;

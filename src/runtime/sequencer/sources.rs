@@ -76,17 +76,13 @@ impl Feed {
     }
 
     /// Fills in its watermarks and partitions.
-    pub(super) fn status(
-        &self,
-        vector: &WatermarkVector,
-        lag: impl Fn(EventTime) -> Option<i64>,
-        status: &mut Status,
-    ) {
+    pub(super) fn status(&self, vector: &WatermarkVector, lag: impl Fn(EventTime) -> Option<i64>, status: &mut Status) {
         let entries = self.parts.iter().map(|p| vector.0.get(&p.clock.partition).copied());
         let active = entries.flatten().filter(|w| !w.idle).map(|w| w.watermark).min();
-        let holder = self.parts.iter().find(|p| {
-            vector.0.get(&p.clock.partition).is_some_and(|w| !w.idle && Some(w.watermark) == active)
-        });
+        let holder = self
+            .parts
+            .iter()
+            .find(|p| vector.0.get(&p.clock.partition).is_some_and(|w| !w.idle && Some(w.watermark) == active));
         let held_by = holder.map(|p| format!("{}/{}", self.name, p.clock.partition.index));
         for part in &self.parts {
             let partition = part.clock.partition;
@@ -187,7 +183,11 @@ impl Sequencer {
                 Arc::make_mut(&mut self.vector).0.insert(partition, entry);
             }
             let rows = clock.rows;
-            let queue = if self.replaying { None } else { Some(start_reader(&self.config, &self.shared, feed, index, offset)?) };
+            let queue = if self.replaying {
+                None
+            } else {
+                Some(start_reader(&self.config, &self.shared, feed, index, offset)?)
+            };
             feed.parts.push(Part { rows, ..Part::new(clock, queue, Position { offset, skip: 0 }) });
         }
         Ok(())

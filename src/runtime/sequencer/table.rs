@@ -392,7 +392,12 @@ fn beside(target: &RecordBatch, excluded: &RecordBatch) -> Result<RecordBatch> {
 
 /// The rows of `old` with some columns assigned, by expressions over `input`; under a schema that lets NULLs pass, which
 /// are refused with PostgreSQL's words afterwards.
-fn assign(input: &RecordBatch, schema: &SchemaRef, old: &RecordBatch, assignments: &Assignments) -> Result<RecordBatch> {
+fn assign(
+    input: &RecordBatch,
+    schema: &SchemaRef,
+    old: &RecordBatch,
+    assignments: &Assignments,
+) -> Result<RecordBatch> {
     let mut columns = old.columns().to_vec();
     for (column, value) in assignments {
         let array = value.evaluate(input)?.into_array(input.num_rows())?;
@@ -406,11 +411,13 @@ fn assign(input: &RecordBatch, schema: &SchemaRef, old: &RecordBatch, assignment
 /// A predicate over rows; NULL is no.
 fn predicate_of(predicate: &Arc<dyn PhysicalExpr>, rows: &RecordBatch) -> Result<BooleanArray> {
     let array = predicate.evaluate(rows)?.into_array(rows.num_rows())?;
-    let mask = array
-        .as_any()
-        .downcast_ref::<BooleanArray>()
-        .ok_or_else(|| Error::internal("a predicate gave no booleans"))?;
-    Ok(if mask.null_count() > 0 { and(&BooleanArray::new(mask.values().clone(), None), &is_not_null(mask)?)? } else { mask.clone() })
+    let mask =
+        array.as_any().downcast_ref::<BooleanArray>().ok_or_else(|| Error::internal("a predicate gave no booleans"))?;
+    Ok(if mask.null_count() > 0 {
+        and(&BooleanArray::new(mask.values().clone(), None), &is_not_null(mask)?)?
+    } else {
+        mask.clone()
+    })
 }
 
 /// Target rows have changed since they were read.

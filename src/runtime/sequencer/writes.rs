@@ -233,8 +233,7 @@ impl Sequencer {
     /// Late rows enter like rows of an INSERT; one that the table refuses is an error of the table.
     fn write_late(&mut self, table: ObjectId, rows: RecordBatch) -> Result<()> {
         let bytes = rows.get_array_memory_size();
-        let write =
-            |rows| TableWrite::Insert { table, rows, on_conflict: OnConflict::Error, returning: false };
+        let write = |rows| TableWrite::Insert { table, rows, on_conflict: OnConflict::Error, returning: false };
         match self.transact(vec![write(rows.clone())])? {
             Ok((_, changes)) => {
                 self.open.rows += self.accept(changes)?;

@@ -1,0 +1,79 @@
+//! The errors that stand: what `highwater.errors` shows of one view or source.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use crate::data::{Epoch, ObjectId};
+use crate::operators::RowError;
+
+use super::super::ErrorRow;
+
+/// A Z-set of errors, the newest of which are kept with their text.
+#[derive(Default)]
+pub(super) struct Errors {
+    /// All that stand, kept or not.
+    pub(super) standing: i64,
+    /// By number, ascending with age.
+    kept: BTreeMap<u64, (Epoch, RowError)>,
+    /// Error with diff 0 -> number.
+    numbers: HashMap<RowError, u64>,
+    next: u64,
+}
+
+impl Errors {
+    /// Adds the errors of one epoch; keeps `limit` different ones.
+    pub(super) fn add(&mut self, epoch: Epoch, errors: Vec<RowError>, limit: usize) {
+        // Workers report in any order, so a retraction may come before its insertion.
+        let mut net: Vec<RowError> = Vec::with_capacity(errors.len());
+        let mut places: HashMap<RowError, usize> = HashMap::new();
+        for mut error in errors {
+            let diff = std::mem::take(&mut error.diff);
+            self.standing += diff;
+            match places.get(&error) {
+                Some(place) => net[*place].diff += diff,
+                None => {
+                    places.insert(error.clone(), net.len());
+                    net.push(RowError { diff, ..error });
+                }
+            }
+        }
+        for error in net.into_iter().filter(|e| e.diff != 0) {
+            self.add_net(epoch, error);
+        }
+        while self.kept.len() > limit {
+            if let Some((_, (_, mut oldest))) = self.kept.pop_first() {
+                oldest.diff = 0;
+                self.numbers.remove(&oldest);
+            }
+        }
+    }
+
+    fn add_net(&mut self, epoch: Epoch, mut error: RowError) {
+        let diff = std::mem::take(&mut error.diff);
+        if let Some(number) = self.numbers.get(&error) {
+            if let Some((_, kept)) = self.kept.get_mut(number) {
+                kept.diff += diff;
+                if kept.diff == 0 {
+                    self.kept.remove(number);
+                    self.numbers.remove(&error);
+                }
+            }
+        } else if diff > 0 {
+            self.numbers.insert(error.clone(), self.next);
+            self.kept.insert(self.next, (epoch, RowError { diff, ..error }));
+            self.next += 1;
+        }
+        // Else it retracts one that is not kept any more: it only counts.
+    }
+
+    /// Those that are kept, oldest first.
+    pub(super) fn rows(&self, view: ObjectId, name: &Arc<str>) -> impl Iterator<Item = ErrorRow> {
+        let row = move |(epoch, error): &(Epoch, RowError)| ErrorRow {
+            view,
+            view_name: Arc::clone(name),
+            epoch: *epoch,
+            error: error.clone(),
+        };
+        self.kept.values().map(row)
+    }
+}

@@ -1,0 +1,60 @@
+//! What views changed lately, epoch by epoch: what SUBSCRIBE .. AS OF goes back to.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use crate::data::{Changes, Epoch};
+
+/// One epoch's changes of one view.
+struct Kept {
+    epoch: Epoch,
+    published: Instant,
+    changes: Vec<Changes>,
+    bytes: usize,
+}
+
+/// The changes of one view above [`History::since`].
+pub(super) struct History {
+    kept: VecDeque<Kept>,
+    /// The oldest epoch whose rows can still be told.
+    pub(super) since: Epoch,
+    pub(super) bytes: usize,
+}
+
+impl History {
+    pub(super) fn new(since: Epoch) -> Self {
+        Self { kept: VecDeque::new(), since, bytes: 0 }
+    }
+
+    pub(super) fn push(&mut self, epoch: Epoch, published: Instant, changes: Vec<Changes>) {
+        let bytes = changes.iter().map(Changes::bytes).sum();
+        self.bytes += bytes;
+        self.kept.push_back(Kept { epoch, published, changes, bytes });
+    }
+
+    /// Forgets what was published before.
+    pub(super) fn forget_before(&mut self, published: Instant) {
+        while self.kept.front().is_some_and(|k| k.published < published) {
+            self.forget_oldest();
+        }
+    }
+
+    /// Forgets one epoch.
+    pub(super) fn forget_oldest(&mut self) {
+        if let Some(oldest) = self.kept.pop_front() {
+            self.since = oldest.epoch;
+            self.bytes -= oldest.bytes;
+        }
+    }
+
+    /// The oldest epoch with changes that are kept.
+    pub(super) fn oldest(&self) -> Option<Epoch> {
+        self.kept.front().map(|k| k.epoch)
+    }
+
+    /// The changes after an epoch, ascending.
+    pub(super) fn after(&self, epoch: Epoch) -> impl DoubleEndedIterator<Item = (Epoch, &[Changes])> {
+        let start = self.kept.partition_point(|k| k.epoch <= epoch);
+        self.kept.range(start..).map(|k| (k.epoch, k.changes.as_slice()))
+    }
+}
