@@ -40,3 +40,6 @@ pub trait InputLog: Send {
     /// Bytes kept.
     fn bytes(&self) -> usize;
 }
+
+#[cfg(test)]
+mod tests;

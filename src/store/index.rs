@@ -46,12 +46,24 @@ impl Index {
         }
     }
 
-    /// One live row of this identity: the newest.
+    /// Knows a row again that was deleted; its id may still be there.
+    pub(super) fn reinsert(&mut self, identity: u128, id: u64) {
+        let known = match self.slots.get(&identity) {
+            Some(Slot::One(one)) => *one == id,
+            Some(Slot::Many(ids)) => ids.contains(&id),
+            None => false,
+        };
+        if !known {
+            self.insert(identity, id);
+        }
+    }
+
+    /// One live row of this identity.
     pub(super) fn find(&self, identity: u128, is_live: impl Fn(u64) -> bool) -> Option<u64> {
         self.nth(identity, 0, is_live)
     }
 
-    /// The n-th live row of this identity, from the newest.
+    /// The n-th live row of this identity.
     pub(super) fn nth(&self, identity: u128, n: usize, is_live: impl Fn(u64) -> bool) -> Option<u64> {
         match self.slots.get(&identity)? {
             Slot::One(id) => (n == 0 && is_live(*id)).then_some(*id),

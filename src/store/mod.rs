@@ -27,3 +27,6 @@ pub use writer::Store;
 
 /// Rows of a chunk at most.
 pub const CHUNK_ROWS: usize = 65_536;
+
+#[cfg(test)]
+mod tests;

@@ -91,7 +91,7 @@ impl Store {
         key_identities(&self.encoder, keys.columns(), keys.num_rows())
     }
 
-    /// A row of this identity, by id: the newest one.
+    /// A row of this identity, by id.
     pub fn find(&mut self, identity: u128) -> Result<Option<u64>> {
         self.build_index()?;
         let chunks = &self.chunks;
@@ -297,7 +297,7 @@ impl Store {
                 self.rows += 1;
                 if let Some(index) = &mut self.index {
                     let row = self.chunks[c].rows().slice(p, 1);
-                    identities(&self.encoder, &row)?.into_iter().for_each(|identity| index.insert(identity, id));
+                    identities(&self.encoder, &row)?.into_iter().for_each(|identity| index.reinsert(identity, id));
                 }
             }
         }

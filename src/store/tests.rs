@@ -1,0 +1,148 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{Array, AsArray, Int64Array, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
+
+use super::{Store, Version};
+use crate::data::Changes;
+
+fn schema() -> SchemaRef {
+    Arc::new(Schema::new(vec![Field::new("k", DataType::Int64, true), Field::new("v", DataType::Utf8, true)]))
+}
+
+fn batch(rows: &[(Option<i64>, &str)]) -> RecordBatch {
+    let k: Int64Array = rows.iter().map(|r| r.0).collect();
+    let v: StringArray = rows.iter().map(|r| Some(r.1)).collect();
+    RecordBatch::try_new(schema(), vec![Arc::new(k), Arc::new(v)]).unwrap()
+}
+
+type Row = (Option<i64>, String);
+
+fn rows(batch: &RecordBatch) -> Vec<Row> {
+    let (k, v) = (batch.column(0).as_primitive::<Int64Type>(), batch.column(1).as_string::<i32>());
+    (0..batch.num_rows()).map(|i| (k.is_valid(i).then(|| k.value(i)), v.value(i).to_owned())).collect()
+}
+
+fn all(version: &Version) -> Vec<Row> {
+    version.batches().unwrap().iter().flat_map(rows).collect()
+}
+
+/// Random epochs of insertions, retractions and deletions by id against a list; every version that was ever sealed keeps
+/// its rows.
+fn check_against_a_list(seed: u64, key: Option<&[usize]>) {
+    let mut random = SmallRng::seed_from_u64(seed);
+    let mut store = Store::new(schema(), key).unwrap();
+    let mut model: BTreeMap<u64, Row> = BTreeMap::new();
+    let mut sealed: Vec<(Version, Vec<Row>)> = Vec::new();
+    let mut next_key = 0;
+    for epoch in 0..60 {
+        store.begin();
+        let before = model.clone();
+        for _ in 0..random.random_range(0..20) {
+            if random.random_bool(0.6) {
+                let n = if epoch == 7 { 900 } else { random.random_range(1..5) };
+                let mut new: Vec<(Option<i64>, &str)> = Vec::new();
+                for _ in 0..n {
+                    next_key += 1;
+                    let k = Some(if key.is_some() { next_key } else { random.random_range(0..9) });
+                    new.push((k, ["a", "b", ""][random.random_range(0..3)]));
+                }
+                let first = store.insert(&batch(&new)).unwrap();
+                model.extend((first..).zip(new.into_iter().map(|(k, v)| (k, v.to_owned()))));
+            } else if !model.is_empty() {
+                let nth = random.random_range(0..model.len());
+                let (id, row) = model.iter().nth(nth).map(|(id, row)| (*id, row.clone())).unwrap();
+                if random.random_bool(0.5) {
+                    assert!(store.delete(id).unwrap());
+                    assert!(!store.delete(id).unwrap(), "seed {seed}");
+                    model.remove(&id);
+                } else {
+                    let one = Changes::new(batch(&[(row.0, &row.1)]), Int64Array::from(vec![-1]));
+                    assert_eq!(store.apply(&one).unwrap(), 0, "seed {seed}");
+                    // One of equal rows goes.
+                    let gone = model.iter().find(|(id, r)| **r == row && !store.contains(**id)).map(|(id, _)| *id);
+                    model.remove(&gone.unwrap());
+                }
+            }
+        }
+        if random.random_bool(0.2) {
+            store.rollback().unwrap();
+            model = before;
+        } else {
+            store.commit();
+        }
+        assert_eq!(store.rows(), model.len(), "seed {seed}");
+        let version = store.seal().unwrap();
+        sealed.push((version, model.values().cloned().collect()));
+        if epoch % 20 == 19 {
+            store = Store::restore(schema(), key, &store.snapshot().unwrap()).unwrap();
+        }
+    }
+    for (version, expected) in &sealed {
+        assert_eq!(&all(version), expected, "seed {seed}");
+        assert_eq!(version.rows(), expected.len());
+    }
+    let (version, expected) = sealed.last().unwrap();
+    for wanted in 0..9 {
+        let keys = match key {
+            Some(_) => batch(&[(Some(wanted), "")]).project(&[0]).unwrap(),
+            None => batch(&[(Some(wanted), "a")]),
+        };
+        let mut found = rows(&version.lookup(&keys).unwrap());
+        let matches = |r: &&Row| r.0 == Some(wanted) && (key.is_some() || r.1 == "a");
+        let mut by_scan: Vec<Row> = expected.iter().filter(matches).cloned().collect();
+        found.sort();
+        by_scan.sort();
+        assert_eq!(found, by_scan, "seed {seed}");
+    }
+}
+
+#[test]
+fn a_store_is_a_list_with_versions() {
+    for seed in 0..4 {
+        check_against_a_list(seed, None);
+        check_against_a_list(seed, Some(&[0]));
+    }
+}
+
+#[test]
+fn weights_are_copies_and_missing_retractions_are_counted() {
+    let mut store = Store::new(schema(), None).unwrap();
+    let weighted = |d: Vec<i64>| Changes::new(batch(&[(Some(1), "a"), (None, "b")]), Int64Array::from(d));
+    assert_eq!(store.apply(&weighted(vec![3, 1])).unwrap(), 0);
+    assert_eq!(store.rows(), 4);
+    assert_eq!(store.apply(&weighted(vec![-2, -3])).unwrap(), 2);
+    assert_eq!(all(&store.seal().unwrap()), vec![(Some(1), "a".to_owned())]);
+}
+
+#[test]
+fn many_single_rows_make_few_chunks_and_big_batches_are_not_copied() {
+    let mut store = Store::new(schema(), None).unwrap();
+    for i in 0..3000 {
+        store.insert(&batch(&[(Some(i), "x")])).unwrap();
+        store.seal().unwrap();
+    }
+    assert!(store.seal().unwrap().batches().unwrap().len() < 16);
+    let big = batch(&vec![(Some(1), "y"); 8192]);
+    store.insert(&big).unwrap();
+    let last = store.seal().unwrap().batches().unwrap().pop().unwrap();
+    assert_eq!(last.column(0).to_data().buffers()[0].as_ptr(), big.column(0).to_data().buffers()[0].as_ptr());
+}
+
+#[test]
+fn a_truncated_store_can_be_rolled_back() {
+    let mut store = Store::new(schema(), Some(&[0])).unwrap();
+    store.insert(&batch(&[(Some(1), "a"), (Some(2), "b")])).unwrap();
+    let identity = store.identities(&batch(&[(Some(2), "")])).unwrap()[0];
+    assert!(store.find(identity).unwrap().is_some());
+    store.begin();
+    store.truncate();
+    assert_eq!(store.rows(), 0);
+    assert!(store.find(identity).unwrap().is_none());
+    store.rollback().unwrap();
+    assert_eq!(store.rows(), 2);
+    assert!(store.find(identity).unwrap().is_some());
+}
