@@ -43,3 +43,6 @@ pub use status::{
 };
 pub use subscribe::{Subscription, SubscriptionEvent};
 pub use workers::Workers;
+
+#[cfg(test)]
+mod tests;

@@ -95,4 +95,4 @@ impl Drop for Workers {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

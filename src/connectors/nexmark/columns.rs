@@ -357,7 +357,8 @@ impl Maker {
         };
         let hot = HOT_CHANNELS.iter().zip(0..).map(|(name, at)| ((*name).to_owned(), url(CHANNELS + at)));
         // One of ten has no id in its url.
-        let id = |channel: u64| if channel.is_multiple_of(10) { String::new() } else { format!("&channel_id={channel}") };
+        let id =
+            |channel: u64| if channel.is_multiple_of(10) { String::new() } else { format!("&channel_id={channel}") };
         let others = (0..CHANNELS).map(|at| (format!("channel-{at}"), url(at) + &id(at)));
         hot.chain(others).collect()
     }

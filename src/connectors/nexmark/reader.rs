@@ -46,7 +46,9 @@ impl Events {
         let after = |step: u64| (self.offset / step + 1).saturating_mul(step).min(last);
         match self.house.rate {
             // A reader that is far behind takes large steps, between the same multiples.
-            Some(rate) if !self.offset.is_multiple_of(READ_EVENTS) || after(READ_EVENTS) > due => after(small_step(rate)),
+            Some(rate) if !self.offset.is_multiple_of(READ_EVENTS) || after(READ_EVENTS) > due => {
+                after(small_step(rate))
+            }
             _ => after(READ_EVENTS),
         }
     }

@@ -12,7 +12,7 @@ use super::*;
 use crate::data::{
     Bucket, Changes, Epoch, EventTime, KeyEncoder, ObjectId, Partition, PartitionWatermark, WatermarkVector, Watermarks,
 };
-use crate::operators::{Exchange, Fuel, Node, Operator, Output, RowError, Step, Upstream, Worker};
+use crate::operators::{Exchange, Fuel, LateRows, Node, Operator, Output, RowError, Step, Upstream, Worker};
 use crate::state::{Part, State};
 
 const T: ObjectId = ObjectId(1);
@@ -20,19 +20,19 @@ const U: ObjectId = ObjectId(2);
 const V: ObjectId = ObjectId(10);
 const W: ObjectId = ObjectId(11);
 
-fn schema() -> SchemaRef {
+pub(in crate::runtime) fn schema() -> SchemaRef {
     let column = |name| Field::new(name, DataType::Int64, false);
     Arc::new(Schema::new(vec![column("k"), column("v")]))
 }
 
-fn changes(rows: &[(i64, i64, i64)]) -> Changes {
+pub(in crate::runtime) fn changes(rows: &[(i64, i64, i64)]) -> Changes {
     let column =
         |f: fn(&(i64, i64, i64)) -> i64| Arc::new(Int64Array::from_iter_values(rows.iter().map(f))) as ArrayRef;
     let batch = RecordBatch::try_new(schema(), vec![column(|r| r.0), column(|r| r.1)]).unwrap();
     Changes::new(batch, Int64Array::from_iter_values(rows.iter().map(|r| r.2)))
 }
 
-fn rows(changes: &Changes) -> Vec<(i64, i64, i64)> {
+pub(in crate::runtime) fn rows(changes: &Changes) -> Vec<(i64, i64, i64)> {
     let column = |i| changes.rows.column(i).as_primitive::<Int64Type>();
     (0..changes.len()).map(|i| (column(0).value(i), column(1).value(i), changes.diff(i))).collect()
 }
@@ -48,6 +48,16 @@ impl Operator for Pass {
                 let message = Arc::from(k.to_string());
                 let code = crate::error::SqlState::DIVISION_BY_ZERO;
                 out.error(RowError { operator: Arc::from("Pass"), code, message, row: String::new(), diff });
+            }
+            if v == -2 {
+                let time = vec![EventTime(k)];
+                out.late.push(LateRows {
+                    changes: super::tests::changes(&[(k, v, diff)]),
+                    event_time: time.clone(),
+                    watermark: time,
+                    windows_missed: vec![1],
+                });
+                out.counters.late_rejected += 1;
             }
         }
         out.send(changes);
@@ -141,28 +151,32 @@ fn bucket(k: i64) -> Bucket {
     Bucket::of(keys.hash(0))
 }
 
-fn node(name: &str, inputs: Vec<(Upstream, Exchange)>, build: fn() -> Box<dyn Operator>) -> Node {
+pub(in crate::runtime) fn node(
+    name: &str,
+    inputs: Vec<(Upstream, Exchange)>,
+    build: fn() -> Box<dyn Operator>,
+) -> Node {
     let build = Arc::new(move |_: &Worker| Ok(build()));
     Node { name: name.into(), inputs, schema: schema(), closing: None, build }
 }
 
-fn graph(nodes: Vec<Node>) -> Arc<Graph> {
+pub(in crate::runtime) fn graph(nodes: Vec<Node>) -> Arc<Graph> {
     let graph = Graph { nodes, constants: vec![], append_only: false, key: None };
     Workers::check(&graph).unwrap();
     Arc::new(graph)
 }
 
-fn by_key() -> Exchange {
+pub(in crate::runtime) fn by_key() -> Exchange {
     Exchange::Key(vec![0])
 }
 
 /// Pass, then count by k.
-fn counting(object: ObjectId) -> Arc<Graph> {
+pub(in crate::runtime) fn counting(object: ObjectId) -> Arc<Graph> {
     let pass = node("Pass", vec![(Upstream::Object(object), Exchange::Pipeline)], || Box::new(Pass));
     graph(vec![pass, node("Count", vec![(Upstream::Node(0), by_key())], || Box::new(Count::new()))])
 }
 
-fn passing(object: ObjectId) -> Arc<Graph> {
+pub(in crate::runtime) fn passing(object: ObjectId) -> Arc<Graph> {
     graph(vec![node("Pass", vec![(Upstream::Object(object), Exchange::Pipeline)], || Box::new(Pass))])
 }
 
@@ -548,4 +562,13 @@ fn idle_views_cost_no_cpu() {
     assert_eq!(run.reports.recv_timeout(Duration::from_millis(500)).err(), Some(RecvTimeoutError::Timeout));
     let spent = Duration::from_nanos(cpu(&workers) - before);
     assert!(spent < Duration::from_millis(2), "{spent:?} in half a second");
+}
+
+/// An edge from an object outside.
+pub(in crate::runtime) fn union(object: ObjectId) -> Upstream {
+    Upstream::Object(object)
+}
+
+pub(in crate::runtime) fn pass() -> Box<dyn Operator> {
+    Box::new(Pass)
 }
