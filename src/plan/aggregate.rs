@@ -1,1 +1,206 @@
-//! Aggregate calls of a logical plan -> [`super::AggregateCall`].
+//! GROUP BY and DISTINCT: a projection to what is needed, then an [`Aggregate`].
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema};
+use datafusion::common::{DFSchema, ScalarValue};
+use datafusion::logical_expr::{self as logical, Expr, ExprSchemable, LogicalPlan};
+
+use super::expr::{Scalar, display};
+use super::lower::{Above, Lowering, open, projection};
+use super::node::{Aggregate, AggregateCall, Plan, WindowedGroup};
+use super::properties::{ColumnProperties, Properties, StateBound};
+use crate::catalog::object::Emit;
+use crate::data::Monotone;
+use crate::error::{Error, Result};
+use crate::state::{AccumulatorKind, AggregateFunction, check_key_type};
+
+/// The columns of the projection below an aggregate, as it grows.
+struct Needed<'a> {
+    lowering: &'a Lowering<'a>,
+    from: &'a DFSchema,
+    scalars: Vec<Scalar>,
+    exprs: Vec<Expr>,
+    fields: Vec<Field>,
+}
+
+impl Needed<'_> {
+    /// The position of an expression's column.
+    fn column(&mut self, expr: &Expr) -> Result<usize> {
+        let expr = expr.clone().unalias();
+        if let Some(found) = self.exprs.iter().position(|e| *e == expr) {
+            return Ok(found);
+        }
+        self.push(expr)
+    }
+
+    fn push(&mut self, expr: Expr) -> Result<usize> {
+        self.scalars.push(self.lowering.scalar(&expr, self.from)?);
+        self.fields.push(Field::new(display(&expr), expr.get_type(self.from)?, true));
+        self.exprs.push(expr);
+        Ok(self.exprs.len() - 1)
+    }
+}
+
+impl Lowering<'_> {
+    pub(super) fn aggregate(&mut self, aggregate: &logical::Aggregate, above: Above) -> Result<Plan> {
+        if aggregate.group_expr.iter().any(|e| matches!(e, Expr::GroupingSet(_))) {
+            return Err(Error::unsupported(
+                "GROUPING SETS, ROLLUP or CUBE in a materialized view",
+                "Create one view per grouping.",
+            ));
+        }
+        let input = self.node(&aggregate.input, Above { emit: Emit::OnUpdate, ..above })?;
+        let from: &DFSchema = aggregate.input.schema();
+        let mut needed = Needed { lowering: self, from, scalars: vec![], exprs: vec![], fields: vec![] };
+        for expr in &aggregate.group_expr {
+            // A repeated group expression has its own column: the output does.
+            needed.push(expr.clone().unalias())?;
+        }
+        let groups = aggregate.group_expr.len();
+        let retracting = !input.properties().append_only;
+        let mut calls = vec![];
+        for (i, expr) in aggregate.aggr_expr.iter().enumerate() {
+            let output = aggregate.schema.field(groups + i).data_type();
+            calls.push(call(expr, output, retracting, &mut needed)?);
+        }
+        let Needed { scalars, exprs, fields, .. } = needed;
+        let columns = exprs.iter().map(|e| self.column_properties(e, from, input.properties())).collect();
+        let input = projection(input, scalars, columns, Arc::new(Schema::new(fields)));
+        finish(input, groups, calls, open(&aggregate.schema), above)
+    }
+
+    pub(super) fn distinct(&mut self, input: &LogicalPlan, above: Above) -> Result<Plan> {
+        let schema = open(input.schema());
+        let input = self.node(input, Above { emit: Emit::OnUpdate, ..above })?;
+        let groups = schema.fields().len();
+        finish(input, groups, vec![], schema, above)
+    }
+}
+
+/// The node, over an input whose first columns are the group's.
+fn finish(
+    input: Plan,
+    groups: usize,
+    calls: Vec<AggregateCall>,
+    schema: arrow::datatypes::SchemaRef,
+    above: Above,
+) -> Result<Plan> {
+    let before = input.properties();
+    let group: Vec<usize> = (0..groups).collect();
+    for &g in &group {
+        check_key_type(before.schema.field(g).data_type())?;
+    }
+    let windowed = before.window_column(&group).and_then(|group| {
+        let column = before.columns[group].window.clone()?;
+        Some(WindowedGroup { group, column })
+    });
+    let closes = windowed.as_ref().is_some_and(|w| w.column.closing.is_some() && w.column.lateness.is_some());
+    if above.emit == Emit::OnWindowClose && !closes {
+        return Err(Error::unsupported(
+            "EMIT ON WINDOW CLOSE over a GROUP BY without a window that closes",
+            "Group by window_start or window_end of a TUMBLE or HOP over a column with a watermark.",
+        ));
+    }
+    let on_close = above.emit == Emit::OnWindowClose;
+    let column = |g: &usize| {
+        let before = &before.columns[*g];
+        match &before.window {
+            Some(window) => {
+                let shift = Monotone::Shift(-window.to_end() - window.lateness.unwrap_or(0));
+                let mut window = window.clone();
+                window.closing = window.closing.map(|w| w.behind_state());
+                let watermark = window.closing.clone().map(|w| w.then(&shift));
+                ColumnProperties { watermark, window: Some(window) }
+            }
+            // A row that waits for its window's end is older than the watermark when it comes.
+            None if on_close => ColumnProperties::default(),
+            None => ColumnProperties { watermark: before.watermark.clone().map(|w| w.behind_state()), window: None },
+        }
+    };
+    let mut columns: Vec<ColumnProperties> = group.iter().map(column).collect();
+    columns.resize(schema.fields().len(), ColumnProperties::default());
+    let once = on_close && windowed.as_ref().is_some_and(|w| w.column.lateness == Some(0));
+    let properties = Properties {
+        schema,
+        key: Some(group.clone()),
+        append_only: once || (calls.is_empty() && before.append_only && groups > 0),
+        columns,
+        state: match (groups, closes) {
+            (0, _) => StateBound::Constant,
+            (_, true) => StateBound::Windows,
+            (_, false) => StateBound::Keys,
+        },
+    };
+    Ok(Plan::Aggregate(Aggregate { input: Box::new(input), group, calls, windowed, emit: above.emit, properties }))
+}
+
+/// One call of an aggregate function.
+fn call(expr: &Expr, output: &DataType, retracting: bool, needed: &mut Needed<'_>) -> Result<AggregateCall> {
+    let text = display(expr);
+    let Expr::AggregateFunction(call) = expr.clone().unalias() else {
+        return Err(Error::internal(format!("{text} is no aggregate")));
+    };
+    let name = call.func.name().to_ascii_lowercase();
+    let function = match name.as_str() {
+        "count" => AggregateFunction::Count,
+        "sum" => AggregateFunction::Sum,
+        "min" => AggregateFunction::Min,
+        "max" => AggregateFunction::Max,
+        "avg" | "mean" => AggregateFunction::Avg,
+        _ => {
+            return Err(Error::unsupported(
+                format!("the aggregate {name}() in a materialized view"),
+                "Views keep count, sum, min, max and avg up to date.",
+            ));
+        }
+    };
+    let params = &call.params;
+    if !params.order_by.is_empty() || params.null_treatment.is_some() {
+        return Err(Error::unsupported(
+            format!("ORDER BY or IGNORE NULLS inside {name}() in a materialized view"),
+            "Leave it out.",
+        ));
+    }
+    let argument = match &params.args[..] {
+        [] => None,
+        [Expr::Literal(value, _)] if function == AggregateFunction::Count && !value.is_null() && !params.distinct => None,
+        [one] => Some(one.clone().unalias()),
+        _ => {
+            return Err(Error::unsupported(
+                format!("{name}() of several columns in a materialized view"),
+                "Count one column, or a row of text made of them.",
+            ));
+        }
+    };
+    // min and max are the same over distinct values.
+    let distinct = params.distinct && !matches!(function, AggregateFunction::Min | AggregateFunction::Max);
+    let input_type = match &argument {
+        Some(argument) => argument.get_type(needed.from)?,
+        None => DataType::Int64,
+    };
+    let kind = AccumulatorKind {
+        function,
+        input: argument.as_ref().map(|_| input_type.clone()),
+        output: output.clone(),
+        retracting,
+        distinct,
+    };
+    if !kind.supported() {
+        return Err(Error::unsupported(
+            format!("{name}({input_type}) in a materialized view"),
+            "Cast the argument to a number.",
+        ));
+    }
+    if distinct {
+        check_key_type(&input_type)?;
+    }
+    let argument = argument.map(|a| needed.column(&a)).transpose()?;
+    let filter = params.filter.as_ref().map(|f| needed.column(f)).transpose()?;
+    Ok(AggregateCall { function, argument, distinct, filter, input_type, output_type: output.clone(), text })
+}
+
+/// A literal true, for joins and filters that were optimized away.
+pub(super) fn is_true(expr: &Expr) -> bool {
+    matches!(expr, Expr::Literal(ScalarValue::Boolean(Some(true)), _))
+}

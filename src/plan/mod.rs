@@ -9,20 +9,24 @@
 //!                              \--explain--> EXPLAIN's lines
 //! ```
 //!
-//! Uses: error, data, functions, catalog, sql
+//! Uses: error, data, functions, catalog, sql, state
 
 mod aggregate;
+mod check;
 mod explain;
 mod expr;
+mod join;
 mod lower;
 mod node;
 mod properties;
+mod rows;
+mod watermark;
 
 pub use explain::explain;
 pub use expr::{Scalar, Scalars};
 pub use lower::{LateTarget, ViewOptions, lower};
 pub use node::{
-    Aggregate, AggregateCall, AggregateFunction, Filter, Join, Plan, Project, Source, Union, Unnest, Values, Window,
+    Aggregate, AggregateCall, Filter, Join, Plan, Project, Source, Union, Unnest, Values, Window,
     WindowedGroup,
 };
 pub use properties::{ColumnProperties, Properties, StateBound, WindowColumn, WindowRole};

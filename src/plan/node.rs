@@ -10,6 +10,7 @@ use super::properties::{Properties, WindowColumn};
 use crate::catalog::object::Emit;
 use crate::data::{ObjectId, WatermarkExpr};
 use crate::functions::window::WindowKind;
+use crate::state::AggregateFunction;
 
 /// An incremental query plan.
 #[derive(Clone, Debug)]
@@ -162,17 +163,6 @@ pub struct AggregateCall {
     pub output_type: DataType,
     /// As EXPLAIN prints it.
     pub text: String,
-}
-
-/// The aggregates that can be kept incrementally.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "SQL's names")]
-pub enum AggregateFunction {
-    Count,
-    Sum,
-    Min,
-    Max,
-    Avg,
 }
 
 /// Inner equi-join. NULL keys never match. Output: the left columns, then the right ones.
