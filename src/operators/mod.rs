@@ -1,13 +1,28 @@
 //! One streaming operator per file, all implementing [`Operator`]; no timely here.
 //!
-//! The contract is in [`contract`]; debug builds wrap every operator in [`checked`], which asserts it.
+//! The contract is in [`contract`]; debug builds wrap every operator in a check of it. [`render`] makes a view's
+//! dataflow of its plan; [`harness`] runs one in a single thread, for tests.
 //!
-//! Uses: data, error, functions, state, plan
+//! Uses: data, error, functions, catalog, plan, state
 
+mod aggregate;
+mod checked;
 pub mod contract;
+mod evaluate;
+mod filter;
+pub mod harness;
+mod join;
+mod project;
 mod render;
+#[cfg(test)]
+mod tests;
+mod union;
+mod unnest;
+mod window;
 
+pub use crate::state::fault;
 pub use contract::{
     Counters, Exchange, Fuel, Graph, LateRows, Node, Operator, Output, RowError, Step, Upstream, Worker,
 };
+pub use evaluate::row_json;
 pub use render::render;

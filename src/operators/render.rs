@@ -1,10 +1,102 @@
 //! [`crate::plan::ViewPlan`] -> [`Graph`].
 
-use super::Graph;
-use crate::error::{Error, Result};
-use crate::plan::ViewPlan;
+use std::sync::Arc;
 
-/// The dataflow of a view.
-pub fn render(_plan: &ViewPlan) -> Result<Graph> {
-    Err(Error::internal("not built yet"))
+use super::aggregate::AggregateOperator;
+use super::checked::{Promise, checked};
+use super::filter::FilterOperator;
+use super::join::JoinOperator;
+use super::project::ProjectOperator;
+use super::union::UnionOperator;
+use super::unnest::UnnestOperator;
+use super::window::WindowOperator;
+use super::{Exchange, Graph, Node, Operator, Upstream, Worker};
+use crate::error::Result;
+use crate::plan::{Plan, ViewPlan};
+
+/// The dataflow of a view. Its last node gives rows of the view's schema.
+pub fn render(plan: &ViewPlan) -> Result<Graph> {
+    let mut graph = Graph { nodes: vec![], constants: vec![], append_only: plan.append_only, key: plan.key.clone() };
+    let last = render_node(&plan.root, &mut graph);
+    // The view's columns have the names that the query gave them; a view of a bare relation has no node of its own.
+    let schema = plan.schema.clone();
+    let name = "View".to_owned();
+    let promise = Promise {
+        name: name.clone(),
+        schema: schema.clone(),
+        append_only: plan.append_only,
+        inputs: vec![(schema.clone(), plan.append_only)],
+    };
+    let named = schema.clone();
+    graph.nodes.push(Node {
+        name,
+        inputs: vec![(last, Exchange::Pipeline)],
+        schema,
+        closing: None,
+        build: Arc::new(move |_| Ok(checked(Box::new(UnionOperator::new(named.clone())), &promise))),
+    });
+    Ok(graph)
+}
+
+/// Adds a plan's nodes; gives where its rows come from.
+fn render_node(plan: &Plan, graph: &mut Graph) -> Upstream {
+    if let Plan::Source(source) = plan {
+        return Upstream::Object(source.object);
+    }
+    let inputs: Vec<Upstream> = plan.inputs().into_iter().map(|input| render_node(input, graph)).collect();
+    let exchanges: Vec<Exchange> = match plan {
+        Plan::Aggregate(n) => vec![Exchange::Key(n.group.clone())],
+        Plan::Join(n) => {
+            let side = |f: fn(&(usize, usize)) -> usize| Exchange::Key(n.on.iter().map(f).collect());
+            vec![side(|p| p.0), side(|p| p.1)]
+        }
+        Plan::Source(_)
+        | Plan::Values(_)
+        | Plan::Filter(_)
+        | Plan::Project(_)
+        | Plan::Unnest(_)
+        | Plan::Union(_)
+        | Plan::Window(_) => vec![Exchange::Pipeline; inputs.len()],
+    };
+    let properties = plan.properties();
+    let of = |input: &&Plan| (input.properties().schema.clone(), input.properties().append_only);
+    let promise = Promise {
+        name: plan.name().to_owned(),
+        schema: properties.schema.clone(),
+        append_only: properties.append_only,
+        inputs: plan.inputs().iter().map(of).collect(),
+    };
+    if let Plan::Values(values) = plan {
+        graph.constants.push((graph.nodes.len(), 0, values.rows.clone()));
+    }
+    let owned = plan.clone();
+    graph.nodes.push(Node {
+        name: plan.name().to_owned(),
+        inputs: inputs.into_iter().zip(exchanges).collect(),
+        schema: properties.schema.clone(),
+        closing: match plan {
+            Plan::Aggregate(n) => AggregateOperator::closing(n),
+            _ => None,
+        },
+        build: Arc::new(move |worker| Ok(checked(build(&owned, worker)?, &promise))),
+    });
+    Upstream::Node(graph.nodes.len() - 1)
+}
+
+/// One operator on one worker.
+fn build(plan: &Plan, worker: &Worker) -> Result<Box<dyn Operator>> {
+    let name: Arc<str> = plan.name().into();
+    Ok(match plan {
+        Plan::Source(n) => Box::new(UnionOperator::new(n.properties.schema.clone())),
+        Plan::Values(n) => Box::new(UnionOperator::new(n.properties.schema.clone())),
+        Plan::Union(n) => Box::new(UnionOperator::new(n.properties.schema.clone())),
+        Plan::Filter(n) => Box::new(FilterOperator::new(name, n.predicate.clone())),
+        Plan::Project(n) => Box::new(ProjectOperator::new(name, n.scalars.clone(), n.properties.schema.clone())),
+        Plan::Unnest(n) => {
+            Box::new(UnnestOperator::new(n.columns.clone(), n.preserve_nulls, n.properties.schema.clone()))
+        }
+        Plan::Window(n) => Box::new(WindowOperator::new(name, n.clone())),
+        Plan::Aggregate(n) => Box::new(AggregateOperator::new(name, n, worker)?),
+        Plan::Join(n) => Box::new(JoinOperator::new(n)?),
+    })
 }

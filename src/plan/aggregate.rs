@@ -164,7 +164,9 @@ fn call(expr: &Expr, output: &DataType, retracting: bool, needed: &mut Needed<'_
     }
     let argument = match &params.args[..] {
         [] => None,
-        [Expr::Literal(value, _)] if function == AggregateFunction::Count && !value.is_null() && !params.distinct => None,
+        [Expr::Literal(value, _)] if function == AggregateFunction::Count && !value.is_null() && !params.distinct => {
+            None
+        }
         [one] => Some(one.clone().unalias()),
         _ => {
             return Err(Error::unsupported(

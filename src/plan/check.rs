@@ -19,7 +19,12 @@ pub(super) fn refusal(plan: &LogicalPlan) -> Error {
         LogicalPlan::Distinct(Distinct::On(_)) => ("DISTINCT ON", "Use GROUP BY with min or max."),
         LogicalPlan::RecursiveQuery(_) => ("WITH RECURSIVE", "Recursion is not kept up to date."),
         LogicalPlan::Subquery(_) => ("a subquery in an expression", "Write it as a join."),
-        other => return Error::unsupported(format!("{} in a materialized view", other.display()), "Rewrite the query without it."),
+        other => {
+            return Error::unsupported(
+                format!("{} in a materialized view", other.display()),
+                "Rewrite the query without it.",
+            );
+        }
     };
     Error::unsupported(format!("{what} in a materialized view"), hint)
 }
@@ -39,7 +44,9 @@ pub(super) fn may_close(plan: &LogicalPlan) -> Result<()> {
         LogicalPlan::Join(_) => "a join",
         LogicalPlan::Union(_) => "UNION ALL",
         LogicalPlan::Unnest(_) => "unnest",
-        LogicalPlan::TableScan(_) | LogicalPlan::Values(_) | LogicalPlan::EmptyRelation(_) => "a query without GROUP BY",
+        LogicalPlan::TableScan(_) | LogicalPlan::Values(_) | LogicalPlan::EmptyRelation(_) => {
+            "a query without GROUP BY"
+        }
         LogicalPlan::Extension(_) => "a window without GROUP BY",
         other => return Err(refusal(other)),
     };
@@ -150,7 +157,9 @@ pub(super) fn notices(root: &Plan) -> Vec<String> {
     walk(root, &mut |plan| {
         let notice = match plan.properties().state {
             StateBound::Keys => format!("nothing bounds the state of {}: it keeps every group", plan.name()),
-            StateBound::Rows => format!("nothing bounds the state of {}: it keeps every row of both sides", plan.name()),
+            StateBound::Rows => {
+                format!("nothing bounds the state of {}: it keeps every row of both sides", plan.name())
+            }
             StateBound::Stateless | StateBound::Constant | StateBound::Windows => return,
         };
         if !notices.contains(&notice) {

@@ -13,7 +13,7 @@ use super::node::{Filter, Plan, Project, Source, Union, Window};
 use super::properties::{ColumnProperties, Properties, StateBound, WindowColumn, WindowRole};
 use super::{ViewPlan, check, watermark};
 use crate::catalog::object::{Emit, Kind};
-use crate::catalog::relation::object_of;
+use crate::catalog::object_of;
 use crate::data::{Monotone, ObjectId, WatermarkExpr};
 use crate::error::{Error, Result};
 use crate::functions::window::WindowKind;
@@ -245,10 +245,7 @@ impl Lowering<'_> {
         let column = |role: WindowRole| {
             let window = WindowColumn { role, size, lateness, closing: closing.clone() };
             let shift = Monotone::Shift(size - window.to_end());
-            ColumnProperties {
-                watermark: closing.clone().map(|w| w.then(&start).then(&shift)),
-                window: Some(window),
-            }
+            ColumnProperties { watermark: closing.clone().map(|w| w.then(&start).then(&shift)), window: Some(window) }
         };
         let mut properties = Properties::plain(open(assign.output()));
         properties.append_only = before.append_only;

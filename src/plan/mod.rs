@@ -26,8 +26,7 @@ pub use explain::explain;
 pub use expr::{Scalar, Scalars};
 pub use lower::{LateTarget, ViewOptions, lower};
 pub use node::{
-    Aggregate, AggregateCall, Filter, Join, Plan, Project, Source, Union, Unnest, Values, Window,
-    WindowedGroup,
+    Aggregate, AggregateCall, Filter, Join, Plan, Project, Source, Union, Unnest, Values, Window, WindowedGroup,
 };
 pub use properties::{ColumnProperties, Properties, StateBound, WindowColumn, WindowRole};
 

@@ -51,7 +51,10 @@ impl Lowering<'_> {
             NullHandling::Drop => false,
             NullHandling::Preserve => true,
             NullHandling::PreserveAndExpandEmpty => {
-                return Err(Error::unsupported("unnest that keeps empty lists in a materialized view", "Leave it out."));
+                return Err(Error::unsupported(
+                    "unnest that keeps empty lists in a materialized view",
+                    "Leave it out.",
+                ));
             }
         };
         let before = input.properties();
@@ -61,7 +64,10 @@ impl Lowering<'_> {
         for (i, &from) in unnest.dependency_indices.iter().enumerate() {
             let list = unnest.list_type_columns.iter().any(|(c, _)| *c == from);
             if list && !matches!(before.schema.field(from).data_type(), DataType::List(_)) {
-                return Err(Error::unsupported("unnest of this list type in a materialized view", "Cast it to an array."));
+                return Err(Error::unsupported(
+                    "unnest of this list type in a materialized view",
+                    "Cast it to an array.",
+                ));
             }
             if !list {
                 properties.columns[i] = before.columns[from].clone();

@@ -65,10 +65,10 @@ fn monotone<'a>(expr: &'a Expr, from: &DFSchema, config: &ConfigOptions) -> Opti
                 None => Some((b, Monotone::Shift(interval(a)?))),
             },
             ("subtract", [a, b]) => Some((a, Monotone::Shift(-interval(b)?))),
-            ("cast", [a]) => {
-                (a.get_type(from).ok()? == expr.get_type(from).ok()?).then_some((a, Monotone::Shift(0)))
+            ("cast", [a]) => (a.get_type(from).ok()? == expr.get_type(from).ok()?).then_some((a, Monotone::Shift(0))),
+            ("date_bin", [stride, time]) => {
+                Some((time, Monotone::Floor { size: positive(interval(stride)?)?, offset: 0 }))
             }
-            ("date_bin", [stride, time]) => Some((time, Monotone::Floor { size: positive(interval(stride)?)?, offset: 0 })),
             ("date_bin", [stride, time, origin]) => {
                 let Expr::Literal(ScalarValue::TimestampMicrosecond(Some(origin), _), _) = origin else { return None };
                 Some((time, Monotone::Floor { size: positive(interval(stride)?)?, offset: *origin }))
@@ -79,7 +79,8 @@ fn monotone<'a>(expr: &'a Expr, from: &DFSchema, config: &ConfigOptions) -> Opti
                     DataType::Timestamp(TimeUnit::Microsecond, zone) => zone.is_some(),
                     _ => return None,
                 };
-                let utc = config.execution.time_zone.as_deref().is_none_or(|z| matches!(z, "UTC" | "Etc/UTC" | "+00:00"));
+                let utc =
+                    config.execution.time_zone.as_deref().is_none_or(|z| matches!(z, "UTC" | "Etc/UTC" | "+00:00"));
                 if zoned && !utc {
                     return None;
                 }

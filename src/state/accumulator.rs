@@ -15,8 +15,8 @@ use arrow::compute::{cast, take};
 use arrow::datatypes::{DataType, Decimal128Type, Field, Float64Type, Int64Type, Schema, i256};
 
 use super::extreme::{self, Extreme};
-use super::key::KeyEncoder;
 use super::sum::FloatSum;
+use crate::data::KeyEncoder;
 use crate::error::{Error, Result, SqlState};
 
 /// An aggregate function.
@@ -455,7 +455,7 @@ impl Accumulator {
             let rows = one_column(&values)?;
             let keys = distinct.encoder.encode(&rows)?;
             for (i, (&e, &n)) in groups.iter().zip(&weights).enumerate() {
-                distinct.seen[e as usize].insert(keys.key(i).into(), n);
+                distinct.seen[e as usize].insert(keys.get(i).into(), n);
             }
         }
         Ok(())
@@ -550,7 +550,7 @@ impl Distinct {
         let mut out = (vec![], vec![], vec![]);
         each(entries, mask, diffs, |i, e, d| {
             let seen = &mut self.seen[e as usize];
-            let key = keys.key(i);
+            let key = keys.get(i);
             let before = seen.get(key).copied().unwrap_or(0);
             let after = before + d;
             if after == 0 {

@@ -17,9 +17,8 @@ use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 
 use super::accumulator::{Accumulator, AccumulatorKind};
 use super::interner::{BatchKeys, Interner, from_words, is_word, to_words};
-use super::key::KeyEncoder;
 use super::{Part, State, part};
-use crate::data::{BUCKETS, Bucket, Epoch, EventTime};
+use crate::data::{BUCKETS, Bucket, Epoch, EventTime, KeyEncoder};
 use crate::error::{Error, Result};
 
 /// Where groups without a window are kept.
@@ -34,7 +33,7 @@ pub struct GroupLayout {
     pub window: Option<(usize, i64)>,
     /// The aggregates.
     pub kinds: Vec<AccumulatorKind>,
-    /// Per aggregate: the column of its argument and that of its filter, behind the group columns of an input row.
+    /// Per aggregate: the input column of its argument and that of its filter.
     pub arguments: Vec<(Option<usize>, Option<usize>)>,
     /// Whether every touched entry's results before the epoch are kept; otherwise only those of emitted tables.
     pub keep_old: bool,
@@ -190,7 +189,7 @@ impl GroupState {
         Ok(())
     }
 
-    /// Adds rows: the group columns, then the columns that the aggregates' arguments name.
+    /// Adds rows: their first columns are the group's.
     pub fn add(&mut self, rows: &RecordBatch, diffs: Option<&Int64Array>) -> Result<()> {
         let ends: Vec<i64> = match self.layout.window {
             None => vec![],
@@ -215,7 +214,6 @@ impl GroupState {
 
     fn add_runs(&mut self, rows: &RecordBatch, diffs: Option<&Int64Array>, runs: &[(i64, usize, usize)]) -> Result<()> {
         let keys = self.batch_keys(rows)?;
-        let width = self.layout.group.fields().len();
         for &(end, offset, length) in runs {
             let mut entries = std::mem::take(&mut self.entries);
             let keep_old = self.layout.keep_old;
@@ -230,7 +228,7 @@ impl GroupState {
                 Some(d) => entries.iter().zip(d).for_each(|(&e, &d)| table.weight[e as usize] += d),
             }
             for (aggregate, (argument, filter)) in table.aggregates.iter_mut().zip(&self.layout.arguments) {
-                let slice = |c: &usize| rows.column(width + c).slice(offset, length);
+                let slice = |c: &usize| rows.column(*c).slice(offset, length);
                 let argument = argument.as_ref().map(slice);
                 let filter = filter.as_ref().map(slice);
                 aggregate.update(&entries, argument.as_ref(), filter.as_ref().map(|f| f.as_boolean()), diffs)?;
@@ -344,14 +342,8 @@ impl GroupState {
 
     /// The exchange hashes of entries.
     fn hashes(&self, end: i64, entries: &[u32]) -> Result<Vec<u64>> {
-        let mut hashes = vec![];
-        if self.global() {
-            hashes.resize(entries.len(), crate::data::hash(&[]));
-        } else {
-            let rows = RecordBatch::try_new(nullable(&self.layout.group), self.group_columns(end, entries)?)?;
-            self.hasher.hashes(&rows, &mut hashes)?;
-        }
-        Ok(hashes)
+        let keys = self.hasher.encode_columns(&self.group_columns(end, entries)?, entries.len())?;
+        Ok(keys.iter().map(crate::data::hash).collect())
     }
 
     /// Drops a final window at an epoch.

@@ -11,8 +11,7 @@ use arrow::datatypes::{
 };
 use hashbrown::HashTable;
 
-use super::key::KeyBytes;
-use crate::data::hash;
+use crate::data::{Keys as KeyBytes, hash};
 
 /// The keys of a batch, ready for [`Interner::intern`].
 pub(super) enum BatchKeys {
@@ -94,7 +93,7 @@ impl Interner {
             }
             (Keys::Bytes { table, keys }, BatchKeys::Bytes(batch)) => {
                 for i in offset..offset + length {
-                    let key = batch.key(i);
+                    let key = batch.get(i);
                     let h = hash(key);
                     let found = table.find(h, |&e| *keys[e as usize] == *key);
                     entries.push(match found {

@@ -22,7 +22,7 @@ mod sum;
 
 pub use accumulator::{Accumulator, AccumulatorKind, AggregateFunction, CellError, Finished};
 pub use groups::{GroupLayout, GroupState, GroupTable, NO_WINDOW};
-pub use key::{KeyBytes, KeyEncoder, check_key_type, normalize};
+pub use key::check_key_type;
 pub use rows::RowState;
 
 use crate::data::{Bucket, Epoch, EventTime};

@@ -7,9 +7,8 @@ use arrow::datatypes::{Field, Int64Type, Schema, SchemaRef};
 use arrow::row::{RowConverter, Rows, SortField};
 use hashbrown::HashTable;
 
-use super::key::{KeyBytes, KeyEncoder};
 use super::{Part, State, part};
-use crate::data::{BUCKETS, Bucket, Epoch, EventTime, hash};
+use crate::data::{BUCKETS, Bucket, Epoch, EventTime, KeyEncoder, hash};
 use crate::error::Result;
 
 /// Rows with weights, by key.
@@ -198,9 +197,9 @@ impl State for RowState {
             let width = rows.num_columns() - 1;
             let data = RecordBatch::try_new(self.schema.clone(), rows.columns()[..width].to_vec())?;
             let weights = rows.column(width).as_primitive::<Int64Type>().clone();
-            let (keys, bytes): (KeyBytes, Rows) = (self.encoder.encode(&data)?, self.row_bytes(&data)?);
+            let (keys, bytes) = (self.encoder.encode(&data)?, self.row_bytes(&data)?);
             for i in 0..data.num_rows() {
-                self.add(keys.key(i), bytes.row(i).data(), weights.value(i));
+                self.add(keys.get(i), bytes.row(i).data(), weights.value(i));
             }
         }
         self.touched.clear();

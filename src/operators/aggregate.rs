@@ -1,0 +1,331 @@
+//! GROUP BY with count, sum, min, max, avg; DISTINCT; aggregates over everything.
+//!
+//! SQL: `GROUP BY`, `SELECT DISTINCT`, `UNION`, aggregates without GROUP BY (one row, also over nothing)
+//! State: one entry per group, in one table per window
+//! Retractions: taken back from every aggregate; a group without rows is taken back and forgotten
+//! Watermark: EMIT ON WINDOW CLOSE sends a window's rows when watermark >= window_end; with a lateness d a window is final,
+//! and forgotten, when watermark >= window_end + d
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch};
+use arrow::compute::kernels::cmp::distinct;
+use arrow::compute::{concat_batches, filter_record_batch};
+use arrow::datatypes::SchemaRef;
+
+use super::evaluate::{batch, report};
+use super::{Fuel, Operator, Output, Step, Worker};
+use crate::catalog::object::Emit;
+use crate::data::{Changes, Epoch, EventTime, WatermarkExpr, Watermarks};
+use crate::error::{Error, Result};
+use crate::plan::Aggregate;
+use crate::state::fault::{self, Fault};
+use crate::state::{AccumulatorKind, CellError, GroupLayout, GroupState, GroupTable, NO_WINDOW, State};
+
+/// Rows per batch sent.
+const PIECE: usize = 8192;
+
+pub(super) struct AggregateOperator {
+    name: Arc<str>,
+    schema: SchemaRef,
+    /// Number of group columns.
+    width: usize,
+    append_only: bool,
+    emission: Emission,
+    state: GroupState,
+    /// Whether this worker sends the row of an aggregate without GROUP BY.
+    owns_global: bool,
+    work: Option<VecDeque<Work>>,
+}
+
+/// When rows are sent, and windows forgotten.
+enum Emission {
+    /// Each epoch, for ever.
+    Always,
+    /// Each epoch; windows are forgotten once they are final.
+    UntilFinal { closing: WatermarkExpr, lateness: i64 },
+    /// When the window closes, then each epoch until it is final.
+    OnClose { closing: WatermarkExpr, lateness: i64 },
+}
+
+/// What is left to do in an epoch, per window.
+enum Work {
+    /// Send what changed among the touched groups, from this one on.
+    Changes(i64, usize),
+    /// Send all of these groups, from this one on.
+    All(i64, Vec<u32>, usize),
+    /// Nothing to send yet.
+    Quiet(i64),
+    /// The window is final.
+    Drop(i64),
+}
+
+/// The results of some groups: their rows, and which of them are there.
+struct Rows {
+    columns: Vec<ArrayRef>,
+    there: Vec<bool>,
+    errors: Vec<Option<CellError>>,
+}
+
+impl AggregateOperator {
+    pub fn new(name: Arc<str>, plan: &Aggregate, worker: &Worker) -> Result<Self> {
+        let input = plan.input.properties();
+        let schema = plan.properties.schema.clone();
+        let width = plan.group.len();
+        let kind = |call: &crate::plan::AggregateCall| AccumulatorKind {
+            function: call.function,
+            input: call.argument.map(|_| call.input_type.clone()),
+            output: call.output_type.clone(),
+            retracting: !input.append_only,
+            distinct: call.distinct,
+        };
+        let emission = match (&plan.windowed, plan.emit) {
+            (Some(window), emit) => match (window.column.closing.clone(), window.column.lateness, emit) {
+                (Some(closing), Some(lateness), Emit::OnWindowClose) => Emission::OnClose { closing, lateness },
+                (Some(closing), Some(lateness), Emit::OnUpdate) => Emission::UntilFinal { closing, lateness },
+                _ => Emission::Always,
+            },
+            (None, _) => Emission::Always,
+        };
+        let group = Arc::new(arrow::datatypes::Schema::new(schema.fields()[..width].to_vec()));
+        let state = GroupState::new(GroupLayout {
+            group,
+            window: plan.windowed.as_ref().map(|w| (w.group, w.column.to_end())),
+            kinds: plan.calls.iter().map(kind).collect(),
+            arguments: plan.calls.iter().map(|c| (c.argument, c.filter)).collect(),
+            keep_old: !matches!(emission, Emission::OnClose { .. }),
+        })?;
+        let owns_global = width == 0 && GroupState::global_bucket().worker(worker.peers) == worker.index;
+        let append_only = plan.properties.append_only;
+        Ok(Self { name, schema, width, append_only, emission, state, owns_global, work: None })
+    }
+
+    /// By what this operator's windows close.
+    pub fn closing(plan: &Aggregate) -> Option<WatermarkExpr> {
+        plan.windowed.as_ref().filter(|w| w.column.lateness.is_some()).and_then(|w| w.column.closing.clone())
+    }
+
+    /// Decides what an epoch has to do.
+    fn plan_work(&mut self, watermarks: &Watermarks) -> Result<VecDeque<Work>> {
+        let emitted = self.state.get(NO_WINDOW).is_some_and(|t| t.emitted);
+        if self.owns_global && !emitted {
+            self.state.touch_global()?;
+        }
+        let vector = if fault::on(Fault::StaleWatermark) { &watermarks.before } else { &watermarks.now };
+        let late = EventTime(i64::from(fault::on(Fault::ClosesLate)));
+        let now = |closing: &WatermarkExpr| closing.at(vector).shift(-late.0).0;
+        let dirty: Vec<i64> = self.state.dirty_windows().collect();
+        let mut work = VecDeque::new();
+        let (now, lateness) = match &self.emission {
+            Emission::Always => {
+                work.extend(dirty.into_iter().map(|end| Work::Changes(end, 0)));
+                return Ok(work);
+            }
+            Emission::UntilFinal { closing, lateness } => {
+                work.extend(dirty.into_iter().map(|end| Work::Changes(end, 0)));
+                (now(closing), *lateness)
+            }
+            Emission::OnClose { closing, lateness } => {
+                let now = now(closing);
+                for (end, table) in self.state.windows().take_while(|(end, _)| *end <= now) {
+                    if !table.emitted {
+                        work.push_back(Work::All(end, table.live(), 0));
+                    } else if !table.dirty().is_empty() {
+                        work.push_back(match fault::on(Fault::EmittedTwice) {
+                            true => Work::All(end, table.live(), 0),
+                            false => Work::Changes(end, 0),
+                        });
+                    }
+                }
+                work.extend(dirty.into_iter().filter(|end| *end > now).map(Work::Quiet));
+                (now, *lateness)
+            }
+        };
+        let last = self.state.windows().map(|(end, _)| end).take_while(|end| end.saturating_add(lateness) <= now);
+        if !fault::on(Fault::WindowKept) {
+            work.extend(last.map(Work::Drop).collect::<Vec<_>>());
+        }
+        Ok(work)
+    }
+
+    /// Does a piece of work; gives back what is left of it, and the rows it took.
+    fn work(&mut self, work: Work, epoch: Epoch, out: &mut Output) -> Result<(Option<Work>, usize)> {
+        match work {
+            Work::Changes(end, from) => {
+                let Some(table) = self.state.get(end) else { return Ok((None, 1)) };
+                let to = table.dirty().len().min(from + PIECE);
+                let entries = table.dirty()[from..to].to_vec();
+                let old = self.old_rows(table, from, to)?;
+                self.send(end, &entries, old, out)?;
+                if to < self.state.get(end).map_or(0, |t| t.dirty().len()) {
+                    return Ok((Some(Work::Changes(end, to)), to - from));
+                }
+                self.emitted(end);
+                self.state.settle(end, epoch)?;
+                Ok((None, to - from))
+            }
+            Work::All(end, entries, from) => {
+                let to = entries.len().min(from + PIECE);
+                let none = Rows { columns: vec![], there: vec![false; to - from], errors: vec![None; to - from] };
+                self.send(end, &entries[from..to], none, out)?;
+                if to < entries.len() {
+                    return Ok((Some(Work::All(end, entries, to)), to - from));
+                }
+                self.emitted(end);
+                self.state.settle(end, epoch)?;
+                Ok((None, to - from))
+            }
+            Work::Quiet(end) => {
+                self.state.settle(end, epoch)?;
+                Ok((None, 1))
+            }
+            Work::Drop(end) => {
+                self.state.drop_at(end, epoch);
+                Ok((None, 1))
+            }
+        }
+    }
+
+    fn emitted(&mut self, end: i64) {
+        if let Some(table) = self.state.get_mut(end) {
+            table.emitted = true;
+        }
+    }
+
+    /// What the touched groups `from..to` were before the epoch.
+    fn old_rows(&self, table: &GroupTable, from: usize, to: usize) -> Result<Rows> {
+        let places: Vec<u32> = (from as u32..to as u32).collect();
+        let global = self.width == 0;
+        let there = places.iter().map(|&i| if global { table.emitted } else { table.old_weight(i as usize) > 0 });
+        let mut rows = Rows { columns: vec![], there: there.collect(), errors: vec![None; places.len()] };
+        for aggregate in table.old() {
+            let finished = aggregate.finish(&places)?;
+            finished.errors.into_iter().for_each(|(i, e)| rows.errors[i] = Some(e));
+            rows.columns.push(finished.column);
+        }
+        Ok(rows)
+    }
+
+    fn new_rows(&self, table: &GroupTable, entries: &[u32]) -> Result<Rows> {
+        let global = self.width == 0;
+        let kept = fault::on(Fault::EmptyGroupKept);
+        let there = entries.iter().map(|&e| global || kept || table.weight(e) > 0);
+        let mut rows = Rows { columns: vec![], there: there.collect(), errors: vec![None; entries.len()] };
+        for aggregate in table.aggregates() {
+            let finished = aggregate.finish(entries)?;
+            finished.errors.into_iter().for_each(|(i, e)| rows.errors[i] = Some(e));
+            rows.columns.push(finished.column);
+        }
+        Ok(rows)
+    }
+
+    /// Sends the difference between what groups were and what they are.
+    fn send(&self, end: i64, entries: &[u32], old: Rows, out: &mut Output) -> Result<()> {
+        let Some(table) = self.state.get(end) else { return Ok(()) };
+        let new = self.new_rows(table, entries)?;
+        let mut changed: Vec<bool> = (0..entries.len()).map(|i| old.there[i] != new.there[i]).collect();
+        for (a, b) in old.columns.iter().zip(&new.columns) {
+            match distinct(a, b) {
+                Ok(differ) => changed.iter_mut().zip(differ.values()).for_each(|(c, d)| *c |= d),
+                Err(_) => changed.fill(true),
+            }
+        }
+        (0..entries.len()).for_each(|i| changed[i] |= old.errors[i] != new.errors[i]);
+        let group = self.state.group_columns(end, entries)?;
+        self.errors(&group, &old, &new, &changed, out)?;
+        let shown = |rows: &Rows| -> BooleanArray {
+            (0..entries.len()).map(|i| Some(changed[i] && rows.there[i] && rows.errors[i].is_none())).collect()
+        };
+        let mut parts: Vec<(RecordBatch, i64)> = vec![];
+        for (rows, sign) in [(old, -1), (new, 1)] {
+            let shown = shown(&rows);
+            if shown.true_count() == 0 {
+                continue;
+            }
+            let columns = group.iter().cloned().chain(rows.columns).collect();
+            let all = batch(&self.schema, columns, entries.len())?;
+            let all = if shown.true_count() == all.num_rows() { all } else { filter_record_batch(&all, &shown)? };
+            parts.push((all, sign));
+        }
+        if self.append_only {
+            parts.into_iter().for_each(|(rows, _)| out.send(Changes::settled(rows, None)));
+            return Ok(());
+        }
+        if parts.is_empty() {
+            return Ok(());
+        }
+        let diffs: Vec<i64> =
+            parts.iter().flat_map(|(rows, sign)| std::iter::repeat_n(*sign, rows.num_rows())).collect();
+        let rows = concat_batches(&self.schema, parts.iter().map(|(rows, _)| rows))?;
+        out.send(Changes::settled(rows, Some(Int64Array::from(diffs))));
+        Ok(())
+    }
+
+    /// Reports groups without a result: those that were so before, taken back, and those that are so now.
+    fn errors(&self, group: &[ArrayRef], old: &Rows, new: &Rows, changed: &[bool], out: &mut Output) -> Result<()> {
+        if old.errors.iter().chain(&new.errors).all(Option::is_none) {
+            return Ok(());
+        }
+        let schema = Arc::new(arrow::datatypes::Schema::new(self.schema.fields()[..self.width].to_vec()));
+        let rows = batch(&schema, group.to_vec(), changed.len())?;
+        for i in (0..changed.len()).filter(|&i| old.errors[i] != new.errors[i] || old.there[i] != new.there[i]) {
+            for (side, diff) in [(old, -1), (new, 1)] {
+                if let Some(error) = side.errors[i].as_ref().filter(|_| side.there[i]) {
+                    report(&self.name, &Error::new(error.code, error.message), &rows, i, diff, out);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Operator for AggregateOperator {
+    fn apply(&mut self, _port: usize, changes: Changes, _watermarks: &Watermarks, out: &mut Output) -> Result<()> {
+        if fault::on(Fault::DistinctRepeats) && self.schema.fields().len() == self.width && self.width > 0 {
+            let copies = changes.rows.clone();
+            out.send(Changes::settled(copies, changes.diffs.clone()));
+        }
+        self.state.add(&changes.rows, changes.diffs.as_ref())
+    }
+
+    fn step(&mut self, epoch: Epoch, watermarks: &Watermarks, fuel: &mut Fuel, out: &mut Output) -> Result<Step> {
+        let mut work = match self.work.take() {
+            Some(work) => work,
+            None => self.plan_work(watermarks)?,
+        };
+        while let Some(next) = work.pop_front() {
+            let (left, rows) = self.work(next, epoch, out)?;
+            if let Some(left) = left {
+                work.push_front(left);
+            }
+            if !fuel.burn(rows.max(1)) && !work.is_empty() {
+                self.work = Some(work);
+                return Ok(Step::More);
+            }
+        }
+        Ok(Step::Done)
+    }
+
+    fn alarm(&self) -> Option<EventTime> {
+        let (lateness, on_close) = match &self.emission {
+            Emission::Always => return None,
+            Emission::UntilFinal { lateness, .. } => (*lateness, false),
+            Emission::OnClose { lateness, .. } => (*lateness, true),
+        };
+        let (first, table) = self.state.windows().next()?;
+        let alarm = match (on_close, table.emitted) {
+            (true, false) => first,
+            (true, true) => {
+                let open = self.state.windows().find(|(_, t)| !t.emitted).map_or(i64::MAX, |(end, _)| end);
+                open.min(first.saturating_add(lateness))
+            }
+            (false, _) => first.saturating_add(lateness),
+        };
+        Some(EventTime(alarm))
+    }
+
+    fn state(&mut self) -> Option<&mut dyn State> {
+        Some(&mut self.state)
+    }
+}

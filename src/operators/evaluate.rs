@@ -1,0 +1,131 @@
+//! Evaluating expressions over changes: a row that fails alone is reported and left out.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch};
+use arrow::compute::concat;
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+
+use super::{Output, RowError};
+use crate::data::Changes;
+use crate::error::{Error, Result};
+use crate::state::fault::{self, Fault};
+
+/// Columns of a stretch of rows: offset, length, columns.
+type Piece = (usize, usize, Vec<ArrayRef>);
+
+/// Applies `f`, which must treat each row by itself, to a batch. On an error the batch is bisected: rows for which `f`
+/// fails alone go to the errors. Returns the other rows with their columns.
+pub(super) fn evaluate(
+    operator: &Arc<str>,
+    changes: Changes,
+    out: &mut Output,
+    f: &dyn Fn(&RecordBatch) -> Result<Vec<ArrayRef>>,
+) -> Result<(Changes, Vec<ArrayRef>)> {
+    if let Ok(columns) = f(&changes.rows) {
+        return Ok((changes, columns));
+    }
+    let (mut pieces, mut failures) = (vec![], vec![]);
+    bisect(&changes.rows, 0, changes.len(), f, &mut pieces, &mut failures);
+    if fault::on(Fault::BatchFails) && failures.len() < changes.len() {
+        let cause = failures.first().map_or_else(|| Error::internal("no cause"), |(_, e)| e.clone());
+        failures = (0..changes.len()).map(|i| (i, cause.clone())).collect();
+        pieces.clear();
+    }
+    let mut keep = vec![true; changes.len()];
+    for (i, error) in &failures {
+        keep[*i] = false;
+        report(operator, error, &changes.rows, *i, changes.diff(*i), out);
+    }
+    let kept = changes.filter(&BooleanArray::from(keep))?;
+    let columns = match pieces.first() {
+        None => f(&changes.rows.slice(0, 0)).unwrap_or_default(),
+        Some((_, _, first)) => {
+            let column = |c: usize| -> Result<ArrayRef> {
+                let parts: Vec<&dyn Array> = pieces.iter().map(|(_, _, columns)| columns[c].as_ref()).collect();
+                Ok(concat(&parts)?)
+            };
+            (0..first.len()).map(column).collect::<Result<_>>()?
+        }
+    };
+    Ok((kept, columns))
+}
+
+fn bisect(
+    rows: &RecordBatch,
+    offset: usize,
+    length: usize,
+    f: &dyn Fn(&RecordBatch) -> Result<Vec<ArrayRef>>,
+    pieces: &mut Vec<Piece>,
+    failures: &mut Vec<(usize, Error)>,
+) {
+    match f(&rows.slice(offset, length)) {
+        Ok(columns) => pieces.push((offset, length, columns)),
+        Err(error) if length <= 1 => failures.push((offset, error)),
+        Err(_) => {
+            let half = length / 2;
+            bisect(rows, offset, half, f, pieces, failures);
+            bisect(rows, offset + half, length - half, f, pieces, failures);
+        }
+    }
+}
+
+/// Reports a failing row, or that it was taken back.
+pub(super) fn report(operator: &Arc<str>, error: &Error, rows: &RecordBatch, i: usize, diff: i64, out: &mut Output) {
+    if diff < 0 && fault::on(Fault::ErrorKept) {
+        return;
+    }
+    out.error(RowError {
+        operator: operator.clone(),
+        code: error.code(),
+        message: error.message().into(),
+        row: row_json(rows, i),
+        diff,
+    });
+}
+
+/// A row as a JSON object: numbers and booleans plain, everything else as PostgreSQL-like text.
+pub fn row_json(rows: &RecordBatch, i: usize) -> String {
+    use arrow::datatypes::DataType;
+    let options = FormatOptions::default().with_null("null");
+    let mut text = String::from("{");
+    for (c, field) in rows.schema_ref().fields().iter().enumerate() {
+        if c > 0 {
+            text.push_str(", ");
+        }
+        text.push_str(&serde_json::Value::from(field.name().as_str()).to_string());
+        text.push_str(": ");
+        let column = rows.column(c);
+        let value = ArrayFormatter::try_new(column, &options).map(|f| f.value(i).to_string()).unwrap_or_default();
+        let plain = matches!(
+            field.data_type(),
+            DataType::Boolean | DataType::Int16 | DataType::Int32 | DataType::Int64 | DataType::Decimal128(..)
+        );
+        if column.is_null(i) {
+            text.push_str("null");
+        } else if plain || (field.data_type().is_floating() && value.parse().is_ok_and(f64::is_finite)) {
+            text.push_str(&value);
+        } else if matches!(field.data_type(), DataType::Timestamp(..)) {
+            text.push_str(&serde_json::Value::from(value.replace('T', " ").trim_end_matches('Z')).to_string());
+        } else {
+            text.push_str(&serde_json::Value::from(value).to_string());
+        }
+    }
+    text.push('}');
+    text
+}
+
+/// A batch of declared columns; a column of another type than declared is cast.
+pub(super) fn batch(
+    schema: &arrow::datatypes::SchemaRef,
+    mut columns: Vec<ArrayRef>,
+    rows: usize,
+) -> Result<RecordBatch> {
+    for (column, field) in columns.iter_mut().zip(schema.fields()) {
+        if column.data_type() != field.data_type() {
+            *column = arrow::compute::cast(column, field.data_type())?;
+        }
+    }
+    let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(rows));
+    Ok(RecordBatch::try_new_with_options(schema.clone(), columns, &options)?)
+}

@@ -1,0 +1,162 @@
+//! Runs a [`Graph`] in one thread over any number of virtual workers, under the contract of [`super::contract`].
+//!
+//! It steps an operator only when the contract demands it: at the join, when input came, or when its closing watermark
+//! reached its alarm.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use arrow::array::UInt32Array;
+
+use super::{Exchange, Fuel, Graph, Operator, Output, Step, Upstream, Worker};
+use crate::data::{Bucket, Changes, Epoch, KeyEncoder, ObjectId, WatermarkVector, Watermarks};
+use crate::error::Result;
+use crate::state::Part;
+use crate::state::fault::{self, Fault};
+
+/// A view's operators on virtual workers.
+pub struct Harness<'a> {
+    graph: &'a Graph,
+    /// By node, then by worker.
+    operators: Vec<Vec<Box<dyn Operator>>>,
+    /// Input that waits, by node, then by worker.
+    queues: Vec<Vec<VecDeque<(usize, Changes)>>>,
+    before: Arc<WatermarkVector>,
+    /// Fuel per call of `step`.
+    pub fuel: usize,
+}
+
+impl<'a> Harness<'a> {
+    /// Builds the operators.
+    pub fn new(graph: &'a Graph, workers: usize) -> Result<Self> {
+        let build = |node: &super::Node| {
+            (0..workers).map(|index| (node.build)(&Worker { index, peers: workers })).collect::<Result<Vec<_>>>()
+        };
+        Ok(Self {
+            graph,
+            operators: graph.nodes.iter().map(build).collect::<Result<_>>()?,
+            queues: graph.nodes.iter().map(|_| vec![VecDeque::new(); workers]).collect(),
+            before: Arc::default(),
+            fuel: usize::MAX,
+        })
+    }
+
+    /// A fresh one on another number of workers, with this one's state.
+    pub fn moved(&mut self, workers: usize) -> Result<Self> {
+        let mut moved = Self::new(self.graph, workers)?;
+        moved.fuel = self.fuel;
+        moved.before = self.before.clone();
+        for (node, operators) in self.operators.iter_mut().enumerate() {
+            let mut parts: Vec<Part> = vec![];
+            for state in operators.iter_mut().filter_map(|o| o.state()) {
+                parts.extend(state.snapshot(None)?);
+            }
+            for (worker, operator) in moved.operators[node].iter_mut().enumerate() {
+                let mine = |p: &&Part| p.bucket.is_none_or(|b| b.worker(workers) == worker);
+                let mine: Vec<Part> = parts.iter().filter(mine).cloned().collect();
+                if let Some(state) = operator.state() {
+                    state.restore(&mine)?;
+                }
+            }
+        }
+        Ok(moved)
+    }
+
+    /// The first epoch: constants, what the inputs held, and a step everywhere.
+    pub fn join(&mut self, epoch: u64, held: &[(ObjectId, Vec<Changes>)], now: &WatermarkVector) -> Result<Output> {
+        self.before = Arc::new(now.clone());
+        for (node, port, rows) in &self.graph.constants {
+            self.queues[*node][0].push_back((*port, Changes::insertions(rows.clone())));
+        }
+        self.run(epoch, held, now, true)
+    }
+
+    /// One more epoch; batch i of an input goes to worker i modulo their number.
+    pub fn epoch(&mut self, epoch: u64, inputs: &[(ObjectId, Vec<Changes>)], now: &WatermarkVector) -> Result<Output> {
+        self.run(epoch, inputs, now, false)
+    }
+
+    /// Keys held by all operators on all workers.
+    pub fn state_rows(&mut self) -> usize {
+        self.operators.iter_mut().flatten().filter_map(|o| o.state().map(|s| s.rows())).sum()
+    }
+
+    fn run(
+        &mut self,
+        epoch: u64,
+        inputs: &[(ObjectId, Vec<Changes>)],
+        now: &WatermarkVector,
+        all: bool,
+    ) -> Result<Output> {
+        let watermarks = Watermarks { before: self.before.clone(), now: Arc::new(now.clone()) };
+        let workers = self.operators.first().map_or(0, Vec::len);
+        for (object, batches) in inputs {
+            for (i, changes) in batches.iter().enumerate() {
+                self.route(Upstream::Object(*object), i % workers, changes)?;
+            }
+        }
+        let mut result = Output::default();
+        for node in 0..self.graph.nodes.len() {
+            for worker in 0..workers {
+                let mut out = Output::default();
+                let closing = self.graph.nodes[node].closing.as_ref().map(|c| c.at(now));
+                let operator = &mut self.operators[node][worker];
+                let alarm = operator.alarm().zip(closing).is_some_and(|(alarm, now)| now >= alarm);
+                let queue = std::mem::take(&mut self.queues[node][worker]);
+                let touched = all || alarm || !queue.is_empty();
+                for (port, changes) in queue {
+                    operator.apply(port, changes, &watermarks, &mut out)?;
+                }
+                while touched {
+                    let mut fuel = Fuel(self.fuel);
+                    if operator.step(Epoch(epoch), &watermarks, &mut fuel, &mut out)? == Step::Done {
+                        break;
+                    }
+                }
+                for changes in std::mem::take(&mut out.rows) {
+                    if node + 1 == self.graph.nodes.len() {
+                        result.rows.push(changes);
+                    } else {
+                        self.route(Upstream::Node(node), worker, &changes)?;
+                    }
+                }
+                result.errors.append(&mut out.errors);
+                result.late.append(&mut out.late);
+                result.counters.add(&out.counters);
+            }
+        }
+        self.before = watermarks.now;
+        Ok(result)
+    }
+
+    /// Gives changes to all readers of `from`.
+    fn route(&mut self, from: Upstream, worker: usize, changes: &Changes) -> Result<()> {
+        let graph = self.graph;
+        for (node, port, exchange) in graph.nodes.iter().enumerate().flat_map(|(n, node)| {
+            let ports = node.inputs.iter().enumerate().filter(move |(_, (upstream, _))| *upstream == from);
+            ports.map(move |(port, (_, exchange))| (n, port, exchange))
+        }) {
+            match exchange {
+                Exchange::Pipeline => self.queues[node][worker].push_back((port, changes.clone())),
+                Exchange::Key(columns) => {
+                    for (to, part) in divide(changes, columns, self.queues[node].len())? {
+                        self.queues[node][to].push_back((port, part));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The part of each worker.
+fn divide(changes: &Changes, columns: &[usize], workers: usize) -> Result<Vec<(usize, Changes)>> {
+    let keys = KeyEncoder::new(changes.rows.schema_ref(), columns)?.encode(&changes.rows)?;
+    let mut rows: Vec<Vec<u32>> = vec![vec![]; workers];
+    for i in 0..changes.len() {
+        let worker = if fault::on(Fault::WrongBucket) { i % workers } else { Bucket::of(keys.hash(i)).worker(workers) };
+        rows[worker].push(i as u32);
+    }
+    let parts = rows.into_iter().enumerate().filter(|(_, rows)| !rows.is_empty());
+    parts.map(|(worker, rows)| Ok((worker, changes.take(&UInt32Array::from(rows))?))).collect()
+}
