@@ -1,6 +1,6 @@
 //! `serve`: starts engine and server, says where they listen, and stops on a signal.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::sync::Arc;
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -18,7 +18,8 @@ const STACK_BYTES: usize = 16 << 20;
 pub fn run(config: ServeConfig, script: Option<&str>) -> Result<()> {
     let filter = tracing_subscriber::EnvFilter::try_from_env("HIGHWATER_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,highwater=info"));
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    let ansi = std::io::stderr().is_terminal();
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(ansi).with_writer(std::io::stderr).try_init();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(STACK_BYTES).build()?;
     // The main thread's own stack is too small for the script's planning.
     let script = script.map(str::to_owned);

@@ -98,6 +98,7 @@ fn write_instant(out: &mut impl Write, micros: i64, offset: i32, show_offset: bo
 }
 
 fn beyond(name: &str, text: &str) -> Error {
+    let name = name.split(' ').next().unwrap_or(name);
     Error::new(SqlState::DATETIME_FIELD_OVERFLOW, format!("{name} out of range: \"{text}\""))
 }
 
@@ -136,8 +137,16 @@ impl Parts {
             }
             _ => {}
         }
-        let mut reader =
-            Reader { text, name, rest: body, parts: Self::default(), pm: None, loose: Vec::new(), month: None };
+        let mut reader = Reader {
+            text,
+            name,
+            rest: body,
+            parts: Self::default(),
+            pm: None,
+            timed: false,
+            loose: Vec::new(),
+            month: None,
+        };
         while !reader.rest.is_empty() {
             reader.token()?;
         }
@@ -161,10 +170,12 @@ impl Parts {
         if day > calendar::days_in_month(year, month) {
             return Err(field_overflow(text));
         }
-        if !(-4712..=5_874_897).contains(&year) {
+        let days = calendar::days(year, month, day);
+        // Julian day 0, 4714-11-24 BC, is where PostgreSQL's dates begin.
+        if days < -2_440_588 || year > 5_874_897 {
             return Err(beyond(name, text));
         }
-        Ok(calendar::days(year, month, day))
+        Ok(days)
     }
 
     fn micros(&self, text: &str, name: &str) -> Result<i64> {
@@ -173,7 +184,7 @@ impl Parts {
         // The ends of the range are the infinities, and a zone must still fit.
         let limit = i128::from(i64::MAX) - i128::from(DAY);
         if micros.abs() > limit {
-            return Err(beyond(if name == "timestamp" { name } else { "timestamp" }, text));
+            return Err(beyond(name, text));
         }
         i64::try_from(micros).map_err(|_| out_of_range(name, text))
     }
@@ -185,6 +196,8 @@ struct Reader<'a> {
     rest: &'a str,
     parts: Parts,
     pm: Option<bool>,
+    /// A `T` said that a time follows.
+    timed: bool,
     /// Numbers of a date spelt with the month's name, or with spaces.
     loose: Vec<&'a str>,
     month: Option<u32>,
@@ -211,6 +224,11 @@ impl<'a> Reader<'a> {
             }
             '0'..='9' => self.number(),
             '+' | '-' if self.parts.time.is_some() => self.offset(),
+            'T' | 't' if self.parts.time.is_none() && self.rest[1..].starts_with(|c: char| c.is_ascii_digit()) => {
+                self.rest = &self.rest[1..];
+                self.timed = true;
+                self.number()
+            }
             c if c.is_ascii_alphabetic() => self.word(),
             _ => Err(self.bad()),
         }
@@ -234,7 +252,7 @@ impl<'a> Reader<'a> {
                 self.skip_t();
                 Ok(())
             }
-            _ if digits == 6 && self.name == "time" => self.compact_time(),
+            _ if matches!(digits, 4 | 6) && (self.name == "time" || self.timed) => self.compact_time(),
             _ if self.parts.date.is_none() => {
                 let number = self.take(|c| c.is_ascii_digit());
                 self.loose.push(number);
@@ -331,11 +349,12 @@ impl<'a> Reader<'a> {
         match lower.as_str() {
             "am" | "pm" if self.parts.time.is_some() && self.pm.is_none() => self.pm = Some(lower == "pm"),
             "bc" => self.parts.bc = true,
-            "ad" | "t" | "at" => {}
+            "ad" | "at" => {}
+            "allballs" if self.parts.time.is_none() => self.parts.time = Some(0),
             _ if weekday(&lower) => {}
             _ => match month(&lower) {
                 Some(m) if self.month.is_none() => self.month = Some(m),
-                _ => match TimeZone::parse(token) {
+                _ => match abbreviation(&lower).or_else(|| TimeZone::parse(token)) {
                     Some(zone) if self.parts.zone.is_none() => self.parts.zone = Some(zone),
                     None if token.contains('/') => {
                         let message = format!("time zone \"{lower}\" not recognized");
@@ -401,6 +420,28 @@ fn month(word: &str) -> Option<u32> {
     u32::try_from(at + 1).ok()
 }
 
+/// The abbreviations of zones that PostgreSQL knows by default and people write.
+fn abbreviation(word: &str) -> Option<TimeZone> {
+    let offset = match word {
+        "hst" => "-10",
+        "akst" => "-09",
+        "akdt" | "pst" => "-08",
+        "pdt" | "mst" => "-07",
+        "mdt" | "cst" => "-06",
+        "cdt" | "est" => "-05",
+        "edt" => "-04",
+        "wet" => "+00",
+        "bst" | "west" | "cet" | "met" => "+01",
+        "cest" | "eet" | "sast" => "+02",
+        "eest" | "msk" => "+03",
+        "jst" | "kst" => "+09",
+        "aest" => "+10",
+        "aedt" => "+11",
+        _ => return None,
+    };
+    TimeZone::parse(offset)
+}
+
 fn weekday(word: &str) -> bool {
     const DAYS: [&str; 7] = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
     DAYS.iter().any(|d| *d == word || (word.len() == 3 && d.starts_with(word)))
@@ -433,6 +474,9 @@ mod tests {
             ("2026-01-31 10:00:00.1234567", "2026-01-31 10:00:00.123457"),
             ("0044-03-15 10:00 BC", "0044-03-15 10:00:00 BC"),
             ("12026-01-31 12:00", "12026-01-31 12:00:00"),
+            ("2026-01-31 T10:20", "2026-01-31 10:20:00"),
+            ("2026-01-31 allballs", "2026-01-31 00:00:00"),
+            ("4714-11-24 BC", "4714-11-24 00:00:00 BC"),
             ("epoch", "1970-01-01 00:00:00"),
             ("infinity", "infinity"),
             ("-infinity", "-infinity"),
@@ -458,6 +502,8 @@ mod tests {
             ("99999999-01-01", "22008"),
             ("2026-01", "22007"),
             ("12:00", "22007"),
+            ("2026-01-31T", "22007"),
+            ("4714-11-23 BC", "22008"),
             ("now", "0A000"),
             ("\u{e9}", "22007"),
             ("2026-é-01", "22007"),
@@ -490,6 +536,8 @@ mod tests {
         assert_eq!(date("4713-01-01 BC"), "4713-01-01 BC");
         assert_eq!(parse_time("10:20:30.5").unwrap(), 37_230_500_000);
         assert_eq!(parse_time("102030").unwrap(), 37_230_000_000);
+        assert_eq!(parse_time("T1020").unwrap(), 37_200_000_000);
+        assert_eq!(parse_timestamptz("2026-01-01 12:00 PST", &zurich), parse_timestamptz("2026-01-01 20:00Z", &zurich));
         assert_eq!(parse_time("24:00").unwrap(), DAY);
         assert_eq!(parse_time("25:00").unwrap_err().code().0, "22008");
     }

@@ -8,6 +8,9 @@ use super::calendar::{DAY, SECOND, pair, write_fraction};
 use super::invalid_datetime;
 use crate::error::{Error, Result, SqlState};
 
+/// PostgreSQL's own condition for it.
+const INTERVAL_FIELD_OVERFLOW: SqlState = SqlState("22015");
+
 /// Months, days and time of an interval in PostgreSQL's spellings.
 pub fn parse_interval(text: &str) -> Result<IntervalMonthDayNano> {
     let body = text.trim();
@@ -16,10 +19,12 @@ pub fn parse_interval(text: &str) -> Result<IntervalMonthDayNano> {
         Some(iso) => sum.iso(iso),
         None => sum.verbose(body),
     };
+    let overflow = || Error::new(INTERVAL_FIELD_OVERFLOW, format!("interval field value out of range: \"{text}\""));
+    if sum.overflow {
+        return Err(overflow());
+    }
     read.ok_or_else(|| invalid_datetime("interval", text))?;
-    sum.finish().ok_or_else(|| {
-        Error::new(SqlState::DATETIME_FIELD_OVERFLOW, format!("interval field value out of range: \"{text}\""))
-    })
+    sum.finish().ok_or_else(overflow)
 }
 
 /// `12`, `12.5`, `.5` seconds in microseconds, rounded; `None` if it isn't that.
@@ -97,6 +102,29 @@ struct Sum {
     months: i128,
     days: i128,
     micros: i128,
+    /// A field such as 13 months in `1-13`.
+    overflow: bool,
+    /// Units that were given: each counts once.
+    seen: Vec<&'static str>,
+}
+
+/// A unit by any of its names.
+fn unit_name(word: &str) -> Option<&'static str> {
+    Some(match word {
+        "millennium" | "millenniums" | "millennia" | "mil" | "mils" => "millennium",
+        "century" | "centuries" | "cent" | "c" => "century",
+        "decade" | "decades" | "dec" | "decs" => "decade",
+        "year" | "years" | "yr" | "yrs" | "y" => "year",
+        "month" | "months" | "mon" | "mons" => "month",
+        "week" | "weeks" | "w" => "week",
+        "day" | "days" | "d" => "day",
+        "hour" | "hours" | "hr" | "hrs" | "h" => "hour",
+        "minute" | "minutes" | "min" | "mins" | "m" => "minute",
+        "second" | "seconds" | "sec" | "secs" | "s" => "second",
+        "millisecond" | "milliseconds" | "msec" | "msecs" | "msecond" | "mseconds" | "ms" => "millisecond",
+        "microsecond" | "microseconds" | "usec" | "usecs" | "usecond" | "useconds" | "us" => "microsecond",
+        _ => return None,
+    })
 }
 
 /// A number as written: an integer part and a fraction in billionths, both with the sign.
@@ -133,31 +161,41 @@ impl Sum {
             let billionths = i128::from(n.billionths) * i128::from(each);
             sum.months += (billionths + 500_000_000 * billionths.signum()) / 1_000_000_000;
         };
+        let unit = unit_name(unit)?;
+        self.once(unit)?;
         match unit {
-            "millennium" | "millenniums" | "millennia" | "mil" | "mils" => months(self, 12_000),
-            "century" | "centuries" | "cent" | "c" => months(self, 1200),
-            "decade" | "decades" | "dec" | "decs" => months(self, 120),
-            "year" | "years" | "yr" | "yrs" | "y" => months(self, 12),
-            "quarter" | "quarters" | "qtr" => months(self, 3),
-            "month" | "months" | "mon" | "mons" => {
+            "millennium" => months(self, 12_000),
+            "century" => months(self, 1200),
+            "decade" => months(self, 120),
+            "year" => months(self, 12),
+            "month" => {
                 self.months += i128::from(n.whole);
                 self.days_fraction(i128::from(n.billionths) * 30);
             }
-            "week" | "weeks" | "w" => {
+            "week" => {
                 self.days += i128::from(n.whole) * 7;
                 self.days_fraction(i128::from(n.billionths) * 7);
             }
-            "day" | "days" | "d" => {
+            "day" => {
                 self.days += i128::from(n.whole);
                 self.days_fraction(n.billionths.into());
             }
-            "hour" | "hours" | "hr" | "hrs" | "h" => self.time(n, 3600 * SECOND),
-            "minute" | "minutes" | "min" | "mins" | "m" => self.time(n, 60 * SECOND),
-            "second" | "seconds" | "sec" | "secs" | "s" => self.time(n, SECOND),
-            "millisecond" | "milliseconds" | "msec" | "msecs" | "msecond" | "mseconds" | "ms" => self.time(n, 1000),
-            "microsecond" | "microseconds" | "usec" | "usecs" | "usecond" | "useconds" | "us" => self.time(n, 1),
+            "hour" => self.time(n, 3600 * SECOND),
+            "minute" => self.time(n, 60 * SECOND),
+            "second" => self.time(n, SECOND),
+            "millisecond" => self.time(n, 1000),
+            "microsecond" => self.time(n, 1),
             _ => return None,
         }
+        Some(())
+    }
+
+    /// Each unit counts once.
+    fn once(&mut self, unit: &'static str) -> Option<()> {
+        if self.seen.contains(&unit) {
+            return None;
+        }
+        self.seen.push(unit);
         Some(())
     }
 
@@ -201,7 +239,10 @@ impl Sum {
         let body = token.trim_start_matches(['+', '-']);
         if let Some((years, months)) = body.split_once('-') {
             let sign = if token.starts_with('-') { -1 } else { 1 };
-            let months: i128 = months.parse().ok().filter(|m| (0..12).contains(m))?;
+            let months: i128 = months.parse().ok()?;
+            self.overflow |= !(0..12).contains(&months);
+            self.once("year")?;
+            self.once("month")?;
             self.months += sign * (years.parse::<i128>().ok()? * 12 + months);
             return Some(1);
         }
@@ -236,8 +277,10 @@ impl Sum {
             _ => return None,
         };
         let hours: i64 = hours.parse().ok().filter(|h| *h >= 0)?;
-        let minutes: i64 = minutes.parse().ok().filter(|m| (0..60).contains(m))?;
-        let seconds = seconds_micros(seconds).filter(|s| *s <= 60 * SECOND)?;
+        let minutes: i64 = minutes.parse().ok()?;
+        let seconds = seconds_micros(seconds)?;
+        self.overflow |= !(0..60).contains(&minutes) || seconds > 60 * SECOND;
+        ["hour", "minute", "second"].into_iter().try_for_each(|unit| self.once(unit))?;
         let hours = i128::from(hours) * i128::from(3600 * SECOND);
         self.micros += sign * (hours + i128::from(minutes * 60 * SECOND + seconds));
         Some(())
@@ -327,10 +370,14 @@ mod tests {
 
     #[test]
     fn wrong_intervals() {
-        for text in ["", "x", "1 foo", "P", "PT", "P1", "1-13", "1:60", "é", "1é", "day", "+", "--1 day"] {
+        for text in ["", "x", "1 foo", "P", "PT", "P1", "1 day 1 day", "1:00 1:00", "é", "1é", "day", "+", "--1 day"]
+        {
             let error = parse_interval(text).unwrap_err();
             assert_eq!(error.to_string(), format!("22007: invalid input syntax for type interval: \"{text}\""));
         }
-        assert_eq!(parse_interval("99999999999 days").unwrap_err().code().0, "22008");
+        for text in ["99999999999 days", "1-13", "1:60", "1:00:61"] {
+            let error = parse_interval(text).unwrap_err();
+            assert_eq!(error.to_string(), format!("22015: interval field value out of range: \"{text}\""));
+        }
     }
 }

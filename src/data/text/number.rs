@@ -216,8 +216,22 @@ pub fn write_f64(out: &mut impl Write, value: f64) -> fmt::Result {
     }
     let mut buffer = Buffer::default();
     write!(buffer, "{value:e}")?;
+    let size = value.abs();
+    if size >= EXACT_F64 && size < EXACT_MAX {
+        let ulp = 1u128 << ((size.to_bits() >> 52) - 1075).min(127);
+        buffer.settle(size as u128, ulp, |buffer, digits| write!(buffer, "{value:.digits$e}"))?;
+    } else if buffer.length >= 18 {
+        // 17 digits: the nearest of them, ties to even.
+        buffer.nearest(|buffer, digits| write!(buffer, "{value:.digits$e}"))?;
+    }
     layout(out, buffer.text(), 15)
 }
+
+/// From here on doubles are whole numbers, and the middle between two of them may have few digits.
+const EXACT_F64: f64 = 9_007_199_254_740_992.0;
+const EXACT_F32: f32 = 16_777_216.0;
+/// What fits u128 with room to spare.
+const EXACT_MAX: f64 = 1e37;
 
 /// As [`write_f64`], for `real`.
 pub fn write_f32(out: &mut impl Write, value: f32) -> fmt::Result {
@@ -226,6 +240,13 @@ pub fn write_f32(out: &mut impl Write, value: f32) -> fmt::Result {
     }
     let mut buffer = Buffer::default();
     write!(buffer, "{value:e}")?;
+    let size = value.abs();
+    if size >= EXACT_F32 && f64::from(size) < EXACT_MAX {
+        let ulp = 1u128 << ((size.to_bits() >> 23) - 150).min(127);
+        buffer.settle(size as u128, ulp, |buffer, digits| write!(buffer, "{value:.digits$e}"))?;
+    } else if buffer.digits() >= 7 {
+        buffer.nearest(|buffer, digits| write!(buffer, "{value:.digits$e}"))?;
+    }
     layout(out, buffer.text(), 6)
 }
 
@@ -278,6 +299,32 @@ struct Buffer {
 }
 
 impl Buffer {
+    /// How many digits there are behind the first.
+    fn digits(&self) -> usize {
+        self.text().split('e').next().unwrap_or_default().bytes().filter(u8::is_ascii_digit).count().saturating_sub(1)
+    }
+
+    /// Writes the number anew with as many digits as it has, rounded half to even.
+    fn nearest(&mut self, write: impl Fn(&mut Self, usize) -> fmt::Result) -> fmt::Result {
+        let digits = self.digits();
+        self.length = 0;
+        write(self, digits)
+    }
+
+    /// The digits that PostgreSQL would choose for a large whole number: the nearest ones, and more of them where they
+    /// say exactly the middle between the number and its neighbour, `ulp` away.
+    fn settle(&mut self, value: u128, ulp: u128, write: impl Fn(&mut Self, usize) -> fmt::Result) -> fmt::Result {
+        for digits in self.digits()..=17 {
+            self.length = 0;
+            write(self, digits)?;
+            let shown = Decimal::read(self.text()).and_then(|d| d.scaled(0)).unwrap_or_default().unsigned_abs();
+            if shown.abs_diff(value) * 2 != ulp {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     fn text(&self) -> &str {
         std::str::from_utf8(&self.bytes[..self.length]).unwrap_or_default()
     }
@@ -323,7 +370,15 @@ mod tests {
         ] {
             assert_eq!(f64_text(value), text);
         }
+        assert_eq!(f64_text(-1_920_147_825_042_470.2), "-1.9201478250424702e+15");
+        assert_eq!(f64_text(9_007_199_254_740_993.0), "9.007199254740992e+15");
         let mut s = String::new();
+        write_f32(&mut s, 77_844_304.0).unwrap();
+        assert_eq!(s, "7.7844304e+07");
+        s.clear();
+        write_f32(&mut s, 517_021.625).unwrap();
+        assert_eq!(s, "517021.62");
+        s.clear();
         write_f32(&mut s, 1e6).unwrap();
         assert_eq!(s, "1e+06");
         s.clear();

@@ -57,7 +57,10 @@ fn parse_hex(hex: &str) -> Result<Vec<u8>> {
     let error = |m: String| Error::new(SqlState::INVALID_PARAMETER_VALUE, m);
     let mut bytes = Vec::with_capacity(hex.len() / 2);
     let mut high = None;
-    for c in hex.chars().filter(|c| !c.is_ascii_whitespace()) {
+    for c in hex.chars() {
+        if high.is_none() && c.is_ascii_whitespace() {
+            continue;
+        }
         let digit = c.to_digit(16).ok_or_else(|| error(format!("invalid hexadecimal digit: \"{c}\"")))? as u8;
         match high.take() {
             None => high = Some(digit),

@@ -84,8 +84,8 @@ impl Connection {
     }
 
     /// Gives the socket back, for a last word. The session ends.
-    pub fn into_writer(self) -> Writer {
-        self.writer
+    pub fn into_socket(self) -> (Reader, Writer) {
+        (self.reader, self.writer)
     }
 
     /// Serves the client until the connection ends.

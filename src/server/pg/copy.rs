@@ -28,9 +28,7 @@ impl Connection {
         let zone = self.zone();
         let (overall, columns) = codes(&schema, &format);
         self.writer.put(Backend::CopyOutResponse(CopyOutResponse::new(overall, columns.len() as i16, columns)));
-        if format.binary {
-            copy_data(&mut self.writer.buffer, COPY_BINARY_HEADER);
-        } else if format.header {
+        if format.header && !format.binary {
             let names: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
             let mut line = String::new();
             encode::write_header(&names, &format, &mut line);
@@ -39,12 +37,15 @@ impl Connection {
         let mut rows = RowStream::new(rows, self.session.cancel_token());
         let mut sent = 0u64;
         let mut line = Line { format: &format, zone: &zone, text: String::new(), bytes: BytesMut::new() };
+        // Binary: the header shares a message with the first row, as PostgreSQL's clients expect.
+        line.bytes.put_slice(COPY_BINARY_HEADER);
         while let Some((batch, _)) = self.next_batch(&mut rows).await? {
             let columns = batch.columns().iter().zip(schema.fields());
             let columns: Vec<Column> =
                 columns.map(|(array, field)| Column::new(array.as_ref(), field)).collect::<Result<_>>()?;
             for row in 0..batch.num_rows() {
                 copy_data(&mut self.writer.buffer, line.write(&columns, row)?);
+                line.bytes.clear();
                 if self.writer.is_full() {
                     self.flush(Some(&rows.cancel)).await?;
                 }
@@ -52,7 +53,8 @@ impl Connection {
             sent += batch.num_rows() as u64;
         }
         if format.binary {
-            copy_data(&mut self.writer.buffer, COPY_BINARY_TRAILER);
+            line.bytes.put_slice(COPY_BINARY_TRAILER);
+            copy_data(&mut self.writer.buffer, &line.bytes);
         }
         self.writer.put(Backend::CopyDone(CopyDone::new()));
         self.metrics.rows_sent.inc_by(sent);
@@ -150,7 +152,6 @@ struct Line<'a> {
 impl Line<'_> {
     fn write(&mut self, columns: &[Column], row: usize) -> Result<&[u8]> {
         if self.format.binary {
-            self.bytes.clear();
             encode::write_copy_binary(columns, row, &mut self.bytes)?;
             return Ok(&self.bytes);
         }

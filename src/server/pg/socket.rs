@@ -81,6 +81,14 @@ impl Reader {
         Ok(())
     }
 
+    /// Reads and forgets until the client closes.
+    pub async fn drain(&mut self) -> Result<(), End> {
+        loop {
+            self.buffer.clear();
+            self.fill().await?;
+        }
+    }
+
     /// Ends when the client has gone. Reads ahead meanwhile, up to a limit; use it beside whatever runs.
     pub async fn gone(&mut self) {
         while self.buffer.len() < READ_AHEAD {
@@ -123,6 +131,12 @@ impl Writer {
     /// Whether enough is buffered to be written.
     pub fn is_full(&self) -> bool {
         self.buffer.len() >= WRITE_BUFFER
+    }
+
+    /// Sends what is buffered, and that nothing follows.
+    pub async fn close(&mut self) -> Result<(), End> {
+        self.flush().await?;
+        Ok(self.socket.shutdown().await?)
     }
 
     /// Sends what is buffered.

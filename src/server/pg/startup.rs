@@ -41,7 +41,7 @@ pub async fn serve(
     let mut buffer = BytesMut::new();
     let hello = timeout(Duration::from_secs(STARTUP_TIMEOUT_S), hello(&mut socket, &mut buffer)).await;
     let (reader, writer) = socket.into_split();
-    let mut writer = Writer::new(writer);
+    let (mut reader, mut writer) = (Reader::new(reader, buffer), Writer::new(writer));
     let startup = match hello {
         Ok(Ok(Hello::Startup { minor, parameters })) => {
             negotiate(&mut writer, minor, &parameters);
@@ -59,12 +59,12 @@ pub async fn serve(
     let end = match session {
         Ok(session) => {
             greet(&mut writer, &session);
-            let mut connection = Connection::new(engine, metrics.clone(), Reader::new(reader, buffer), writer, session);
+            let mut connection = Connection::new(engine, metrics.clone(), reader, writer, session);
             metrics.connections.inc();
             metrics.connections_total.inc();
             let end = connection.run().await;
             metrics.connections.dec();
-            writer = connection.into_writer();
+            (reader, writer) = connection.into_socket();
             end
         }
         Err(error) => End::Fatal(error),
@@ -73,7 +73,12 @@ pub async fn serve(
         crate::metrics::add(&metrics.errors, "sqlstate", error.code().0, 1);
         writer.put(report::error(&error, "FATAL", 0));
         // One that does not read is not waited for long.
-        let _ = timeout(Duration::from_secs(SHUTDOWN_S), writer.flush()).await;
+        let last_word = async {
+            writer.close().await?;
+            // Closing with unread bytes would take the last word from the client again.
+            reader.drain().await
+        };
+        let _ = timeout(Duration::from_secs(SHUTDOWN_S), last_word).await;
     }
 }
 
