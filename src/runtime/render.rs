@@ -29,7 +29,7 @@ use timely::scheduling::Activator;
 use super::command::Report;
 use super::exchange::{Divider, Parcel};
 use super::stage::{Outlet, Slot, Stage};
-use crate::data::{Changes, Epoch, ObjectId, Watermarks};
+use crate::data::{Arrival, Changes, Epoch, ObjectId, Watermarks};
 use crate::error::{Error, Result};
 use crate::operators::{Exchange, Fuel, Graph, Node, Output, Step, Upstream, Worker};
 use crate::state::Part;
@@ -121,7 +121,9 @@ impl Shared {
     /// Reports what the view sent in an epoch, and hands it to the views on it.
     fn publish(&self, entry: &Entry, rows: Vec<Changes>) {
         for queue in self.export.readers.borrow().iter().filter_map(Weak::upgrade) {
-            queue.borrow_mut().extend(rows.iter().map(|r| (entry.time, r.clone())));
+            // Below a materialized view rows are judged by the watermark at the end of the epoch before.
+            let settled = |r: &Changes| Changes { arrival: Arrival::Settled, ..r.clone() };
+            queue.borrow_mut().extend(rows.iter().map(|r| (entry.time, settled(r))));
         }
         let mut output = Output { rows, ..Output::default() };
         let mut aside = self.aside.borrow_mut();
