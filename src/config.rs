@@ -109,6 +109,8 @@ pub const MAX_LAG_MS: u64 = 10_000;
 pub const IDLE_TIMEOUT_MS: u64 = 10_000;
 /// Bytes that a subscriber may leave unread before it is ended with 53400; the setting `subscribe_buffer`'s default.
 pub const SUBSCRIBE_BUFFER_BYTES: usize = 64 << 20;
+/// Rows of a table that an UPDATE or DELETE without its key scans at the head; larger ones are read outside.
+pub const HEAD_SCAN_ROWS: usize = 10_000;
 /// Times that a scanning UPDATE or DELETE reads anew after a conflict, before it runs inside the sequencer.
 pub const WRITE_RETRIES: usize = 3;
 /// `server_version`: what `version()` and the startup parameters say.

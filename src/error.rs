@@ -65,6 +65,10 @@ impl SqlState {
     pub const INVALID_TABLE_DEFINITION: Self = Self("42P16");
     pub const INVALID_OBJECT_DEFINITION: Self = Self("42P17");
     pub const INDETERMINATE_DATATYPE: Self = Self("42P18");
+    pub const INVALID_SAVEPOINT: Self = Self("3B001");
+    pub const TOO_MANY_CONNECTIONS: Self = Self("53300");
+    pub const WARNING: Self = Self("01000");
+    pub const SUCCESSFUL_COMPLETION: Self = Self("00000");
     pub const CONFIGURATION_LIMIT_EXCEEDED: Self = Self("53400");
     pub const PROGRAM_LIMIT_EXCEEDED: Self = Self("54000");
     pub const OBJECT_NOT_IN_PREREQUISITE_STATE: Self = Self("55000");

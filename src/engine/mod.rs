@@ -1,20 +1,57 @@
 //! The database as a value: sessions execute statements and give back outcomes; the server only moves them over the wire.
 //!
-//! Uses: error, config, metrics, data, functions, connectors, catalog, sql, plan, operators, runtime, store
+//! ```text
+//!  text --Session::parse--> Parsed --prepare--> Prepared --execute--> Outcome
+//!                                                 |
+//!        ddl.rs        CREATE, DROP, ALTER, COMMENT: catalog + runtime
+//!        dml.rs        INSERT, UPDATE, DELETE: at the head, or buffered by a transaction block (transaction.rs)
+//!        query.rs      SELECT: DataFusion over one published epoch (provider.rs)
+//!        subscribe.rs  SUBSCRIBE; cursor.rs DECLARE, FETCH; copy.rs COPY
+//!        show.rs       SHOW, DESCRIBE, EXPLAIN; settings.rs SET; introspect.rs the system relations of what runs
+//! ```
+//!
+//! Uses: error, config, metrics, data, functions, connectors, catalog, sql, plan, operators, store, runtime
 
 mod inspect;
 pub mod outcome;
+
+mod blocks;
+mod buffer;
+mod copy;
+mod cursor;
+mod ddl;
+mod dml;
+mod environment;
+mod introspect;
+mod provider;
+mod query;
 mod session;
+mod settings;
+mod show;
+mod stream;
+mod subscribe;
+mod transaction;
+mod views;
 
 pub use inspect::{Replay, ViewDigest};
 pub use session::{Parsed, Prepared, Session};
 
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use parking_lot::Mutex;
 
 use crate::catalog::Catalog;
-use crate::config::EngineConfig;
-use crate::error::{Error, Result};
+use crate::config::{EngineConfig, MAX_CONNECTIONS};
+use crate::connectors::Connector;
+use crate::data::ObjectId;
+use crate::error::{Error, Result, SqlState};
 use crate::metrics::Metrics;
+use crate::runtime::{Limits, Runtime, RuntimeConfig};
+use crate::sql::Executor;
+use environment::Shared;
 
 /// A running database.
 pub struct Engine {
@@ -24,6 +61,19 @@ pub struct Engine {
     pub catalog: Catalog,
     /// Every figure of this server; `start` makes it with `Metrics::new()`.
     pub metrics: Arc<Metrics>,
+    /// Everything below SQL.
+    pub runtime: Runtime,
+    executor: Executor,
+    sessions: Mutex<BTreeMap<i32, Weak<Shared>>>,
+    next_pid: AtomicI32,
+    /// Connectors of sources and tables, as CREATE made them.
+    connectors: Mutex<HashMap<ObjectId, Arc<dyn Connector>>>,
+    /// Subscriptions' own views, with what they read.
+    temporary: Mutex<HashMap<ObjectId, Vec<ObjectId>>>,
+    /// Held while names are checked and taken.
+    ddl: tokio::sync::Mutex<()>,
+    /// Microseconds since 1970.
+    started: i64,
 }
 
 /// What a client says when it connects.
@@ -41,18 +91,85 @@ pub struct Startup {
 
 impl Engine {
     /// Starts workers, sequencer and publisher.
-    pub fn start(_config: EngineConfig) -> Result<Arc<Self>> {
-        Err(Error::internal("not built yet"))
+    pub fn start(config: EngineConfig) -> Result<Arc<Self>> {
+        let metrics = Metrics::new();
+        let runtime = Runtime::start(RuntimeConfig {
+            workers: config.workers,
+            keep_log: config.keep_log,
+            record_digests: config.keep_log,
+            one_row_batches: config.one_row_batches,
+            limits: Limits { batch_rows: config.batch_rows, source_rows: config.source_rows, ..Limits::default() },
+            metrics: metrics.clone(),
+            ..RuntimeConfig::default()
+        })?;
+        let executor = Executor::new(config.workers);
+        Ok(Arc::new(Self {
+            config,
+            catalog: Catalog::default(),
+            metrics,
+            runtime,
+            executor,
+            sessions: Mutex::default(),
+            next_pid: AtomicI32::new(1),
+            connectors: Mutex::default(),
+            temporary: Mutex::default(),
+            ddl: tokio::sync::Mutex::default(),
+            started: micros_now(),
+        }))
     }
 
     /// Opens a session. Errors: `53300` too many connections, `22023` or `42704` for a bad startup setting.
-    pub fn connect(self: &Arc<Self>, _startup: Startup) -> Result<Session> {
-        Err(Error::internal("not built yet"))
+    pub fn connect(self: &Arc<Self>, startup: Startup) -> Result<Session> {
+        let pid = self.next_pid.fetch_add(1, Ordering::Relaxed);
+        let shared = Arc::new(Shared::new(self.clone(), pid, startup)?);
+        let mut sessions = self.sessions.lock();
+        sessions.retain(|_, session| session.strong_count() > 0);
+        if sessions.len() >= MAX_CONNECTIONS {
+            return Err(Error::new(SqlState::TOO_MANY_CONNECTIONS, "sorry, too many clients already"));
+        }
+        sessions.insert(pid, Arc::downgrade(&shared));
+        drop(sessions);
+        Ok(Session::new(shared))
     }
 
     /// Cancels what the session with this pid and secret runs; a wrong pair does nothing.
-    pub fn cancel(&self, _pid: i32, _secret: i32) {}
+    pub fn cancel(&self, pid: i32, secret: i32) {
+        if let Some(session) = self.session(pid)
+            && session.secret == secret
+        {
+            session.cancel();
+        }
+    }
 
     /// Ends all sessions (57P01), then the threads. Blocks for the threads' end: call it where blocking is fine.
-    pub fn shutdown(&self) {}
+    pub fn shutdown(&self) {
+        for session in self.sessions() {
+            session.terminate();
+        }
+        futures::executor::block_on(self.runtime.shutdown());
+    }
+
+    /// DataFusion's session as queries use it.
+    pub fn executor(&self) -> &Executor {
+        &self.executor
+    }
+
+    /// The live session with this pid.
+    fn session(&self, pid: i32) -> Option<Arc<Shared>> {
+        self.sessions.lock().get(&pid).and_then(Weak::upgrade)
+    }
+
+    /// All live sessions, by pid.
+    fn sessions(&self) -> Vec<Arc<Shared>> {
+        self.sessions.lock().values().filter_map(Weak::upgrade).collect()
+    }
+}
+
+/// The wall clock, microseconds since 1970.
+fn micros_now() -> i64 {
+    micros(SystemTime::now())
+}
+
+fn micros(time: SystemTime) -> i64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, |d| i64::try_from(d.as_micros()).unwrap_or(i64::MAX))
 }

@@ -1,24 +1,62 @@
-//! A session: one client's settings, transaction, cursors and prepared statements.
+//! A session: one client's settings, transaction, cursors and prepared statements, and the life of a statement.
 
-use datafusion::scalar::ScalarValue;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use datafusion::common::ScalarValue;
+use datafusion::logical_expr::ScalarUDF;
 use tokio_util::sync::CancellationToken;
 
-use super::outcome::{Description, Notice, Outcome, TransactionStatus};
-use crate::error::{Error, Result};
+use super::cursor::Cursor;
+use super::dml::returning_columns;
+use super::environment::Shared;
+use super::outcome::{Column, Description, Notice, Outcome, TransactionStatus};
+use super::stream::{Guard, unwinding};
+use super::transaction::Mode;
+use super::{micros_now, query, settings, show};
+use crate::catalog::functions;
+use crate::catalog::system::Environment;
+use crate::data::types::pg_type;
+use crate::error::{Error, Result, SqlState};
+use crate::sql::binder::{Binder, BoundDelete, BoundInsert, BoundQuery, BoundUpdate};
+use crate::sql::statement::{Discard, Statement, Streamed, TransactionModes};
+use crate::sql::{self, BindSession};
 
 /// One statement's syntax.
 #[derive(Clone, Debug)]
 pub struct Parsed {
     /// Its own text, without what surrounds it in a multi-statement string.
     pub text: String,
+    statement: Arc<Statement>,
 }
 
 /// A statement that is bound: it can be described, and executed any number of times. Re-bound by itself when the catalog
-/// has changed.
+/// has changed, or time has passed.
 #[derive(Clone, Debug)]
 pub struct Prepared {
     /// Parameters and result columns.
     pub description: Description,
+    parsed: Parsed,
+    oids: Vec<u32>,
+    bound: Arc<Bound>,
+    /// The catalog's version and the moment at which it was bound.
+    version: u64,
+    at: Instant,
+}
+
+/// How long a plan may wait for its first execution: `now()` is a constant in it.
+const PLAN_AGE: Duration = Duration::from_millis(50);
+
+/// What binding a statement gave.
+#[derive(Debug)]
+enum Bound {
+    Query(BoundQuery),
+    Insert(BoundInsert),
+    Update(BoundUpdate),
+    Delete(BoundDelete),
+    /// Bound when it runs.
+    Other,
 }
 
 /// One client's session. `execute` is not re-entrant; dropping the session rolls back, closes cursors and ends streams.
@@ -27,70 +65,422 @@ pub struct Session {
     pub pid: i32,
     /// With the pid, what a cancel request must know.
     pub secret: i32,
+    pub(super) shared: Arc<Shared>,
+    functions: Arc<HashMap<String, Arc<ScalarUDF>>>,
+    pub(super) cursors: HashMap<String, Cursor>,
+    /// Of PREPARE.
+    prepared: HashMap<String, Prepared>,
+    /// What the client was last told of reported settings.
+    reported: BTreeMap<&'static str, String>,
 }
 
 impl Session {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        let environment: Arc<dyn Environment> = shared.clone();
+        let functions = Arc::new(functions::all(&environment));
+        let (pid, secret) = (shared.pid, shared.secret);
+        let mut session = Self {
+            pid,
+            secret,
+            shared,
+            functions,
+            cursors: HashMap::new(),
+            prepared: HashMap::new(),
+            reported: BTreeMap::new(),
+        };
+        session.take_parameter_changes();
+        session
+    }
+
     /// Splits and parses a query string; an empty one gives no statement. In a failed transaction this still works.
-    pub fn parse(&self, _text: &str) -> Result<Vec<Parsed>> {
-        Err(Error::internal("not built yet"))
+    pub fn parse(&self, text: &str) -> Result<Vec<Parsed>> {
+        let parsed = sql::parse(text)?;
+        Ok(parsed.into_iter().map(|p| Parsed { text: p.text, statement: Arc::new(p.statement) }).collect())
     }
 
     /// Binds a statement. `parameter_oids`: the client's types for `$1`, ..; 0 or missing is to be inferred.
     /// In a failed transaction everything but COMMIT and ROLLBACK is 25P02.
-    pub fn prepare(&mut self, _parsed: &Parsed, _parameter_oids: &[u32]) -> Result<Prepared> {
-        Err(Error::internal("not built yet"))
+    pub fn prepare(&mut self, parsed: &Parsed, parameter_oids: &[u32]) -> Result<Prepared> {
+        let done = self.refuse_if_failed(&parsed.statement).and_then(|()| self.bind(parsed, parameter_oids));
+        if done.is_err() {
+            self.shared.fail();
+        }
+        done
     }
 
     /// Runs a bound statement with values for its parameters (types as in its description). Row streams are ended with
     /// 57014 by cancel and statement_timeout; an error in a stream fails the transaction by itself.
-    pub async fn execute(&mut self, _prepared: &Prepared, _parameters: Vec<ScalarValue>) -> Result<Outcome> {
-        Err(Error::internal("not built yet"))
+    pub async fn execute(&mut self, prepared: &Prepared, parameters: Vec<ScalarValue>) -> Result<Outcome> {
+        let token = self.shared.begin_statement(&prepared.parsed.text);
+        let timeout = self.shared.settings.lock().duration_ms("statement_timeout");
+        let guard = Guard::new(self.shared.clone(), token, timeout);
+        let done = unwinding(self.statement(prepared, &parameters, guard)).await;
+        if done.is_err() {
+            self.shared.fail();
+        }
+        if matches!(done, Ok(Outcome::Done { .. } | Outcome::Empty) | Err(_)) {
+            self.shared.activity.lock().running = false;
+        }
+        done
     }
 
     /// A multi-statement simple query is one implicit transaction: call before its first and after its last statement.
     /// `commit` false (a statement failed) rolls back. Explicit BEGIN/COMMIT inside end and open as PostgreSQL does.
-    pub fn begin_implicit(&mut self) {}
+    pub fn begin_implicit(&mut self) {
+        self.begin(Mode::Implicit, &TransactionModes::default());
+    }
 
     /// See [`Self::begin_implicit`].
-    pub async fn end_implicit(&mut self, _commit: bool) -> Result<()> {
-        Ok(())
+    pub async fn end_implicit(&mut self, commit: bool) -> Result<()> {
+        let (mode, failed) = {
+            let transaction = self.shared.transaction.lock();
+            (transaction.mode, transaction.is_failed())
+        };
+        if mode != Mode::Implicit {
+            return Ok(());
+        }
+        if commit && !failed { self.commit().await } else { self.rollback().await }
     }
 
     /// ReadyForQuery's letter.
     pub fn transaction_status(&self) -> TransactionStatus {
-        TransactionStatus::Idle
+        self.shared.transaction.lock().status()
     }
 
     /// The wire saw an error on its own (bad parameter bytes, a failed COPY decode): fails an open transaction.
-    pub fn fail_transaction(&mut self) {}
+    pub fn fail_transaction(&mut self) {
+        self.shared.fail();
+        self.shared.activity.lock().running = false;
+    }
 
     /// Notices since the last call.
     pub fn take_notices(&mut self) -> Vec<Notice> {
-        Vec::new()
+        let notices = std::mem::take(&mut *self.shared.notices.lock());
+        let least = match self.shared.settings.lock().named("client_min_messages").as_str() {
+            "warning" => 1,
+            "error" => 2,
+            _ => 0,
+        };
+        let weight = |notice: &Notice| i32::from(notice.severity == "WARNING");
+        notices.into_iter().filter(|n| weight(n) >= least).collect()
     }
 
     /// Reported settings (ParameterStatus) at the start of a session.
     pub fn parameters(&self) -> Vec<(String, String)> {
-        Vec::new()
+        let values = self.shared.settings.lock();
+        let reported = settings::ALL.iter().filter(|d| d.reported);
+        reported.map(|d| (d.name.to_owned(), values.get(d))).collect()
     }
 
     /// Reported settings that changed since the last call.
     pub fn take_parameter_changes(&mut self) -> Vec<(String, String)> {
-        Vec::new()
+        let values = self.shared.settings.lock();
+        let mut changes = Vec::new();
+        for definition in settings::ALL.iter().filter(|d| d.reported) {
+            let value = values.get(definition);
+            if self.reported.get(definition.name) != Some(&value) {
+                self.reported.insert(definition.name, value.clone());
+                changes.push((definition.name.to_owned(), value));
+            }
+        }
+        changes
     }
 
     /// A setting's value as SHOW prints it: `TimeZone`, `DateStyle`, `IntervalStyle`, `bytea_output`, `extra_float_digits`.
-    pub fn setting(&self, _name: &str) -> Option<String> {
-        None
+    pub fn setting(&self, name: &str) -> Option<String> {
+        self.shared.setting(name)
     }
 
     /// The token of the statement that runs now; the wire may cancel it (client vanished, shutdown).
     pub fn cancel_token(&self) -> CancellationToken {
-        CancellationToken::new()
+        self.shared.running()
     }
 
     /// Ends when the server wants this session gone (shutdown: 57P01).
     pub fn terminated(&self) -> CancellationToken {
-        CancellationToken::new()
+        self.shared.terminated.clone()
     }
+
+    /// Runs `f` with a binder over the catalog as it is now.
+    pub(super) fn binder_session<T>(&self, f: impl FnOnce(&Binder<'_>) -> Result<T>) -> Result<T> {
+        let snapshot = self.shared.engine.catalog.snapshot();
+        let session = self.bind_session();
+        f(&Binder::new(&snapshot, &session))
+    }
+
+    fn bind_session(&self) -> BindSession {
+        let (began, open) = {
+            let transaction = self.shared.transaction.lock();
+            (transaction.began, transaction.is_open())
+        };
+        let values = self.shared.settings.lock();
+        BindSession {
+            functions: self.functions.clone(),
+            time_zone: values.time_zone(),
+            search_path: values.search_path(),
+            now: if open { began } else { micros_now() },
+        }
+    }
+
+    fn bind(&self, parsed: &Parsed, oids: &[u32]) -> Result<Prepared> {
+        let version = self.shared.engine.catalog.snapshot().version;
+        let at = Instant::now();
+        let (bound, parameters, columns) = self.bound(&parsed.statement, oids)?;
+        let description = Description { parameters, columns };
+        Ok(Prepared { description, parsed: parsed.clone(), oids: oids.to_vec(), bound: Arc::new(bound), version, at })
+    }
+
+    /// Binds what has a plan, and describes the rest.
+    fn bound(&self, statement: &Statement, oids: &[u32]) -> Result<(Bound, Vec<u32>, Option<Vec<Column>>)> {
+        let types = |fields: &[arrow::datatypes::Field]| fields.iter().map(|f| pg_type(f).oid).collect::<Vec<_>>();
+        Ok(match statement {
+            Statement::Query(query) => {
+                let bound = self.binder_session(|b| b.query(query, oids))?;
+                let (parameters, columns) = (types(&bound.parameters), query::columns_of(&bound));
+                (Bound::Query(bound), parameters, Some(columns))
+            }
+            Statement::Insert(insert) => {
+                let bound = self.binder_session(|b| b.insert(insert, oids))?;
+                let columns = bound.returning.as_ref().map(returning_columns);
+                let parameters = types(&bound.parameters);
+                (Bound::Insert(bound), parameters, columns)
+            }
+            Statement::Update(update) => {
+                let bound = self.binder_session(|b| b.update(update, oids))?;
+                let columns = bound.returning.as_ref().map(returning_columns);
+                let parameters = types(&bound.parameters);
+                (Bound::Update(bound), parameters, columns)
+            }
+            Statement::Delete(delete) => {
+                let bound = self.binder_session(|b| b.delete(delete, oids))?;
+                let columns = bound.returning.as_ref().map(returning_columns);
+                let parameters = types(&bound.parameters);
+                (Bound::Delete(bound), parameters, columns)
+            }
+            Statement::Subscribe(subscribe) => (Bound::Other, Vec::new(), Some(self.subscription_columns(subscribe)?)),
+            Statement::Show(show) => (Bound::Other, Vec::new(), Some(show::show_columns(show)?)),
+            Statement::Explain(_) => (Bound::Other, Vec::new(), Some(show::explain_columns())),
+            Statement::Fetch(fetch) if !fetch.skip => {
+                (Bound::Other, Vec::new(), Some(self.cursor(&fetch.cursor)?.columns.clone()))
+            }
+            Statement::Execute { name, .. } => {
+                (Bound::Other, Vec::new(), self.sql_prepared(name)?.description.columns.clone())
+            }
+            Statement::Truncate(_)
+            | Statement::CopyFrom(_)
+            | Statement::CopyTo(_)
+            | Statement::CreateTable(_)
+            | Statement::CreateSource(_)
+            | Statement::CreateView(_)
+            | Statement::CreateMaterializedView(_)
+            | Statement::Drop(_)
+            | Statement::Rename(_)
+            | Statement::AlterSystem { .. }
+            | Statement::Comment(_)
+            | Statement::Flush
+            | Statement::Begin(_)
+            | Statement::Commit
+            | Statement::Rollback
+            | Statement::Savepoint(_)
+            | Statement::Release(_)
+            | Statement::RollbackTo(_)
+            | Statement::SetTransaction(_)
+            | Statement::Declare(_)
+            | Statement::Fetch(_)
+            | Statement::Close(_)
+            | Statement::Set { .. }
+            | Statement::Reset(_)
+            | Statement::Discard(_)
+            | Statement::Prepare { .. }
+            | Statement::Deallocate(_)
+            | Statement::Listen(_)
+            | Statement::Unlisten(_) => (Bound::Other, Vec::new(), None),
+        })
+    }
+
+    /// The life of a statement.
+    async fn statement(&mut self, prepared: &Prepared, parameters: &[ScalarValue], guard: Guard) -> Result<Outcome> {
+        let statement = prepared.parsed.statement.as_ref();
+        self.refuse_if_failed(statement)?;
+        self.check_transaction(statement).await?;
+        let stale = prepared.at.elapsed() > PLAN_AGE || self.shared.engine.catalog.snapshot().version != prepared.version;
+        let bound = match (prepared.bound.as_ref(), stale) {
+            (Bound::Other, _) | (_, false) => prepared.bound.clone(),
+            (_, true) => self.bind(&prepared.parsed, &prepared.oids)?.bound,
+        };
+        match (statement, bound.as_ref()) {
+            (_, Bound::Query(bound)) => self.query(bound, parameters, guard).await,
+            (Statement::Insert(insert), Bound::Insert(bound)) => {
+                self.insert(bound, insert.alias.as_deref(), parameters, guard).await
+            }
+            (_, Bound::Update(bound)) => self.update(bound, parameters, guard).await,
+            (_, Bound::Delete(bound)) => self.delete(bound, parameters, guard).await,
+            (statement, Bound::Insert(_) | Bound::Other) => {
+                Box::pin(self.other(statement, &prepared.parsed.text, guard)).await
+            }
+        }
+    }
+
+    async fn other(&mut self, statement: &Statement, text: &str, guard: Guard) -> Result<Outcome> {
+        match statement {
+            Statement::CreateTable(create) => guard.clone().wait(self.create_table(create)).await,
+            Statement::CreateSource(create) => guard.clone().wait(self.create_source(create)).await,
+            Statement::CreateView(create) => guard.clone().wait(self.create_view(create)).await,
+            Statement::CreateMaterializedView(create) => self.create_materialized_view(create, guard).await,
+            Statement::Drop(drop) => guard.clone().wait(self.drop_objects(drop)).await,
+            Statement::Rename(rename) => guard.clone().wait(self.rename(rename)).await,
+            Statement::Comment(comment) => guard.clone().wait(self.comment(comment)).await,
+            Statement::AlterSystem { name, value } => {
+                guard.clone().wait(self.alter_system(name, value.as_deref())).await
+            }
+            Statement::Truncate(names) => self.truncate(names, guard).await,
+            Statement::CopyFrom(copy) => self.copy_from(copy, guard),
+            Statement::CopyTo(copy) => match &copy.source {
+                Streamed::Query(query) => {
+                    let bound = self.binder_session(|b| b.query(query, &[]))?;
+                    self.copy_query(&bound, &copy.options, guard).await
+                }
+                Streamed::Subscribe(subscribe) => self.copy_subscription(subscribe, &copy.options, guard).await,
+            },
+            Statement::Subscribe(subscribe) => self.subscribe(subscribe, guard).await,
+            Statement::Flush => {
+                guard.wait(self.shared.engine.runtime.flush()).await?;
+                Ok(done("FLUSH"))
+            }
+            Statement::Declare(declare) => self.declare(declare, text, guard).await,
+            Statement::Fetch(fetch) => self.fetch(fetch, guard).await,
+            Statement::Close(name) => self.close(name.as_deref()),
+            Statement::Show(show) => self.show(show).await,
+            Statement::Explain(explain) => self.explain(explain, guard).await,
+            Statement::Execute { name, arguments } => self.execute_prepared(name, arguments, guard).await,
+            Statement::Prepare { name, types, statement, text } => self.prepare_sql(name, types, statement, text),
+            Statement::Deallocate(name) => self.deallocate(name.as_deref()),
+            Statement::Commit => guard.clone().wait(self.commit_statement()).await,
+            Statement::Rollback => guard.clone().wait(self.rollback_statement()).await,
+            Statement::Begin(_)
+            | Statement::Savepoint(_)
+            | Statement::Release(_)
+            | Statement::RollbackTo(_)
+            | Statement::SetTransaction(_) => self.transaction_statement(statement),
+            Statement::Set { .. } | Statement::Reset(_) | Statement::Discard(_) => self.settings_statement(statement),
+            Statement::Listen(_) => Ok(done("LISTEN")),
+            Statement::Unlisten(_) => Ok(done("UNLISTEN")),
+            Statement::Query(_) | Statement::Insert(_) | Statement::Update(_) | Statement::Delete(_) => {
+                Err(Error::internal("a statement with a plan came without it"))
+            }
+        }
+    }
+
+    fn settings_statement(&mut self, statement: &Statement) -> Result<Outcome> {
+        match statement {
+            Statement::Set { name, value, local } => {
+                if *local && !self.in_transaction() {
+                    let message = "SET LOCAL can only be used in transaction blocks";
+                    self.shared.notice("WARNING", Error::new(SqlState::NO_ACTIVE_SQL_TRANSACTION, message));
+                    settings::find(name)?;
+                } else {
+                    self.shared.settings.lock().set(name, value.as_deref(), *local)?;
+                }
+                Ok(done("SET"))
+            }
+            Statement::Reset(Some(name)) => {
+                self.shared.settings.lock().set(name, None, false)?;
+                Ok(done("RESET"))
+            }
+            Statement::Reset(None) => {
+                self.shared.settings.lock().reset_all();
+                Ok(done("RESET"))
+            }
+            Statement::Discard(what) => {
+                if *what == Discard::All {
+                    if self.in_transaction() {
+                        return Err(in_block("DISCARD ALL"));
+                    }
+                    self.shared.settings.lock().reset_all();
+                    self.cursors.clear();
+                    self.prepared.clear();
+                }
+                Ok(done(match what {
+                    Discard::All => "DISCARD ALL",
+                    Discard::Plans => "DISCARD PLANS",
+                    Discard::Sequences => "DISCARD SEQUENCES",
+                    Discard::Temporary => "DISCARD TEMP",
+                }))
+            }
+            other => Err(Error::internal(format!("not a setting: {other:?}"))),
+        }
+    }
+
+    fn sql_prepared(&self, name: &str) -> Result<&Prepared> {
+        let missing = || {
+            let message = format!("prepared statement \"{name}\" does not exist");
+            Error::new(SqlState::INVALID_SQL_STATEMENT_NAME, message)
+        };
+        self.prepared.get(name).ok_or_else(missing)
+    }
+
+    fn prepare_sql(
+        &mut self,
+        name: &str,
+        types: &[sql::TypeName],
+        statement: &Statement,
+        text: &str,
+    ) -> Result<Outcome> {
+        if self.prepared.contains_key(name) {
+            let message = format!("prepared statement \"{name}\" already exists");
+            return Err(Error::new(SqlState::DUPLICATE_PREPARED_STATEMENT, message));
+        }
+        let oids = types.iter().map(|t| sql::type_oid(t)).collect::<Result<Vec<_>>>()?;
+        let parsed = Parsed { text: text.to_owned(), statement: Arc::new(statement.clone()) };
+        let prepared = self.bind(&parsed, &oids)?;
+        self.prepared.insert(name.to_owned(), prepared);
+        Ok(done("PREPARE"))
+    }
+
+    async fn execute_prepared(
+        &mut self,
+        name: &str,
+        arguments: &[sql::statement::Expr],
+        guard: Guard,
+    ) -> Result<Outcome> {
+        let prepared = self.sql_prepared(name)?.clone();
+        let wanted = &prepared.description.parameters;
+        if wanted.len() != arguments.len() {
+            let message = format!("wrong number of parameters for prepared statement \"{name}\"");
+            let detail = format!("Expected {} parameters but got {}.", wanted.len(), arguments.len());
+            return Err(Error::new(SqlState::SYNTAX_ERROR, message).with_detail(detail));
+        }
+        let value = |(argument, oid): (&sql::statement::Expr, &u32)| {
+            let field = crate::data::types::by_oid(*oid);
+            self.binder_session(|b| b.constant(&argument.tree, field.as_ref()))
+        };
+        let parameters = arguments.iter().zip(wanted).map(value).collect::<Result<Vec<_>>>()?;
+        self.statement(&prepared, &parameters, guard).await
+    }
+
+    fn deallocate(&mut self, name: Option<&str>) -> Result<Outcome> {
+        match name {
+            None => self.prepared.clear(),
+            Some(name) => {
+                self.sql_prepared(name)?;
+                self.prepared.remove(name);
+            }
+        }
+        Ok(done(if name.is_none() { "DEALLOCATE ALL" } else { "DEALLOCATE" }))
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.shared.terminate();
+    }
+}
+
+pub(super) fn done(tag: &str) -> Outcome {
+    Outcome::Done { tag: tag.to_owned() }
+}
+
+/// 25001 in PostgreSQL's words.
+pub(super) fn in_block(what: &str) -> Error {
+    Error::new(SqlState::ACTIVE_SQL_TRANSACTION, format!("{what} cannot run inside a transaction block"))
 }

@@ -16,9 +16,12 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::ScalarValue;
 use datafusion::error::Result as DataFusionResult;
+use datafusion::logical_expr::async_udf::{AsyncScalarUDF, AsyncScalarUDFImpl};
 use datafusion::logical_expr::{
     ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
+
+use futures::future::BoxFuture;
 
 use super::Resolved;
 use super::system::Environment;
@@ -33,7 +36,11 @@ pub fn all(environment: &Arc<dyn Environment>) -> HashMap<String, Arc<ScalarUDF>
     declared
         .map(|d| {
             let function = Function { declared: d, environment: environment.clone(), signature: signature(d) };
-            (d.name.to_owned(), Arc::new(ScalarUDF::new_from_impl(function)))
+            let udf = match d.body {
+                Body::Now(_) => ScalarUDF::new_from_impl(function),
+                Body::Later(_) => AsyncScalarUDF::new(Arc::new(function)).into_scalar_udf(),
+            };
+            (d.name.to_owned(), Arc::new(udf))
         })
         .collect()
 }
@@ -71,12 +78,27 @@ struct Declared {
     body: Body,
 }
 
-type Body = fn(&dyn Environment, &[ScalarValue]) -> Result<ScalarValue>;
+/// How a row's result is made.
+#[derive(Clone, Copy, Debug)]
+enum Body {
+    /// At once.
+    Now(Now),
+    /// By waiting for something; dropping the wait ends it.
+    Later(Later),
+}
+
+type Now = fn(&dyn Environment, &[ScalarValue]) -> Result<ScalarValue>;
+type Later = fn(&dyn Environment, &[ScalarValue]) -> BoxFuture<'static, Result<ScalarValue>>;
 
 impl Declared {
     /// A strict function without effect whose arguments are all required.
-    const fn new(name: &'static str, arguments: &'static [Type], result: Type, body: Body) -> Self {
-        Self { name, arguments, required: arguments.len(), result, strict: true, acts: false, body }
+    const fn new(name: &'static str, arguments: &'static [Type], result: Type, body: Now) -> Self {
+        Self { name, arguments, required: arguments.len(), result, strict: true, acts: false, body: Body::Now(body) }
+    }
+
+    /// A function that does something and waits for it.
+    const fn waiting(name: &'static str, arguments: &'static [Type], result: Type, body: Later) -> Self {
+        Self { name, arguments, required: arguments.len(), result, strict: true, acts: true, body: Body::Later(body) }
     }
 
     /// The last arguments may be left out.
@@ -185,39 +207,77 @@ impl ScalarUDFImpl for Function {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> DataFusionResult<ColumnarValue> {
-        let constant = args.args.iter().all(|a| matches!(a, ColumnarValue::Scalar(_)));
-        let rows = if constant { 1 } else { args.number_rows };
-        let mut results = Vec::with_capacity(rows);
-        let mut row = Vec::with_capacity(args.args.len());
-        for i in 0..rows {
-            row.clear();
-            for argument in &args.args {
-                row.push(match argument {
-                    ColumnarValue::Scalar(value) => value.clone(),
-                    ColumnarValue::Array(array) => ScalarValue::try_from_array(array, i)?,
-                });
-            }
-            results.push(self.call(&row)?);
+        let rows = Rows::new(&args);
+        let results = (0..rows.count).map(|i| self.call(&rows.at(i)?)).collect::<DataFusionResult<Vec<_>>>()?;
+        rows.finish(results, self.declared)
+    }
+}
+
+#[async_trait::async_trait]
+impl AsyncScalarUDFImpl for Function {
+    async fn invoke_async_with_args(&self, args: ScalarFunctionArgs) -> DataFusionResult<ColumnarValue> {
+        let rows = Rows::new(&args);
+        let mut results = Vec::with_capacity(rows.count);
+        for i in 0..rows.count {
+            let row = rows.at(i)?;
+            results.push(match self.declared.body {
+                Body::Later(body) if !row.iter().any(ScalarValue::is_null) => {
+                    self.typed(body(self.environment.as_ref(), &row).await?)?
+                }
+                Body::Later(_) | Body::Now(_) => self.call(&row)?,
+            });
         }
+        rows.finish(results, self.declared)
+    }
+}
+
+/// The arguments of a call, row by row.
+struct Rows<'a> {
+    args: &'a ScalarFunctionArgs,
+    constant: bool,
+    count: usize,
+}
+
+impl<'a> Rows<'a> {
+    fn new(args: &'a ScalarFunctionArgs) -> Self {
+        let constant = args.args.iter().all(|a| matches!(a, ColumnarValue::Scalar(_)));
+        Self { args, constant, count: if constant { 1 } else { args.number_rows } }
+    }
+
+    fn at(&self, i: usize) -> DataFusionResult<Vec<ScalarValue>> {
+        let value = |argument: &ColumnarValue| match argument {
+            ColumnarValue::Scalar(value) => Ok(value.clone()),
+            ColumnarValue::Array(array) => ScalarValue::try_from_array(array, i),
+        };
+        self.args.args.iter().map(value).collect()
+    }
+
+    fn finish(&self, mut results: Vec<ScalarValue>, declared: &Declared) -> DataFusionResult<ColumnarValue> {
         match results.pop() {
-            Some(one) if constant => Ok(ColumnarValue::Scalar(one)),
+            Some(one) if self.constant => Ok(ColumnarValue::Scalar(one)),
             Some(last) => {
                 results.push(last);
                 Ok(ColumnarValue::Array(ScalarValue::iter_to_array(results)?))
             }
-            None => Ok(ColumnarValue::Array(arrow::array::new_empty_array(&self.declared.result.data_type()))),
+            None => Ok(ColumnarValue::Array(arrow::array::new_empty_array(&declared.result.data_type()))),
         }
     }
 }
 
 impl Function {
-    fn call(&self, row: &[ScalarValue]) -> Result<ScalarValue> {
-        let result = if self.declared.strict && row.iter().any(ScalarValue::is_null) {
-            ScalarValue::Null
-        } else {
-            (self.declared.body)(self.environment.as_ref(), row)?
+    fn call(&self, row: &[ScalarValue]) -> DataFusionResult<ScalarValue> {
+        let result = match self.declared.body {
+            Body::Now(body) if !self.declared.strict || !row.iter().any(ScalarValue::is_null) => {
+                body(self.environment.as_ref(), row)?
+            }
+            Body::Now(_) | Body::Later(_) => ScalarValue::Null,
         };
-        if result.is_null() { Ok(ScalarValue::try_from(&self.declared.result.data_type())?) } else { Ok(result) }
+        self.typed(result)
+    }
+
+    /// NULL gets the result's type.
+    fn typed(&self, result: ScalarValue) -> DataFusionResult<ScalarValue> {
+        if result.is_null() { ScalarValue::try_from(&self.declared.result.data_type()) } else { Ok(result) }
     }
 }
 

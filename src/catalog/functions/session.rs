@@ -1,6 +1,10 @@
 //! What the session is: its settings, user, database and server.
 
+use std::time::Duration;
+
 use datafusion::common::ScalarValue;
+use futures::FutureExt;
+use futures::future::BoxFuture;
 
 use super::{Declared, NULL, Type, bool_at, boolean, bytes, int, int_at, oid, text, text_at};
 use crate::catalog::system::Environment;
@@ -37,8 +41,8 @@ pub(super) const FUNCTIONS: &[Declared] = &[
     Declared::new("pg_cancel_backend", &[Int], Bool, |e, row| Ok(boolean(e.signal(pid(row), false)))).acts(),
     Declared::new("pg_terminate_backend", &[Int], Bool, |e, row| Ok(boolean(e.signal(pid(row), true)))).acts(),
     Declared::new("pg_advisory_unlock_all", &[], Text, |_, _| Ok(text(""))).acts(),
-    Declared::new("pg_sleep", &[Float], Text, sleep).acts(),
-    Declared::new("advance_watermark", &[Text, Timestamptz], Timestamptz, advance_watermark).acts(),
+    Declared::waiting("pg_sleep", &[Float], Text, sleep),
+    Declared::waiting("advance_watermark", &[Text, Timestamptz], Timestamptz, advance_watermark),
     Declared::new("txid_current", &[], Type::Bigint, |e, _| Ok(bytes(e.epoch() as i64))),
 ];
 
@@ -77,15 +81,20 @@ fn current_schemas(_: &dyn Environment, row: &[ScalarValue]) -> Result<ScalarVal
     Ok(ScalarValue::List(ScalarValue::new_list_nullable(&values, &Type::Text.data_type())))
 }
 
-fn sleep(environment: &dyn Environment, row: &[ScalarValue]) -> Result<ScalarValue> {
-    if let Some(ScalarValue::Float64(Some(seconds))) = row.first() {
-        environment.sleep(std::time::Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or_default())?;
-    }
-    Ok(text(""))
+fn sleep(environment: &dyn Environment, row: &[ScalarValue]) -> BoxFuture<'static, Result<ScalarValue>> {
+    let seconds = match row.first() {
+        Some(ScalarValue::Float64(Some(seconds))) => seconds.max(0.0),
+        _ => 0.0,
+    };
+    let sleep = environment.sleep(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX));
+    async move { sleep.await.map(|()| text("")) }.boxed()
 }
 
-fn advance_watermark(environment: &dyn Environment, row: &[ScalarValue]) -> Result<ScalarValue> {
-    let Some(ScalarValue::TimestampMicrosecond(Some(to), _)) = row.get(1) else { return Ok(NULL) };
-    let EventTime(now) = environment.advance_watermark(text_at(row, 0), EventTime(*to))?;
-    Ok(instant(now))
+fn advance_watermark(environment: &dyn Environment, row: &[ScalarValue]) -> BoxFuture<'static, Result<ScalarValue>> {
+    let to = match row.get(1) {
+        Some(ScalarValue::TimestampMicrosecond(Some(to), _)) => EventTime(*to),
+        _ => EventTime::MIN,
+    };
+    let advance = environment.advance_watermark(text_at(row, 0), to);
+    async move { advance.await.map(|EventTime(now)| instant(now)) }.boxed()
 }

@@ -11,6 +11,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use futures::future::BoxFuture;
+
 use arrow::array::RecordBatch;
 
 use super::{Snapshot, SystemRelation, highwater, information_schema, pg_catalog};
@@ -52,7 +54,7 @@ pub enum Source {
     Empty,
     /// From the catalog.
     Catalog(fn(&Context<'_>, &mut Rows)),
-    /// From the running engine ([`Environment::engine_rows`]).
+    /// From the running engine, which is asked for them with [`running`].
     Engine,
 }
 
@@ -86,12 +88,10 @@ pub trait Environment: Send + Sync + std::fmt::Debug {
     fn started(&self) -> i64;
     /// The newest published epoch.
     fn epoch(&self) -> u64;
-    /// Sleeps, unless the statement is cancelled: 57014.
-    fn sleep(&self, time: Duration) -> Result<()>;
+    /// Sleeps, until the statement is cancelled.
+    fn sleep(&self, time: Duration) -> BoxFuture<'static, Result<()>>;
     /// Moves a source's watermark by hand; where it is then.
-    fn advance_watermark(&self, source: &str, to: EventTime) -> Result<EventTime>;
-    /// Fills in the rows of a [`Source::Engine`] relation.
-    fn engine_rows(&self, namespace: &str, name: &str, rows: &mut Rows) -> Result<()>;
+    fn advance_watermark(&self, source: &str, to: EventTime) -> BoxFuture<'static, Result<EventTime>>;
 }
 
 /// The namespaces with their oids and tables.
@@ -143,18 +143,19 @@ pub fn always_empty(namespace: &str, name: &str) -> bool {
     known(namespace, name).is_some_and(|k| matches!(k.table.source, Source::Empty))
 }
 
-/// A system relation's rows now.
+/// Whether the running engine has to make a relation's rows, with [`Rows::new`] over its schema.
+pub fn running(relation: &SystemRelation) -> bool {
+    known(relation.namespace, relation.name).is_some_and(|k| matches!(k.table.source, Source::Engine))
+}
+
+/// The rows now of a relation that is not [`running`].
 pub fn rows(relation: &SystemRelation, environment: &dyn Environment) -> Result<RecordBatch> {
     let mut rows = Rows::new(relation.schema.clone());
-    if let Some(known) = known(relation.namespace, relation.name) {
-        match known.table.source {
-            Source::Empty => {}
-            Source::Catalog(make) => {
-                let snapshot = environment.snapshot();
-                make(&Context { snapshot: &snapshot, environment }, &mut rows);
-            }
-            Source::Engine => environment.engine_rows(relation.namespace, relation.name, &mut rows)?,
-        }
+    if let Some(Known { table: SystemTable { source: Source::Catalog(make), .. }, .. }) =
+        known(relation.namespace, relation.name)
+    {
+        let snapshot = environment.snapshot();
+        make(&Context { snapshot: &snapshot, environment }, &mut rows);
     }
     rows.finish()
 }

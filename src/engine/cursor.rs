@@ -1,0 +1,171 @@
+//! DECLARE, FETCH, MOVE, CLOSE: a result, or a subscription, read a piece at a time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use futures::StreamExt;
+use tokio::time::Instant;
+
+use super::outcome::{Column, Outcome};
+use super::session::Session;
+use super::stream::{Batches, Guard};
+use super::transaction::Mode;
+use crate::error::{Error, Result, SqlState};
+use crate::sql::statement::{Declare, Fetch, Streamed};
+
+/// An open cursor.
+pub(super) struct Cursor {
+    pub columns: Vec<Column>,
+    /// Stays open behind COMMIT.
+    pub hold: bool,
+    pub statement: String,
+    /// Microseconds since 1970.
+    pub created: i64,
+    source: Arc<tokio::sync::Mutex<Source>>,
+}
+
+/// What a cursor has not given out yet.
+struct Source {
+    rows: Option<Batches>,
+    /// Read, but more than the last FETCH asked for.
+    rest: Option<RecordBatch>,
+}
+
+impl Session {
+    /// DECLARE.
+    pub(super) async fn declare(&mut self, declare: &Declare, text: &str, guard: Guard) -> Result<Outcome> {
+        if !declare.hold && self.shared.transaction.lock().mode == Mode::None {
+            let message = "DECLARE CURSOR can only be used in transaction blocks";
+            return Err(Error::new(SqlState::NO_ACTIVE_SQL_TRANSACTION, message)
+                .with_hint("Send BEGIN first, or declare the cursor WITH HOLD."));
+        }
+        if self.cursors.contains_key(&declare.name) {
+            let message = format!("cursor \"{}\" already exists", declare.name);
+            return Err(Error::new(SqlState::DUPLICATE_CURSOR, message));
+        }
+        let (columns, rows) = match &declare.source {
+            Streamed::Subscribe(subscribe) => guard.wait(self.subscription(subscribe)).await?,
+            Streamed::Query(query) => {
+                let bound = self.binder_session(|binder| binder.query(query, &[]))?;
+                let columns = super::query::columns_of(&bound);
+                (columns, guard.wait(super::query::run(&self.shared, bound.plan, None)).await?)
+            }
+        };
+        let source = Arc::new(tokio::sync::Mutex::new(Source { rows: Some(rows), rest: None }));
+        let cursor = Cursor {
+            columns,
+            hold: declare.hold,
+            statement: text.to_owned(),
+            created: super::micros_now(),
+            source,
+        };
+        self.cursors.insert(declare.name.clone(), cursor);
+        Ok(Outcome::Done { tag: "DECLARE CURSOR".into() })
+    }
+
+    /// The cursor of this name.
+    pub(super) fn cursor(&self, name: &str) -> Result<&Cursor> {
+        let missing = || Error::new(SqlState::INVALID_CURSOR_NAME, format!("cursor \"{name}\" does not exist"));
+        self.cursors.get(name).ok_or_else(missing)
+    }
+
+    /// FETCH and MOVE.
+    pub(super) async fn fetch(&mut self, fetch: &Fetch, guard: Guard) -> Result<Outcome> {
+        let cursor = self.cursor(&fetch.cursor)?;
+        let deadline = fetch.timeout_ms.map(|ms| Instant::now() + Duration::from_millis(ms));
+        let wanted = fetch.count.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX));
+        let rows = pieces(cursor.source.clone(), wanted, deadline, guard);
+        if !fetch.skip {
+            return Ok(Outcome::Rows { columns: cursor.columns.clone(), rows, tag: "FETCH" });
+        }
+        let moved: Vec<RecordBatch> = futures::TryStreamExt::try_collect(rows).await?;
+        let count: usize = moved.iter().map(RecordBatch::num_rows).sum();
+        Ok(Outcome::Done { tag: format!("MOVE {count}") })
+    }
+
+    /// CLOSE.
+    pub(super) fn close(&mut self, name: Option<&str>) -> Result<Outcome> {
+        match name {
+            None => self.cursors.clear(),
+            Some(name) => {
+                self.cursor(name)?;
+                self.cursors.remove(name);
+            }
+        }
+        let tag = if name.is_none() { "CLOSE CURSOR ALL" } else { "CLOSE CURSOR" };
+        Ok(Outcome::Done { tag: tag.into() })
+    }
+}
+
+/// Up to `wanted` rows as they come; the deadline, or a cancel, ends them early, and what was not sent stays.
+fn pieces(
+    source: Arc<tokio::sync::Mutex<Source>>,
+    wanted: usize,
+    deadline: Option<Instant>,
+    guard: Guard,
+) -> Batches {
+    let state = (source, wanted, guard);
+    futures::stream::unfold(Some(state), move |state| async move {
+        let (source, wanted, guard) = state?;
+        if wanted == 0 {
+            return None;
+        }
+        let step = tokio::select! {
+            biased;
+            () = guard.token.cancelled() => {
+                // The statement ends well, unless the whole session ends.
+                guard.shared.terminated.is_cancelled().then(|| Err(guard.shared.cancelled()))
+            }
+            step = piece(&source, wanted) => step,
+            () = at(deadline) => None,
+            error = guard.ended() => if guard.token.is_cancelled() { None } else { Some(Err(error)) },
+        };
+        match step {
+            None => None,
+            Some(Ok(batch)) => {
+                let left = wanted - batch.num_rows();
+                Some((Ok(batch), Some((source, left, guard))))
+            }
+            Some(Err(error)) => {
+                guard.shared.fail();
+                Some((Err(error), None))
+            }
+        }
+    })
+    .boxed()
+}
+
+async fn at(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The next rows, at most `wanted`. Cancel-safe: a batch is taken from the stream and split without a wait between.
+async fn piece(source: &tokio::sync::Mutex<Source>, wanted: usize) -> Option<Result<RecordBatch>> {
+    let mut source = source.lock().await;
+    let batch = match source.rest.take() {
+        Some(rest) => rest,
+        None => loop {
+            match source.rows.as_mut()?.next().await {
+                Some(Ok(batch)) if batch.num_rows() == 0 => {}
+                Some(Ok(batch)) => break batch,
+                Some(Err(error)) => {
+                    source.rows = None;
+                    return Some(Err(error));
+                }
+                None => {
+                    source.rows = None;
+                    return None;
+                }
+            }
+        },
+    };
+    if batch.num_rows() > wanted {
+        source.rest = Some(batch.slice(wanted, batch.num_rows() - wanted));
+        return Some(Ok(batch.slice(0, wanted)));
+    }
+    Some(Ok(batch))
+}

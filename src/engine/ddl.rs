@@ -1,0 +1,597 @@
+//! CREATE TABLE, SOURCE and VIEW, DROP, ALTER .. RENAME, COMMENT, ALTER SYSTEM.
+//!
+//! The runtime is told first and the catalog last, so that nobody sees a name behind which there is nothing; names are
+//! checked and taken under one lock.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use datafusion::common::DFSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Engine;
+use super::outcome::Outcome;
+use super::session::Session;
+use super::settings::{self, Scope, parse_duration};
+use crate::catalog::object::{ConnectorOptions, Kind, META_COMMENT, Object, Source, Table, View, Watermark};
+use crate::catalog::{Resolved, Snapshot};
+use crate::connectors::{self, Connector, ConnectorSpec};
+use crate::data::ObjectId;
+use crate::data::types::sql_name;
+use crate::error::{Error, Result, SqlState};
+use crate::runtime::{SourceSpec, TableSpec, WatermarkSpec};
+use crate::sql::binder::Binder;
+use crate::sql::statement::{
+    ColumnDef, Comment, CreateSource, CreateTable, CreateView, Drop, Name, RelationKind, Rename, WatermarkDef,
+};
+
+/// A change of the catalog, as the input log keeps it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Ddl {
+    Create(Object),
+    Drop(Vec<ObjectId>),
+    Rename(ObjectId, String),
+    Replace(Object),
+}
+
+impl Ddl {
+    pub(super) fn bytes(&self) -> Result<Vec<u8>> {
+        serde_json::to_vec(self).map_err(|e| Error::internal(e.to_string()))
+    }
+
+    pub(super) fn read(bytes: &[u8]) -> Result<Self> {
+        serde_json::from_slice(bytes).map_err(|e| Error::internal(e.to_string()))
+    }
+}
+
+impl Session {
+    pub(super) async fn create_table(&mut self, create: &CreateTable) -> Result<Outcome> {
+        let done = Outcome::Done { tag: "CREATE TABLE".into() };
+        let engine = self.shared.engine.clone();
+        let _names = engine.ddl.lock().await;
+        if self.taken(&create.name, create.if_not_exists)? {
+            return Ok(done);
+        }
+        let connector = engine.build_connector(create.connector.as_ref(), &create.columns)?;
+        let schema = schema_of(&create.columns, connector.as_deref());
+        let primary_key = key_positions(&schema, &create.primary_key)?;
+        let kind = Kind::Table(Table {
+            primary_key,
+            defaults: defaults(&create.columns, &schema),
+            watermark: create.watermark.as_ref().map(|w| watermark(&schema, w)).transpose()?,
+            append_only: create.append_only,
+            connector: create.connector.clone(),
+        });
+        let object = self.new_object(&create.name.name, schema, kind);
+        self.binder_session(|binder| check_defaults(binder, &object))?;
+        let spec = self.binder_session(|binder| engine.table_spec(binder, &object, connector.clone()))?;
+        engine.runtime.create_table(spec).await?;
+        if let Some(connector) = connector {
+            engine.connectors.lock().insert(object.id, connector);
+        }
+        self.created(object)?;
+        Ok(done)
+    }
+
+    pub(super) async fn create_source(&mut self, create: &CreateSource) -> Result<Outcome> {
+        let done = Outcome::Done { tag: "CREATE SOURCE".into() };
+        let engine = self.shared.engine.clone();
+        let _names = engine.ddl.lock().await;
+        if self.taken(&create.name, create.if_not_exists)? {
+            return Ok(done);
+        }
+        let Some(connector) = engine.build_connector(Some(&create.connector), &create.columns)? else { return Ok(done) };
+        let schema = schema_of(&create.columns, Some(connector.as_ref()));
+        if let Some(column) = create.columns.iter().find(|c| c.default.is_some()) {
+            let what = format!("DEFAULT of column \"{}\" of a source", column.field.name());
+            return Err(Error::unsupported(what, "A source's columns come from its connector."));
+        }
+        let watermark = create.watermark.as_ref().map(|w| watermark(&schema, w)).transpose()?;
+        let kind = Kind::Source(Source { watermark, connector: create.connector.clone() });
+        let object = self.new_object(&create.name.name, schema, kind);
+        let spec = self.binder_session(|binder| engine.source_spec(binder, &object, connector.clone()))?;
+        engine.runtime.create_source(spec).await?;
+        engine.connectors.lock().insert(object.id, connector);
+        self.created(object)?;
+        Ok(done)
+    }
+
+    pub(super) async fn create_view(&mut self, create: &CreateView) -> Result<Outcome> {
+        let engine = self.shared.engine.clone();
+        let _names = engine.ddl.lock().await;
+        let snapshot = engine.catalog.snapshot();
+        let old = snapshot.by_name(&create.name.name).filter(|_| create.or_replace).cloned();
+        if old.is_none() {
+            self.taken(&create.name, false)?;
+        }
+        let bound = self.binder_session(|binder| binder.query(&create.query, &[]))?;
+        let fields = renamed(bound.columns, &create.columns)?;
+        check_distinct(&fields)?;
+        let kind = Kind::View(View { query: create.query.text.clone(), depends: bound.depends });
+        let object = match old {
+            Some(old) => replace_view(&snapshot, &old, Arc::new(Schema::new(fields)), kind)?,
+            None => self.new_object(&create.name.name, Arc::new(Schema::new(fields)), kind),
+        };
+        let replaces = snapshot.get(object.id).is_some();
+        let ddl = if replaces { Ddl::Replace(object.clone()) } else { Ddl::Create(object.clone()) };
+        engine.runtime.log_ddl(ddl.bytes()?).await?;
+        if replaces { engine.catalog.replace(object)? } else { self.created(object)? }
+        Ok(Outcome::Done { tag: "CREATE VIEW".into() })
+    }
+
+    pub(super) async fn drop_objects(&mut self, drop: &Drop) -> Result<Outcome> {
+        let engine = self.shared.engine.clone();
+        let _names = engine.ddl.lock().await;
+        let snapshot = engine.catalog.snapshot();
+        let mut roots = Vec::new();
+        for name in &drop.names {
+            match find(&snapshot, name, drop.kind, "DROP") {
+                Ok(object) => roots.push(object),
+                Err(error) if drop.if_exists && error.code() == SqlState::UNDEFINED_TABLE => {
+                    let message = format!("{} \"{}\" does not exist, skipping", kind_word(drop.kind), name.name);
+                    self.shared.notice("NOTICE", Error::new(SqlState::SUCCESSFUL_COMPLETION, message));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let order = self.drop_order(&snapshot, &roots, drop.cascade)?;
+        if !order.is_empty() {
+            self.drop_now(&order).await?;
+        }
+        Ok(Outcome::Done { tag: format!("DROP {}", kind_word(drop.kind).to_uppercase()) })
+    }
+
+    /// What goes with the roots, dependents first; told, or refused, as PostgreSQL does.
+    fn drop_order(&self, snapshot: &Snapshot, roots: &[Arc<Object>], cascade: bool) -> Result<Vec<ObjectId>> {
+        let mut order: Vec<ObjectId> = Vec::new();
+        let mut lines = Vec::new();
+        for root in roots {
+            for dependent in snapshot.dependents_deep(root.id) {
+                if order.contains(&dependent.id) || roots.iter().any(|r| r.id == dependent.id) {
+                    continue;
+                }
+                order.push(dependent.id);
+                lines.push((described(&dependent), dependency_line(snapshot, &dependent, root)));
+            }
+        }
+        if !lines.is_empty() && !cascade {
+            let what = match roots {
+                [root] => described(root),
+                _ => "desired object(s)".to_owned(),
+            };
+            let message = format!("cannot drop {what} because other objects depend on it");
+            let message = if roots.len() > 1 { message.replace("depend on it", "depend on them") } else { message };
+            let detail = lines.iter().rev().map(|(_, line)| line.as_str()).collect::<Vec<_>>().join("\n");
+            return Err(Error::new(SqlState::DEPENDENT_OBJECTS_STILL_EXIST, message)
+                .with_detail(detail)
+                .with_hint("Use DROP ... CASCADE to drop the dependent objects too."));
+        }
+        if let [(one, _)] = lines.as_slice() {
+            let message = format!("drop cascades to {one}");
+            self.shared.notice("NOTICE", Error::new(SqlState::SUCCESSFUL_COMPLETION, message));
+        } else if !lines.is_empty() {
+            let message = format!("drop cascades to {} other objects", lines.len());
+            let detail = lines.iter().rev().map(|(d, _)| format!("drop cascades to {d}")).collect::<Vec<_>>().join("\n");
+            self.shared.notice("NOTICE", Error::new(SqlState::SUCCESSFUL_COMPLETION, message).with_detail(detail));
+        }
+        // Dependents have larger ids than what they depend on, roots among them too.
+        order.extend(roots.iter().map(|r| r.id));
+        order.sort_unstable_by(|a, b| b.cmp(a));
+        order.dedup();
+        Ok(order)
+    }
+
+    async fn drop_now(&self, order: &[ObjectId]) -> Result<()> {
+        let engine = &self.shared.engine;
+        // Subscriptions' own views on what goes end with it.
+        let mut all = order.to_vec();
+        let mut temporary = engine.temporary.lock();
+        let gone: Vec<ObjectId> =
+            temporary.iter().filter(|(_, inputs)| inputs.iter().any(|i| order.contains(i))).map(|(id, _)| *id).collect();
+        temporary.retain(|id, _| !gone.contains(id));
+        drop(temporary);
+        all.splice(0..0, gone);
+        let snapshot = engine.catalog.snapshot();
+        all.retain(|id| snapshot.get(*id).is_none_or(|o| !matches!(o.kind, Kind::View(_))));
+        let ddl = Ddl::Drop(order.to_vec()).bytes()?;
+        if all.is_empty() {
+            engine.runtime.log_ddl(ddl).await?;
+        } else {
+            engine.runtime.drop_objects(all, ddl).await?;
+        }
+        engine.catalog.drop(order);
+        let mut connectors = engine.connectors.lock();
+        for id in order {
+            connectors.remove(id);
+        }
+        self.shared.transaction.lock().irrevocable = true;
+        Ok(())
+    }
+
+    pub(super) async fn rename(&mut self, rename: &Rename) -> Result<Outcome> {
+        let engine = self.shared.engine.clone();
+        let _names = engine.ddl.lock().await;
+        let snapshot = engine.catalog.snapshot();
+        let tag = format!("ALTER {}", kind_word(rename.kind).to_uppercase());
+        let any = rename.kind == RelationKind::Table;
+        let found = if any { find_any(&snapshot, &rename.name) } else { find(&snapshot, &rename.name, rename.kind, "ALTER") };
+        let object = match found {
+            Ok(object) => object,
+            Err(error) if rename.if_exists && error.code() == SqlState::UNDEFINED_TABLE => {
+                let message = format!("relation \"{}\" does not exist, skipping", rename.name.name);
+                self.shared.notice("NOTICE", Error::new(SqlState::SUCCESSFUL_COMPLETION, message));
+                return Ok(Outcome::Done { tag });
+            }
+            Err(error) => return Err(error),
+        };
+        engine.check_free(&rename.to)?;
+        let readers: Vec<String> = snapshot.dependents(object.id).map(|o| described(o)).collect();
+        if !readers.is_empty() {
+            let message = format!("cannot rename {} because other objects depend on it", described(&object));
+            return Err(Error::new(SqlState::DEPENDENT_OBJECTS_STILL_EXIST, message)
+                .with_detail(readers.iter().map(|r| format!("{r} depends on {}", described(&object))).collect::<Vec<_>>().join("\n"))
+                .with_hint("Views keep the text of their query: drop them first, and create them again."));
+        }
+        let ddl = Ddl::Rename(object.id, rename.to.clone()).bytes()?;
+        if matches!(object.kind, Kind::View(_)) {
+            engine.runtime.log_ddl(ddl).await?;
+        } else {
+            engine.runtime.rename(object.id, rename.to.clone(), ddl).await?;
+        }
+        engine.catalog.rename(object.id, &rename.to)?;
+        self.shared.transaction.lock().irrevocable = true;
+        Ok(Outcome::Done { tag })
+    }
+
+    pub(super) async fn comment(&mut self, comment: &Comment) -> Result<Outcome> {
+        let engine = self.shared.engine.clone();
+        let _names = engine.ddl.lock().await;
+        let snapshot = engine.catalog.snapshot();
+        let found = match &comment.column {
+            Some(_) => find_any(&snapshot, &comment.name)?,
+            None => find(&snapshot, &comment.name, comment.kind, "COMMENT ON")?,
+        };
+        let mut object = Object::clone(&found);
+        match &comment.column {
+            None => object.comment = comment.text.clone(),
+            Some(column) => object.schema = commented(&object, column, comment.text.as_deref())?,
+        }
+        engine.runtime.log_ddl(Ddl::Replace(object.clone()).bytes()?).await?;
+        engine.catalog.replace(object)?;
+        self.shared.transaction.lock().irrevocable = true;
+        Ok(Outcome::Done { tag: "COMMENT".into() })
+    }
+
+    pub(super) async fn alter_system(&mut self, name: &str, value: Option<&str>) -> Result<Outcome> {
+        let definition = settings::find(name)?;
+        if definition.scope != Scope::System {
+            let message = format!("parameter \"{}\" cannot be changed by ALTER SYSTEM", definition.name);
+            let hint = format!("It is the session's: use SET {} = ...", definition.name);
+            return Err(Error::new(SqlState::CANT_CHANGE_RUNTIME_PARAM, message).with_hint(hint));
+        }
+        let text = settings::check(definition, value.unwrap_or(definition.default))?;
+        let ms = || Duration::from_millis(parse_duration(&text).and_then(|ms| u64::try_from(ms).ok()).unwrap_or(0));
+        let runtime = &self.shared.engine.runtime;
+        let mut system = runtime.settings().await?;
+        match definition.name {
+            "history" => system.history = ms(),
+            "max_lag" => system.max_lag = ms(),
+            "idle_timeout" => system.idle_timeout = ms(),
+            "late_rows" => system.late_rows = text.parse().unwrap_or(system.late_rows),
+            other => {
+                let hint = "An epoch closes as soon as the last one is under way.";
+                return Err(Error::unsupported(format!("ALTER SYSTEM SET {other}"), hint));
+            }
+        }
+        runtime.alter_system(system).await?;
+        Ok(Outcome::Done { tag: "ALTER SYSTEM".into() })
+    }
+
+    /// Whether a name is taken and that is fine (a NOTICE says so); an error when it is taken and not fine.
+    pub(super) fn taken(&self, name: &Name, if_not_exists: bool) -> Result<bool> {
+        if let Some(schema) = name.schema.as_deref().filter(|s| *s != "public") {
+            let error = match schema {
+                "pg_catalog" | "information_schema" | "highwater" => {
+                    let message = format!("permission denied to create \"{schema}.{}\"", name.name);
+                    Error::new(SqlState::INSUFFICIENT_PRIVILEGE, message)
+                        .with_detail("System catalog modifications are currently disallowed.")
+                }
+                _ => Error::new(SqlState::INVALID_SCHEMA_NAME, format!("schema \"{schema}\" does not exist"))
+                    .with_hint("All relations live in the schema public."),
+            };
+            return Err(if name.position > 0 { error.with_position(name.position) } else { error });
+        }
+        match self.shared.engine.check_free(&name.name) {
+            Ok(()) => Ok(false),
+            Err(error) if if_not_exists => {
+                let message = format!("{}, skipping", error.message());
+                self.shared.notice("NOTICE", Error::new(error.code(), message));
+                Ok(true)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(super) fn new_object(&self, name: &str, schema: SchemaRef, kind: Kind) -> Object {
+        Object { id: self.shared.engine.catalog.allocate(), name: name.to_owned(), schema, kind, comment: None }
+    }
+
+    /// Puts a new object into the catalog; a block that rolls back will drop it.
+    pub(super) fn created(&self, object: Object) -> Result<()> {
+        let id = object.id;
+        self.shared.engine.catalog.create(object)?;
+        let mut transaction = self.shared.transaction.lock();
+        if transaction.is_open() {
+            transaction.created.push(id);
+            transaction.snapshot = None;
+        }
+        Ok(())
+    }
+
+    /// ROLLBACK of a block that created objects.
+    pub(super) async fn drop_created(&self, created: &[ObjectId]) -> Result<()> {
+        let engine = self.shared.engine.clone();
+        let _names = engine.ddl.lock().await;
+        let snapshot = engine.catalog.snapshot();
+        let mut order: Vec<ObjectId> = Vec::new();
+        for id in created.iter().filter(|id| snapshot.get(**id).is_some()) {
+            order.extend(snapshot.dependents_deep(*id).iter().map(|o| o.id));
+            order.push(*id);
+        }
+        order.sort_unstable_by(|a, b| b.cmp(a));
+        order.dedup();
+        if order.is_empty() { Ok(()) } else { self.drop_now(&order).await }
+    }
+}
+
+impl Engine {
+    fn check_free(&self, name: &str) -> Result<()> {
+        if self.catalog.snapshot().by_name(name).is_none() {
+            return Ok(());
+        }
+        Err(Error::new(SqlState::DUPLICATE_TABLE, format!("relation \"{name}\" already exists")))
+    }
+
+    /// The connector of a new object.
+    pub(super) fn build_connector(
+        &self,
+        options: Option<&ConnectorOptions>,
+        columns: &[ColumnDef],
+    ) -> Result<Option<Arc<dyn Connector>>> {
+        let fields = columns.iter().map(|c| c.field.clone()).collect::<Vec<_>>();
+        let declared = (!fields.is_empty()).then(|| Arc::new(Schema::new(fields)));
+        options.map(|options| connectors::build(&self.connector_spec(options, declared))).transpose()
+    }
+
+    fn connector_spec(&self, options: &ConnectorOptions, declared: Option<SchemaRef>) -> ConnectorSpec {
+        ConnectorSpec {
+            connector: options.connector.clone(),
+            options: options.options.clone(),
+            encode: options.encode.clone(),
+            encode_options: options.encode_options.clone(),
+            declared,
+            file_root: self.config.file_root.clone(),
+        }
+    }
+
+    /// The connector of an object that has one: the one made at CREATE, or (replay) made again.
+    pub(super) fn connector(&self, object: &Object) -> Result<Arc<dyn Connector>> {
+        if let Some(connector) = self.connectors.lock().get(&object.id) {
+            return Ok(connector.clone());
+        }
+        let options = object.connector().ok_or_else(|| Error::internal(format!("{} has no connector", object.name)))?;
+        connectors::build(&self.connector_spec(options, Some(object.schema.clone())))
+    }
+
+    pub(super) fn table_spec(
+        &self,
+        binder: &Binder<'_>,
+        object: &Object,
+        connector: Option<Arc<dyn Connector>>,
+    ) -> Result<TableSpec> {
+        let append_only = matches!(&object.kind, Kind::Table(table) if table.append_only);
+        Ok(TableSpec {
+            id: object.id,
+            name: object.name.clone(),
+            schema: object.schema.clone(),
+            primary_key: object.primary_key().to_vec(),
+            watermark: self.watermark_spec(binder, object)?,
+            append_only,
+            connector,
+            ddl: Ddl::Create(object.clone()).bytes()?,
+        })
+    }
+
+    pub(super) fn source_spec(
+        &self,
+        binder: &Binder<'_>,
+        object: &Object,
+        connector: Arc<dyn Connector>,
+    ) -> Result<SourceSpec> {
+        Ok(SourceSpec {
+            id: object.id,
+            name: object.name.clone(),
+            schema: object.schema.clone(),
+            watermark: self.watermark_spec(binder, object)?,
+            connector,
+            ddl: Ddl::Create(object.clone()).bytes()?,
+        })
+    }
+
+    fn watermark_spec(&self, binder: &Binder<'_>, object: &Object) -> Result<Option<WatermarkSpec>> {
+        let Some(watermark) = object.watermark() else { return Ok(None) };
+        let field = object.schema.field(watermark.column);
+        let expr = binder.expression(&watermark.expression, &object.schema, field)?;
+        let schema = DFSchema::try_from(object.schema.as_ref().clone())?;
+        let expr = self.executor.physical_expr(&expr, &schema)?;
+        Ok(Some(WatermarkSpec { column: watermark.column, expr }))
+    }
+}
+
+/// The columns declared, or else those that the connector tells.
+fn schema_of(columns: &[ColumnDef], connector: Option<&dyn Connector>) -> SchemaRef {
+    match connector {
+        Some(connector) if columns.is_empty() => connector.schema(),
+        _ => Arc::new(Schema::new(columns.iter().map(|c| c.field.clone()).collect::<Vec<_>>())),
+    }
+}
+
+fn defaults(columns: &[ColumnDef], schema: &Schema) -> Vec<Option<String>> {
+    let mut defaults: Vec<Option<String>> = columns.iter().map(|c| c.default.as_ref().map(|d| d.text.clone())).collect();
+    defaults.resize(schema.fields().len(), None);
+    defaults
+}
+
+/// A DEFAULT that can't be computed is an error at CREATE.
+fn check_defaults(binder: &Binder<'_>, object: &Object) -> Result<()> {
+    let Kind::Table(table) = &object.kind else { return Ok(()) };
+    for (default, field) in table.defaults.iter().zip(object.schema.fields()) {
+        if let Some(default) = default {
+            binder.expression(default, &Schema::empty(), field)?;
+        }
+    }
+    Ok(())
+}
+
+fn key_positions(schema: &Schema, names: &[String]) -> Result<Vec<usize>> {
+    let mut positions = Vec::with_capacity(names.len());
+    for name in names {
+        let missing = || {
+            Error::new(SqlState::UNDEFINED_COLUMN, format!("column \"{name}\" named in key does not exist"))
+        };
+        let position = schema.index_of(name).map_err(|_| missing())?;
+        if positions.contains(&position) {
+            let message = format!("column \"{name}\" appears twice in primary key constraint");
+            return Err(Error::new(SqlState::DUPLICATE_COLUMN, message));
+        }
+        positions.push(position);
+    }
+    Ok(positions)
+}
+
+fn watermark(schema: &Schema, definition: &WatermarkDef) -> Result<Watermark> {
+    let (name, position) = &definition.column;
+    let at = |e: Error| if *position > 0 { e.with_position(*position) } else { e };
+    let missing = || Error::new(SqlState::UNDEFINED_COLUMN, format!("column \"{name}\" does not exist"));
+    let column = schema.index_of(name).map_err(|_| at(missing()))?;
+    let field = schema.field(column);
+    if !matches!(field.data_type(), arrow::datatypes::DataType::Timestamp(..)) {
+        let message = format!("WATERMARK FOR needs a timestamp, but column \"{name}\" is {}", sql_name(field));
+        return Err(at(Error::new(SqlState::DATATYPE_MISMATCH, message)));
+    }
+    Ok(Watermark { column, expression: definition.expression.text.clone() })
+}
+
+/// The names given in CREATE VIEW v (a, b) in the place of the query's first ones.
+pub(super) fn renamed(fields: Vec<Field>, names: &[String]) -> Result<Vec<Field>> {
+    if names.len() > fields.len() {
+        let message = "CREATE VIEW specifies more column names than columns";
+        return Err(Error::new(SqlState::SYNTAX_ERROR, message));
+    }
+    let given = names.iter().map(Some).chain(std::iter::repeat(None));
+    let name = |(field, name): (Field, Option<&String>)| match name {
+        Some(name) => field.with_name(name),
+        None => field,
+    };
+    Ok(fields.into_iter().zip(given).map(name).collect())
+}
+
+fn check_distinct(fields: &[Field]) -> Result<()> {
+    for (i, field) in fields.iter().enumerate() {
+        if fields[..i].iter().any(|f| f.name() == field.name()) {
+            let message = format!("column \"{}\" specified more than once", field.name());
+            return Err(Error::new(SqlState::DUPLICATE_COLUMN, message));
+        }
+    }
+    Ok(())
+}
+
+/// OR REPLACE keeps the id; columns may only be added, and nothing may read the view.
+fn replace_view(snapshot: &Snapshot, old: &Object, schema: SchemaRef, kind: Kind) -> Result<Object> {
+    if !matches!(old.kind, Kind::View(_)) {
+        let message = format!("\"{}\" is not a view", old.name);
+        return Err(Error::new(SqlState::WRONG_OBJECT_TYPE, message));
+    }
+    let same = |(a, b): (&Arc<Field>, &Arc<Field>)| a.name() == b.name() && a.data_type() == b.data_type();
+    if schema.fields().len() < old.schema.fields().len() || !old.schema.fields().iter().zip(schema.fields()).all(same) {
+        let message = "cannot change the columns of a view by CREATE OR REPLACE VIEW";
+        return Err(Error::new(SqlState::INVALID_TABLE_DEFINITION, message).with_hint("Use DROP VIEW and CREATE VIEW."));
+    }
+    if snapshot.dependents(old.id).any(|o| matches!(o.kind, Kind::MaterializedView(_))) {
+        let message = format!("cannot replace view \"{}\" because materialized views read it", old.name);
+        return Err(Error::new(SqlState::DEPENDENT_OBJECTS_STILL_EXIST, message).with_hint("Drop them first."));
+    }
+    Ok(Object { id: old.id, name: old.name.clone(), schema, kind, comment: old.comment.clone() })
+}
+
+/// The schema with another comment on a column.
+fn commented(object: &Object, column: &str, text: Option<&str>) -> Result<SchemaRef> {
+    let missing = || {
+        let message = format!("column \"{column}\" of relation \"{}\" does not exist", object.name);
+        Error::new(SqlState::UNDEFINED_COLUMN, message)
+    };
+    let position = object.schema.index_of(column).map_err(|_| missing())?;
+    let mut fields: Vec<Field> = object.schema.fields().iter().map(|f| f.as_ref().clone()).collect();
+    let mut metadata = fields[position].metadata().clone();
+    match text {
+        Some(text) => metadata.insert(META_COMMENT.to_owned(), text.to_owned()),
+        None => metadata.remove(META_COMMENT),
+    };
+    fields[position].set_metadata(metadata);
+    Ok(Arc::new(Schema::new(fields)))
+}
+
+/// The user object of a name, of whatever kind.
+pub(super) fn find_any(snapshot: &Snapshot, name: &Name) -> Result<Arc<Object>> {
+    let at = |e: Error| if name.position > 0 { e.with_position(name.position) } else { e };
+    match snapshot.resolve(name.schema.as_deref(), &name.name).map_err(at)? {
+        Resolved::User(object) => Ok(object),
+        Resolved::System(relation) => {
+            let message = format!("permission denied: \"{}\" is a system relation", relation.name);
+            Err(at(Error::new(SqlState::INSUFFICIENT_PRIVILEGE, message)))
+        }
+    }
+}
+
+/// The user object of a name, which must be of the kind that the statement says.
+fn find(snapshot: &Snapshot, name: &Name, kind: RelationKind, verb: &str) -> Result<Arc<Object>> {
+    let object = match find_any(snapshot, name) {
+        Err(error) if error.code() == SqlState::UNDEFINED_TABLE => {
+            let message = format!("{} \"{}\" does not exist", kind_word(kind), name.name);
+            return Err(Error::new(SqlState::UNDEFINED_TABLE, message));
+        }
+        other => other?,
+    };
+    if object.kind_name() == kind_word(kind) {
+        return Ok(object);
+    }
+    let message = format!("\"{}\" is not a {}", object.name, kind_word(kind));
+    let actual = object.kind_name();
+    let hint = match verb {
+        "DROP" => format!("Use DROP {} to remove a {actual}.", actual.to_uppercase()),
+        _ => format!("It is a {actual}: use {verb} {}.", actual.to_uppercase()),
+    };
+    Err(Error::new(SqlState::WRONG_OBJECT_TYPE, message).with_hint(hint))
+}
+
+pub(super) fn kind_word(kind: RelationKind) -> &'static str {
+    match kind {
+        RelationKind::Table => "table",
+        RelationKind::Source => "source",
+        RelationKind::View => "view",
+        RelationKind::MaterializedView => "materialized view",
+    }
+}
+
+/// `table t`.
+fn described(object: &Object) -> String {
+    format!("{} {}", object.kind_name(), crate::catalog::pg_catalog::quote_ident(&object.name))
+}
+
+/// `view v depends on table t`: on what it names itself, of all that hangs on the root.
+fn dependency_line(snapshot: &Snapshot, dependent: &Object, root: &Object) -> String {
+    let hanging: Vec<ObjectId> = snapshot.dependents_deep(root.id).iter().map(|o| o.id).chain([root.id]).collect();
+    let on = dependent.depends().into_iter().find(|id| hanging.contains(id)).and_then(|id| snapshot.get(id).cloned());
+    format!("{} depends on {}", described(dependent), on.map_or_else(|| described(root), |o| described(&o)))
+}

@@ -1,0 +1,196 @@
+//! What SELECT scans: tables and views at one epoch, and sources read from their beginning.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::ScalarValue;
+use datafusion::datasource::memory::MemorySourceConfig;
+use datafusion::error::{DataFusionError, Result as DataFusionResult};
+use datafusion::execution::TaskContext;
+use datafusion::logical_expr::{BinaryExpr, Expr, Operator, TableProviderFilterPushDown, TableType};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::SendableRecordBatchStream;
+use datafusion::physical_plan::stream::RecordBatchReceiverStreamBuilder;
+use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
+
+use super::transaction::Overlay;
+use crate::connectors::{Connector, Read};
+use crate::error::Result;
+use crate::store::Version;
+
+/// A table or view at one epoch, with what the session's own transaction has changed.
+pub(super) struct StoreTable {
+    schema: SchemaRef,
+    version: Version,
+    overlay: Option<Arc<Overlay>>,
+}
+
+impl StoreTable {
+    pub(super) fn new(schema: SchemaRef, version: Version, overlay: Option<Arc<Overlay>>) -> Self {
+        Self { schema, version, overlay }
+    }
+
+    /// The rows that can satisfy the filters: all, or those of one key.
+    fn rows(&self, filters: &[Expr]) -> Result<Vec<RecordBatch>> {
+        let stored = match self.key(filters)? {
+            Some(key) => vec![self.version.lookup(&key)?],
+            None => self.version.batches()?,
+        };
+        let rows = match &self.overlay {
+            Some(overlay) => overlay.apply(stored)?,
+            None => stored,
+        };
+        // The store's batches may know less of their fields (metadata) than the catalog.
+        rows.iter().map(|b| Ok(RecordBatch::try_new(self.schema.clone(), b.columns().to_vec())?)).collect()
+    }
+
+    /// The key that the filters fix, if they fix all of it.
+    fn key(&self, filters: &[Expr]) -> Result<Option<RecordBatch>> {
+        let Some(key) = self.version.key() else { return Ok(None) };
+        let mut arrays = Vec::with_capacity(key.len());
+        for &column in key {
+            let field = self.schema.field(column);
+            let fixed = filters.iter().find_map(|f| equal_to(f, field.name()));
+            match fixed.and_then(|value| value.cast_to(field.data_type()).ok()) {
+                Some(value) if !value.is_null() => arrays.push(value.to_array()?),
+                _ => return Ok(None),
+            }
+        }
+        let schema = Arc::new(self.schema.project(key)?);
+        Ok(if arrays.is_empty() { None } else { Some(RecordBatch::try_new(schema, arrays)?) })
+    }
+}
+
+/// The literal that a filter `column = literal` demands.
+fn equal_to<'a>(filter: &'a Expr, column: &str) -> Option<&'a ScalarValue> {
+    let Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) = filter else { return None };
+    match (left.as_ref(), right.as_ref()) {
+        (Expr::Column(c), Expr::Literal(value, _)) | (Expr::Literal(value, _), Expr::Column(c)) if c.name == column => {
+            Some(value)
+        }
+        _ => None,
+    }
+}
+
+impl fmt::Debug for StoreTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "StoreTable({} rows)", self.version.rows())
+    }
+}
+
+#[async_trait::async_trait]
+impl TableProvider for StoreTable {
+    fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> DataFusionResult<Vec<TableProviderFilterPushDown>> {
+        let key: Vec<&str> = self.version.key().unwrap_or_default().iter().map(|c| self.schema.field(*c).name().as_str()).collect();
+        let support = |filter: &&Expr| match key.iter().any(|column| equal_to(filter, column).is_some()) {
+            true => TableProviderFilterPushDown::Inexact,
+            false => TableProviderFilterPushDown::Unsupported,
+        };
+        Ok(filters.iter().map(support).collect())
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        _limit: Option<usize>,
+    ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+        let rows = self.rows(filters)?;
+        let count = state.config().target_partitions().clamp(1, rows.len().max(1));
+        let mut partitions = vec![Vec::new(); count];
+        for (i, batch) in rows.into_iter().enumerate() {
+            partitions[i % count].push(batch);
+        }
+        Ok(MemorySourceConfig::try_new_exec(&partitions, self.schema.clone(), projection.cloned())?)
+    }
+}
+
+/// A replayable source, read as batch: from its beginning to where it has nothing more to give.
+#[derive(Debug)]
+pub(super) struct SourceTable {
+    connector: Arc<dyn Connector>,
+    schema: SchemaRef,
+}
+
+impl SourceTable {
+    pub(super) fn new(schema: SchemaRef, connector: Arc<dyn Connector>) -> Self {
+        Self { connector, schema }
+    }
+}
+
+#[async_trait::async_trait]
+impl TableProvider for SourceTable {
+    fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    async fn scan(
+        &self,
+        _state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        _filters: &[Expr],
+        limit: Option<usize>,
+    ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+        let partition = |index| -> Arc<dyn PartitionStream> {
+            Arc::new(SourcePartition { connector: self.connector.clone(), schema: self.schema.clone(), index })
+        };
+        let partitions = (0..self.connector.partitions()).map(partition).collect();
+        Ok(Arc::new(StreamingTableExec::try_new(self.schema.clone(), partitions, projection, [], false, limit)?))
+    }
+}
+
+/// One partition of a source.
+#[derive(Debug)]
+struct SourcePartition {
+    connector: Arc<dyn Connector>,
+    schema: SchemaRef,
+    index: u32,
+}
+
+/// Batches that a reader may be ahead of the query.
+const READ_AHEAD: usize = 4;
+
+impl PartitionStream for SourcePartition {
+    fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
+        let mut builder = RecordBatchReceiverStreamBuilder::new(self.schema.clone(), READ_AHEAD);
+        let (sender, connector) = (builder.tx(), self.connector.clone());
+        let (schema, index) = (self.schema.clone(), self.index);
+        builder.spawn_blocking(move || {
+            let mut reader = connector.open(index, 0)?;
+            while !sender.is_closed() {
+                match reader.read(Duration::ZERO)? {
+                    Read::Rows { rows, .. } => {
+                        let rows = RecordBatch::try_new(schema.clone(), rows.columns().to_vec())?;
+                        if sender.blocking_send(Ok(rows)).is_err() {
+                            break;
+                        }
+                    }
+                    Read::Waiting | Read::End => break,
+                }
+            }
+            Ok::<(), DataFusionError>(())
+        });
+        builder.build()
+    }
+}

@@ -1,0 +1,208 @@
+//! SELECT: DataFusion over one published epoch.
+//!
+//! The epoch holds every write that was acknowledged before; inside a transaction block it is the block's, with the
+//! block's own changes on top. A query that reads no table and no view never waits.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use datafusion::catalog::{MemTable, TableProvider};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{ParamValues, ScalarValue};
+use datafusion::logical_expr::{Expr, LogicalPlan, TableSource};
+use futures::StreamExt;
+
+use super::environment::Shared;
+use super::introspect;
+use super::outcome::{Column, Outcome};
+use super::provider::{SourceTable, StoreTable};
+use super::session::Session;
+use super::stream::{Batches, Guard};
+use crate::catalog::object::{Kind, Object};
+use crate::catalog::system;
+use crate::catalog::{Relation, SystemRelation};
+use crate::config::MAX_TRANSACTION_BYTES;
+use crate::error::{Error, Result, SqlState};
+use crate::runtime::{ReadMode, Snapshot};
+use crate::sql::binder::BoundQuery;
+
+impl Session {
+    /// SELECT.
+    pub(super) async fn query(&self, bound: &BoundQuery, parameters: &[ScalarValue], guard: Guard) -> Result<Outcome> {
+        let plan = fill_plan(bound.plan.clone(), parameters)?;
+        let rows = guard.wait(run(&self.shared, plan, None)).await?;
+        Ok(Outcome::Rows { columns: columns_of(bound), rows: guard.rows(rows), tag: "SELECT" })
+    }
+}
+
+/// A bound query's result columns.
+pub(super) fn columns_of(bound: &BoundQuery) -> Vec<Column> {
+    let origins = bound.origins.iter().copied().chain(std::iter::repeat((0, 0)));
+    bound.columns.iter().zip(origins).map(|(field, origin)| Column { field: field.clone(), origin }).collect()
+}
+
+/// Runs a plan over `snapshot`, or else over the epoch that the session is to see.
+pub(super) async fn run(shared: &Arc<Shared>, plan: LogicalPlan, snapshot: Option<Snapshot>) -> Result<Batches> {
+    let physical = prepare(shared, plan, snapshot).await?;
+    let stream = datafusion::physical_plan::execute_stream(physical, shared.engine.executor().task())?;
+    Ok(stream.map(|batch| batch.map_err(Error::from)).boxed())
+}
+
+/// Runs a plan to its end; its rows are bounded like a transaction.
+pub(super) async fn collect(
+    shared: &Arc<Shared>,
+    plan: LogicalPlan,
+    snapshot: Option<Snapshot>,
+) -> Result<Vec<RecordBatch>> {
+    let mut rows = run(shared, plan, snapshot).await?;
+    let (mut batches, mut bytes) = (Vec::new(), 0);
+    while let Some(batch) = rows.next().await.transpose()? {
+        bytes += batch.get_array_memory_size();
+        if bytes > MAX_TRANSACTION_BYTES {
+            let message = "transaction is larger than max_transaction (1 GiB)";
+            return Err(Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, message).with_hint("Write in several statements."));
+        }
+        batches.push(batch);
+    }
+    Ok(batches)
+}
+
+/// The physical plan, with its sources in place.
+pub(super) async fn prepare(
+    shared: &Arc<Shared>,
+    plan: LogicalPlan,
+    snapshot: Option<Snapshot>,
+) -> Result<Arc<dyn datafusion::physical_plan::ExecutionPlan>> {
+    let reads = Reads::of(&plan)?;
+    let snapshot = match snapshot {
+        None if reads.stored() => Some(current_snapshot(shared).await?),
+        given => given,
+    };
+    warn_of_errors(shared, &reads, snapshot.as_ref());
+    let mut running = HashMap::new();
+    for relation in reads.system.iter().filter(|r| system::running(r)) {
+        running.insert(relation.oid, introspect::rows(shared, relation).await?);
+    }
+    let executor = shared.engine.executor();
+    let plan = executor.with_sources(plan, &mut |source| provide(shared, snapshot.as_ref(), &running, source))?;
+    executor.physical_plan(&plan).await
+}
+
+/// What a plan scans.
+struct Reads {
+    user: Vec<Arc<Object>>,
+    system: Vec<Arc<SystemRelation>>,
+}
+
+impl Reads {
+    fn of(plan: &LogicalPlan) -> Result<Self> {
+        let mut reads = Self { user: Vec::new(), system: Vec::new() };
+        plan.apply_with_subqueries(|node| {
+            if let LogicalPlan::TableScan(scan) = node {
+                if let Some(relation) = scan.source.downcast_ref::<Relation>() {
+                    reads.user.push(relation.object().clone());
+                } else if let Some(relation) = scan.source.downcast_ref::<SystemRelation>() {
+                    reads.system.extend(system::find(relation.namespace, relation.name));
+                }
+            }
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+        Ok(reads)
+    }
+
+    /// Whether any rows of an epoch are read.
+    fn stored(&self) -> bool {
+        self.user.iter().any(|o| matches!(o.kind, Kind::Table(_) | Kind::MaterializedView(_)))
+    }
+}
+
+/// The epoch that a statement reads now: the open transaction's, which the first read fixes.
+pub(super) async fn current_snapshot(shared: &Arc<Shared>) -> Result<Snapshot> {
+    if let Some(snapshot) = shared.transaction.lock().snapshot.clone() {
+        return Ok(snapshot);
+    }
+    let latest = shared.settings.lock().named("read_mode") == "latest";
+    let mode = if latest { ReadMode::Latest } else { ReadMode::Acknowledged };
+    let snapshot = shared.engine.runtime.snapshot(mode).await?;
+    let mut transaction = shared.transaction.lock();
+    if transaction.is_open() {
+        transaction.snapshot = Some(snapshot.clone());
+    }
+    Ok(snapshot)
+}
+
+/// A view that has errors leaves out what failed: whoever reads it is told.
+fn warn_of_errors(shared: &Shared, reads: &Reads, snapshot: Option<&Snapshot>) {
+    let Some(snapshot) = snapshot else { return };
+    for object in &reads.user {
+        let errors = match object.kind {
+            Kind::MaterializedView(_) => snapshot.standing_errors(object.id),
+            Kind::Table(_) | Kind::Source(_) | Kind::View(_) => 0,
+        };
+        if errors > 0 {
+            let message = format!("materialized view \"{}\" leaves out what {errors} errors stand for", object.name);
+            let hint = format!("See them with SELECT * FROM highwater.errors WHERE view = '{}'.", object.name);
+            shared.notice("WARNING", Error::new(SqlState::WARNING, message).with_hint(hint));
+        }
+    }
+}
+
+/// Puts rows behind a scan.
+fn provide(
+    shared: &Arc<Shared>,
+    snapshot: Option<&Snapshot>,
+    running: &HashMap<u32, RecordBatch>,
+    source: &Arc<dyn TableSource>,
+) -> Result<Option<Arc<dyn TableProvider>>> {
+    if let Some(relation) = source.downcast_ref::<SystemRelation>() {
+        let rows = match running.get(&relation.oid) {
+            Some(rows) => rows.clone(),
+            None => system::rows(relation, shared.as_ref())?,
+        };
+        return Ok(Some(Arc::new(MemTable::try_new(rows.schema(), vec![vec![rows]])?)));
+    }
+    let Some(relation) = source.downcast_ref::<Relation>() else { return Ok(None) };
+    let object = relation.object();
+    Ok(match (&object.kind, snapshot) {
+        (Kind::Table(_) | Kind::MaterializedView(_), Some(snapshot)) => {
+            let version = snapshot.version(object.id)?;
+            let overlay = shared.transaction.lock().overlays.get(&object.id).cloned();
+            Some(Arc::new(StoreTable::new(object.schema.clone(), version, overlay)))
+        }
+        (Kind::Source(_), _) => Some(source_table(shared, object)?),
+        (Kind::Table(_) | Kind::MaterializedView(_), None) | (Kind::View(_), _) => None,
+    })
+}
+
+fn source_table(shared: &Shared, object: &Object) -> Result<Arc<dyn TableProvider>> {
+    let connector = shared.engine.connector(object)?;
+    if connector.replayable() {
+        return Ok(Arc::new(SourceTable::new(object.schema.clone(), connector)));
+    }
+    let what = format!("SELECT from source \"{}\", whose rows pass only once,", object.name);
+    Err(Error::unsupported(what, "Create a materialized view over it, and SELECT from that."))
+}
+
+/// Puts values in the place of `$1`, ..
+pub(super) fn fill_plan(plan: LogicalPlan, parameters: &[ScalarValue]) -> Result<LogicalPlan> {
+    if parameters.is_empty() {
+        return Ok(plan);
+    }
+    Ok(plan.replace_params_with_values(&ParamValues::from(parameters.to_vec()))?)
+}
+
+/// Puts values in the place of `$1`, .. in an expression.
+pub(super) fn fill_expr(expr: Expr, parameters: &[ScalarValue]) -> Result<Expr> {
+    let fill = |e: Expr| match e {
+        Expr::Placeholder(placeholder) => {
+            let number = placeholder.id.trim_start_matches('$').parse::<usize>().unwrap_or(0);
+            match parameters.get(number.wrapping_sub(1)) {
+                Some(value) => Ok(Transformed::yes(Expr::Literal(value.clone(), None))),
+                None => Ok(Transformed::no(Expr::Placeholder(placeholder))),
+            }
+        }
+        other => Ok(Transformed::no(other)),
+    };
+    Ok(expr.transform(fill)?.data)
+}

@@ -1,0 +1,233 @@
+//! CREATE MATERIALIZED VIEW: query -> logical plan -> incremental plan -> a running dataflow.
+
+use std::sync::Arc;
+
+use arrow::datatypes::Schema;
+use datafusion::config::ConfigOptions;
+
+use super::ddl::{Ddl, find_any};
+use super::outcome::Outcome;
+use super::session::Session;
+use super::stream::Guard;
+use super::Engine;
+use crate::catalog::Snapshot;
+use crate::catalog::object::{Emit, Kind, MaterializedView, Object};
+use crate::data::ObjectId;
+use crate::data::text::TimeZone;
+use crate::error::{Error, Result, SqlState};
+use crate::operators;
+use crate::plan::{self, ViewOptions, ViewPlan};
+use crate::runtime::{LateTarget, ViewSpec};
+use crate::sql::binder::{Binder, BoundView};
+use crate::sql::statement::{CreateMaterializedView, Name, Query};
+
+/// A view that is planned, and not yet running.
+pub(super) struct PlannedView {
+    pub bound: BoundView,
+    pub view: ViewPlan,
+}
+
+impl PlannedView {
+    /// What the runtime is asked for.
+    pub(super) fn spec(&self, id: ObjectId, name: &str, ddl: Vec<u8>) -> Result<ViewSpec> {
+        let late_into = self.view.late_into.as_ref();
+        Ok(ViewSpec {
+            id,
+            name: name.to_owned(),
+            schema: self.schema(),
+            graph: Arc::new(operators::render(&self.view)?),
+            late_into: late_into.map(|(table, columns)| LateTarget { table: *table, columns: columns.clone() }),
+            ddl,
+        })
+    }
+
+    /// The view's columns, with their names and SQL types.
+    pub(super) fn schema(&self) -> Arc<Schema> {
+        Arc::new(Schema::new(self.bound.columns.clone()))
+    }
+}
+
+/// Plans a view's query with its clauses.
+pub(super) fn plan_view(
+    binder: &Binder<'_>,
+    base: &ConfigOptions,
+    query: &Query,
+    columns: &[String],
+    emit: Emit,
+    lateness: Option<i64>,
+    late_into: Option<&Object>,
+) -> Result<PlannedView> {
+    let bound = binder.view(query, columns)?;
+    let mut config = base.clone();
+    config.execution.time_zone = Some(binder.session.time_zone.name().to_owned());
+    let late_into = late_into.map(|table| plan::LateTarget {
+        table: table.id,
+        name: table.name.clone(),
+        schema: table.schema.clone(),
+    });
+    let view = plan::lower(&bound.plan, &ViewOptions { emit, lateness, late_into, config: Arc::new(config) })?;
+    Ok(PlannedView { bound, view })
+}
+
+impl Session {
+    /// Plans a view in this session.
+    pub(super) fn plan_view(
+        &self,
+        query: &Query,
+        columns: &[String],
+        emit: Emit,
+        lateness: Option<i64>,
+        late_into: Option<&Object>,
+    ) -> Result<PlannedView> {
+        let executor = self.shared.engine.executor();
+        let base = executor.state().config().options().clone();
+        self.binder_session(|binder| plan_view(binder, &base, query, columns, emit, lateness, late_into))
+    }
+
+    /// Plans what CREATE MATERIALIZED VIEW says.
+    pub(super) fn plan_create(&self, create: &CreateMaterializedView) -> Result<PlannedView> {
+        let snapshot = self.shared.engine.catalog.snapshot();
+        let late_into = create.late_into.as_ref().map(|name| late_target(&snapshot, name)).transpose()?;
+        let planned =
+            self.plan_view(&create.query, &create.columns, create.emit, create.lateness, late_into.as_deref())?;
+        if let Some(target) = &late_into {
+            check_cycle(&snapshot, &planned.bound.depends, target)?;
+        }
+        Ok(planned)
+    }
+
+    /// CREATE MATERIALIZED VIEW: returns when the view has joined the clock, or at once with `background_ddl`.
+    pub(super) async fn create_materialized_view(
+        &mut self,
+        create: &CreateMaterializedView,
+        guard: Guard,
+    ) -> Result<Outcome> {
+        let tag = || Outcome::Done { tag: "CREATE MATERIALIZED VIEW".into() };
+        let engine = self.shared.engine.clone();
+        let names = engine.ddl.lock().await;
+        if self.taken(&create.name, create.if_not_exists)? {
+            return Ok(tag());
+        }
+        let planned = self.plan_create(create)?;
+        for notice in &planned.view.notices {
+            self.shared.notice("NOTICE", Error::new(SqlState::SUCCESSFUL_COMPLETION, notice.clone()));
+        }
+        let kind = Kind::MaterializedView(self.describe(create, &planned));
+        let object = self.new_object(&create.name.name, planned.schema(), kind);
+        let spec = planned.spec(object.id, &object.name, Ddl::Create(object.clone()).bytes()?)?;
+        let id = object.id;
+        self.created(object)?;
+        let undo = Undo { engine: engine.clone(), view: Some(id) };
+        drop(names);
+        if self.shared.settings.lock().on("background_ddl") {
+            tokio::spawn(join(engine, spec, undo));
+        } else {
+            guard.wait(join(engine, spec, undo)).await?;
+        }
+        Ok(tag())
+    }
+
+    fn describe(&self, create: &CreateMaterializedView, planned: &PlannedView) -> MaterializedView {
+        let settings = self.shared.settings.lock();
+        MaterializedView {
+            query: create.query.text.clone(),
+            definition: create.definition.clone(),
+            emit: create.emit,
+            lateness: create.lateness,
+            late_into: planned.view.late_into.as_ref().map(|(table, _)| *table),
+            depends: planned.bound.depends.clone(),
+            time_zone: settings.named("TimeZone"),
+            search_path: settings.named("search_path"),
+            key: planned.view.key.clone(),
+            append_only: planned.view.append_only,
+            watermarks: planned.view.watermarks.clone(),
+        }
+    }
+}
+
+/// Waits until the view is on the clock; otherwise it was never there.
+async fn join(engine: Arc<Engine>, spec: ViewSpec, mut undo: Undo) -> Result<()> {
+    engine.runtime.create_view(spec).await?;
+    undo.view = None;
+    Ok(())
+}
+
+/// Takes a view's name back when its creation fails or is cancelled.
+struct Undo {
+    engine: Arc<Engine>,
+    view: Option<ObjectId>,
+}
+
+impl Drop for Undo {
+    fn drop(&mut self) {
+        if let Some(view) = self.view {
+            self.engine.catalog.drop(&[view]);
+        }
+    }
+}
+
+impl Engine {
+    /// Plans a view of the catalog again, as it was created.
+    pub(super) fn replan(&self, binder: &Binder<'_>, object: &Object) -> Result<PlannedView> {
+        let Kind::MaterializedView(view) = &object.kind else {
+            return Err(Error::internal(format!("{} is not a materialized view", object.name)));
+        };
+        let parsed = crate::sql::parse(&view.definition)?;
+        let Some(crate::sql::Statement::CreateMaterializedView(create)) = parsed.into_iter().next().map(|p| p.statement)
+        else {
+            return Err(Error::internal(format!("the definition of {} is not a view's", object.name)));
+        };
+        let session = crate::sql::BindSession {
+            time_zone: TimeZone::parse(&view.time_zone).unwrap_or_else(TimeZone::utc),
+            ..binder.session.clone()
+        };
+        let binder = Binder::new(binder.snapshot, &session);
+        let late_into = view.late_into.and_then(|id| binder.snapshot.get(id));
+        let base = self.executor.state().config().options().clone();
+        let late_into = late_into.map(Arc::as_ref);
+        plan_view(&binder, &base, &create.query, &create.columns, view.emit, view.lateness, late_into)
+    }
+}
+
+/// LATE ROWS INTO a plain table that takes rows.
+fn late_target(snapshot: &Snapshot, name: &Name) -> Result<Arc<Object>> {
+    let object = find_any(snapshot, name)?;
+    match &object.kind {
+        Kind::Table(_) => Ok(object),
+        Kind::Source(_) | Kind::View(_) | Kind::MaterializedView(_) => {
+            let message = format!("\"{}\" is not a table", object.name);
+            let hint = "LATE ROWS INTO needs a table with the columns of the window's table argument.";
+            Err(Error::new(SqlState::WRONG_OBJECT_TYPE, message).with_hint(hint))
+        }
+    }
+}
+
+/// Late rows must not come back to the view that turned them away.
+fn check_cycle(snapshot: &Snapshot, reads: &[ObjectId], target: &Object) -> Result<()> {
+    let mut open = reads.to_vec();
+    let mut seen: Vec<ObjectId> = Vec::new();
+    while let Some(id) = open.pop() {
+        if seen.contains(&id) {
+            continue;
+        }
+        seen.push(id);
+        if id == target.id {
+            let message = format!("LATE ROWS INTO \"{}\" would close a cycle", target.name);
+            let hint = "Send late rows to a table that the view does not read, directly or through other views.";
+            return Err(Error::new(SqlState::INVALID_OBJECT_DEFINITION, message).with_hint(hint));
+        }
+        let Some(object) = snapshot.get(id) else { continue };
+        match &object.kind {
+            Kind::View(view) => open.extend(&view.depends),
+            Kind::MaterializedView(view) => open.extend(&view.depends),
+            // A table is fed by the views whose late rows go into it.
+            Kind::Table(_) => open.extend(snapshot.objects().filter(|o| feeds(o, id)).map(|o| o.id)),
+            Kind::Source(_) => {}
+        }
+    }
+    Ok(())
+}
+
+fn feeds(object: &Object, table: ObjectId) -> bool {
+    matches!(&object.kind, Kind::MaterializedView(view) if view.late_into == Some(table))
+}
