@@ -57,8 +57,7 @@ fn sort(statement: &Statement) -> Sort {
         | Statement::Prepare { .. }
         | Statement::Execute { .. }
         | Statement::Deallocate(_)
-        | Statement::Listen(_)
-        | Statement::Unlisten(_) => Sort::Reads,
+        | Statement::Unlisten => Sort::Reads,
     }
 }
 

@@ -51,7 +51,11 @@ impl Session {
         let fields: Vec<Field> = positions.iter().map(|c| table.schema.field(*c).clone().with_nullable(true)).collect();
         let fill = self.defaults(&table, &positions)?;
         let sink = Sink { shared: self.shared.clone(), guard, table, fill, batches: Vec::new(), bytes: 0, count: 0 };
-        Ok(Outcome::CopyIn { schema: Arc::new(Schema::new(fields)), format: format(&copy.options)?, sink: Box::new(sink) })
+        Ok(Outcome::CopyIn {
+            schema: Arc::new(Schema::new(fields)),
+            format: format(&copy.options)?,
+            sink: Box::new(sink),
+        })
     }
 
     /// Per column of the table: where its values come from.
@@ -134,7 +138,8 @@ struct Sink {
 impl Sink {
     fn take(&mut self, rows: &RecordBatch) -> Result<()> {
         let arrays = self.fill.iter().map(|f| f.array(rows)).collect::<Result<Vec<_>>>()?;
-        let fields: Vec<Field> = self.table.schema.fields().iter().map(|f| f.as_ref().clone().with_nullable(true)).collect();
+        let fields: Vec<Field> =
+            self.table.schema.fields().iter().map(|f| f.as_ref().clone().with_nullable(true)).collect();
         let schema: SchemaRef = Arc::new(Schema::new(fields));
         let whole = checked(&self.table, vec![RecordBatch::try_new(schema, arrays)?])?;
         self.bytes += whole.get_array_memory_size();

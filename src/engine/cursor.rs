@@ -53,13 +53,8 @@ impl Session {
             }
         };
         let source = Arc::new(tokio::sync::Mutex::new(Source { rows: Some(rows), rest: None }));
-        let cursor = Cursor {
-            columns,
-            hold: declare.hold,
-            statement: text.to_owned(),
-            created: super::micros_now(),
-            source,
-        };
+        let cursor =
+            Cursor { columns, hold: declare.hold, statement: text.to_owned(), created: super::micros_now(), source };
         self.cursors.insert(declare.name.clone(), cursor);
         Ok(Outcome::Done { tag: "DECLARE CURSOR".into() })
     }
@@ -99,12 +94,7 @@ impl Session {
 }
 
 /// Up to `wanted` rows as they come; the deadline, or a cancel, ends them early, and what was not sent stays.
-fn pieces(
-    source: Arc<tokio::sync::Mutex<Source>>,
-    wanted: usize,
-    deadline: Option<Instant>,
-    guard: Guard,
-) -> Batches {
+fn pieces(source: Arc<tokio::sync::Mutex<Source>>, wanted: usize, deadline: Option<Instant>, guard: Guard) -> Batches {
     let state = (source, wanted, guard);
     futures::stream::unfold(Some(state), move |state| async move {
         let (source, wanted, guard) = state?;

@@ -81,7 +81,9 @@ impl Session {
         if self.taken(&create.name, create.if_not_exists)? {
             return Ok(done);
         }
-        let Some(connector) = engine.build_connector(Some(&create.connector), &create.columns)? else { return Ok(done) };
+        let Some(connector) = engine.build_connector(Some(&create.connector), &create.columns)? else {
+            return Ok(done);
+        };
         let schema = schema_of(&create.columns, Some(connector.as_ref()));
         if let Some(column) = create.columns.iter().find(|c| c.default.is_some()) {
             let what = format!("DEFAULT of column \"{}\" of a source", column.field.name());
@@ -116,7 +118,11 @@ impl Session {
         let replaces = snapshot.get(object.id).is_some();
         let ddl = if replaces { Ddl::Replace(object.clone()) } else { Ddl::Create(object.clone()) };
         engine.runtime.log_ddl(ddl.bytes()?).await?;
-        if replaces { engine.catalog.replace(object)? } else { self.created(object)? }
+        if replaces {
+            engine.catalog.replace(object)?
+        } else {
+            self.created(object)?
+        }
         Ok(Outcome::Done { tag: "CREATE VIEW".into() })
     }
 
@@ -172,7 +178,8 @@ impl Session {
             self.shared.notice("NOTICE", Error::new(SqlState::SUCCESSFUL_COMPLETION, message));
         } else if !lines.is_empty() {
             let message = format!("drop cascades to {} other objects", lines.len());
-            let detail = lines.iter().rev().map(|(d, _)| format!("drop cascades to {d}")).collect::<Vec<_>>().join("\n");
+            let detail =
+                lines.iter().rev().map(|(d, _)| format!("drop cascades to {d}")).collect::<Vec<_>>().join("\n");
             self.shared.notice("NOTICE", Error::new(SqlState::SUCCESSFUL_COMPLETION, message).with_detail(detail));
         }
         // Dependents have larger ids than what they depend on, roots among them too.
@@ -185,13 +192,8 @@ impl Session {
     async fn drop_now(&self, order: &[ObjectId]) -> Result<()> {
         let engine = &self.shared.engine;
         // Subscriptions' own views on what goes end with it.
-        let mut all = order.to_vec();
-        let mut temporary = engine.temporary.lock();
-        let gone: Vec<ObjectId> =
-            temporary.iter().filter(|(_, inputs)| inputs.iter().any(|i| order.contains(i))).map(|(id, _)| *id).collect();
-        temporary.retain(|id, _| !gone.contains(id));
-        drop(temporary);
-        all.splice(0..0, gone);
+        let mut all = engine.take_temporary(order);
+        all.extend(order);
         let snapshot = engine.catalog.snapshot();
         all.retain(|id| snapshot.get(*id).is_none_or(|o| !matches!(o.kind, Kind::View(_))));
         let ddl = Ddl::Drop(order.to_vec()).bytes()?;
@@ -215,7 +217,8 @@ impl Session {
         let snapshot = engine.catalog.snapshot();
         let tag = format!("ALTER {}", kind_word(rename.kind).to_uppercase());
         let any = rename.kind == RelationKind::Table;
-        let found = if any { find_any(&snapshot, &rename.name) } else { find(&snapshot, &rename.name, rename.kind, "ALTER") };
+        let found =
+            if any { find_any(&snapshot, &rename.name) } else { find(&snapshot, &rename.name, rename.kind, "ALTER") };
         let object = match found {
             Ok(object) => object,
             Err(error) if rename.if_exists && error.code() == SqlState::UNDEFINED_TABLE => {
@@ -230,7 +233,13 @@ impl Session {
         if !readers.is_empty() {
             let message = format!("cannot rename {} because other objects depend on it", described(&object));
             return Err(Error::new(SqlState::DEPENDENT_OBJECTS_STILL_EXIST, message)
-                .with_detail(readers.iter().map(|r| format!("{r} depends on {}", described(&object))).collect::<Vec<_>>().join("\n"))
+                .with_detail(
+                    readers
+                        .iter()
+                        .map(|r| format!("{r} depends on {}", described(&object)))
+                        .collect::<Vec<_>>()
+                        .join("\n"),
+                )
                 .with_hint("Views keep the text of their query: drop them first, and create them again."));
         }
         let ddl = Ddl::Rename(object.id, rename.to.clone()).bytes()?;
@@ -346,6 +355,15 @@ impl Session {
 }
 
 impl Engine {
+    /// The subscriptions' views that read any of these objects, from now on nobody's.
+    fn take_temporary(&self, inputs: &[ObjectId]) -> Vec<ObjectId> {
+        let mut temporary = self.temporary.lock();
+        let reads = |reads: &Vec<ObjectId>| reads.iter().any(|i| inputs.contains(i));
+        let gone: Vec<ObjectId> = temporary.iter().filter(|(_, r)| reads(r)).map(|(id, _)| *id).collect();
+        temporary.retain(|id, _| !gone.contains(id));
+        gone
+    }
+
     fn check_free(&self, name: &str) -> Result<()> {
         if self.catalog.snapshot().by_name(name).is_none() {
             return Ok(());
@@ -438,7 +456,8 @@ fn schema_of(columns: &[ColumnDef], connector: Option<&dyn Connector>) -> Schema
 }
 
 fn defaults(columns: &[ColumnDef], schema: &Schema) -> Vec<Option<String>> {
-    let mut defaults: Vec<Option<String>> = columns.iter().map(|c| c.default.as_ref().map(|d| d.text.clone())).collect();
+    let mut defaults: Vec<Option<String>> =
+        columns.iter().map(|c| c.default.as_ref().map(|d| d.text.clone())).collect();
     defaults.resize(schema.fields().len(), None);
     defaults
 }
@@ -457,9 +476,8 @@ fn check_defaults(binder: &Binder<'_>, object: &Object) -> Result<()> {
 fn key_positions(schema: &Schema, names: &[String]) -> Result<Vec<usize>> {
     let mut positions = Vec::with_capacity(names.len());
     for name in names {
-        let missing = || {
-            Error::new(SqlState::UNDEFINED_COLUMN, format!("column \"{name}\" named in key does not exist"))
-        };
+        let missing =
+            || Error::new(SqlState::UNDEFINED_COLUMN, format!("column \"{name}\" named in key does not exist"));
         let position = schema.index_of(name).map_err(|_| missing())?;
         if positions.contains(&position) {
             let message = format!("column \"{name}\" appears twice in primary key constraint");

@@ -97,7 +97,12 @@ impl Session {
         })
     }
 
-    pub(super) async fn update(&self, bound: &BoundUpdate, parameters: &[ScalarValue], guard: Guard) -> Result<Outcome> {
+    pub(super) async fn update(
+        &self,
+        bound: &BoundUpdate,
+        parameters: &[ScalarValue],
+        guard: Guard,
+    ) -> Result<Outcome> {
         writable(&bound.target, "update")?;
         changeable(&bound.target, "UPDATE")?;
         let change = Change {
@@ -110,7 +115,12 @@ impl Session {
         Ok(guard.wait(self.change(change, parameters)).await?.outcome("UPDATE"))
     }
 
-    pub(super) async fn delete(&self, bound: &BoundDelete, parameters: &[ScalarValue], guard: Guard) -> Result<Outcome> {
+    pub(super) async fn delete(
+        &self,
+        bound: &BoundDelete,
+        parameters: &[ScalarValue],
+        guard: Guard,
+    ) -> Result<Outcome> {
         writable(&bound.target, "delete from")?;
         changeable(&bound.target, "DELETE")?;
         let change = Change {
@@ -136,12 +146,7 @@ impl Session {
     }
 
     /// What the sequencer is to look at, unless that is too much for it.
-    async fn head_target(
-        &self,
-        table: &Object,
-        local: &Local,
-        parameters: &[ScalarValue],
-    ) -> Result<Option<Target>> {
+    async fn head_target(&self, table: &Object, local: &Local, parameters: &[ScalarValue]) -> Result<Option<Target>> {
         let filter = local.filter.clone().map(|f| fill_expr(f, parameters)).transpose()?;
         if let Some(keys) = filter.as_ref().and_then(|f| fixed_key(table, f)) {
             return Ok(Some(Target::Keys(keys)));
@@ -292,8 +297,10 @@ impl Found {
         let version = snapshot.version(change.table.id)?;
         let schema: SchemaRef = Arc::new(change.plan.schema().as_arrow().clone());
         let batches = collect(shared, change.plan.clone(), Some(snapshot)).await?;
-        let batches: Vec<RecordBatch> =
-            batches.iter().map(|b| Ok(RecordBatch::try_new(relaxed(&schema), b.columns().to_vec())?)).collect::<Result<_>>()?;
+        let batches: Vec<RecordBatch> = batches
+            .iter()
+            .map(|b| Ok(RecordBatch::try_new(relaxed(&schema), b.columns().to_vec())?))
+            .collect::<Result<_>>()?;
         let rows = concat_batches(&relaxed(&schema), &batches)?;
         let table = &change.table;
         let width = table.schema.fields().len();
@@ -411,7 +418,8 @@ impl Evaluated {
     fn done(self, count: u64, rows: Option<RecordBatch>) -> Result<Done> {
         let (Some(exprs), Some(rows)) = (self.exprs, rows) else { return Ok(Done { count, returned: None }) };
         let fields: Vec<_> = self.columns.iter().map(|c| c.field.clone().with_nullable(true)).collect();
-        let value = |e: &Arc<dyn PhysicalExpr>| -> Result<ArrayRef> { Ok(e.evaluate(&rows)?.into_array(rows.num_rows())?) };
+        let value =
+            |e: &Arc<dyn PhysicalExpr>| -> Result<ArrayRef> { Ok(e.evaluate(&rows)?.into_array(rows.num_rows())?) };
         let arrays = exprs.iter().map(value).collect::<Result<Vec<_>>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
         let batch = RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), arrays, &options)?;
@@ -460,7 +468,8 @@ fn equal_to<'a>(expr: &'a Expr, column: &str) -> Option<&'a ScalarValue> {
 }
 
 fn is_plain(data_type: &DataType) -> bool {
-    data_type.is_integer() || matches!(data_type, DataType::Utf8 | DataType::Boolean | DataType::Date32 | DataType::Timestamp(..))
+    data_type.is_integer()
+        || matches!(data_type, DataType::Utf8 | DataType::Boolean | DataType::Date32 | DataType::Timestamp(..))
 }
 
 /// The same columns, all nullable: what a query gives before NOT NULL is checked.

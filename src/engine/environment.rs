@@ -191,7 +191,11 @@ impl Environment for Shared {
 
     fn signal(&self, pid: i32, terminate: bool) -> bool {
         let Some(other) = self.engine.session(pid) else { return false };
-        if terminate { other.terminate() } else { other.cancel() }
+        if terminate {
+            other.terminate()
+        } else {
+            other.cancel()
+        }
         true
     }
 

@@ -93,7 +93,8 @@ impl TableProvider for StoreTable {
     }
 
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> DataFusionResult<Vec<TableProviderFilterPushDown>> {
-        let key: Vec<&str> = self.version.key().unwrap_or_default().iter().map(|c| self.schema.field(*c).name().as_str()).collect();
+        let key: Vec<&str> =
+            self.version.key().unwrap_or_default().iter().map(|c| self.schema.field(*c).name().as_str()).collect();
         let support = |filter: &&Expr| match key.iter().any(|column| equal_to(filter, column).is_some()) {
             true => TableProviderFilterPushDown::Inexact,
             false => TableProviderFilterPushDown::Unsupported,

@@ -293,8 +293,7 @@ impl Session {
             | Statement::Discard(_)
             | Statement::Prepare { .. }
             | Statement::Deallocate(_)
-            | Statement::Listen(_)
-            | Statement::Unlisten(_) => (Bound::Other, Vec::new(), None),
+            | Statement::Unlisten => (Bound::Other, Vec::new(), None),
         })
     }
 
@@ -303,7 +302,8 @@ impl Session {
         let statement = prepared.parsed.statement.as_ref();
         self.refuse_if_failed(statement)?;
         self.check_transaction(statement).await?;
-        let stale = prepared.at.elapsed() > PLAN_AGE || self.shared.engine.catalog.snapshot().version != prepared.version;
+        let stale =
+            prepared.at.elapsed() > PLAN_AGE || self.shared.engine.catalog.snapshot().version != prepared.version;
         let bound = match (prepared.bound.as_ref(), stale) {
             (Bound::Other, _) | (_, false) => prepared.bound.clone(),
             (_, true) => self.bind(&prepared.parsed, &prepared.oids)?.bound,
@@ -363,8 +363,7 @@ impl Session {
             | Statement::RollbackTo(_)
             | Statement::SetTransaction(_) => self.transaction_statement(statement),
             Statement::Set { .. } | Statement::Reset(_) | Statement::Discard(_) => self.settings_statement(statement),
-            Statement::Listen(_) => Ok(done("LISTEN")),
-            Statement::Unlisten(_) => Ok(done("UNLISTEN")),
+            Statement::Unlisten => Ok(done("UNLISTEN")),
             Statement::Query(_) | Statement::Insert(_) | Statement::Update(_) | Statement::Delete(_) => {
                 Err(Error::internal("a statement with a plan came without it"))
             }

@@ -70,8 +70,7 @@ const fn fact(name: &'static str, default: &'static str, description: &'static s
     Definition { name, default, kind: Kind::Text, scope: Scope::Fixed, reported: true, description }
 }
 
-const ISOLATION: Kind =
-    Kind::Enum(&["serializable", "repeatable read", "read committed", "read uncommitted"]);
+const ISOLATION: Kind = Kind::Enum(&["serializable", "repeatable read", "read committed", "read uncommitted"]);
 const ONLY_OFF: Kind = Kind::Enum(&["off"]);
 const ONLY_ON: Kind = Kind::Enum(&["on"]);
 const ONLY_ZERO: Kind = Kind::Int(0, 0);
@@ -245,7 +244,10 @@ impl Values {
     /// search_path as a list of schema names.
     pub(super) fn search_path(&self) -> Vec<String> {
         let path = self.named("search_path");
-        path.split(',').map(|s| s.trim().trim_matches('"').to_owned()).filter(|s| s != "$user" && !s.is_empty()).collect()
+        path.split(',')
+            .map(|s| s.trim().trim_matches('"').to_owned())
+            .filter(|s| s != "$user" && !s.is_empty())
+            .collect()
     }
 }
 
@@ -311,7 +313,9 @@ pub(super) fn check(definition: &Definition, value: &str) -> Result<String> {
             let zone = if local { Some(TimeZone::utc()) } else { TimeZone::parse(value) };
             zone.map(|z| z.name().to_owned()).ok_or_else(invalid)
         }
-        Kind::DateStyle => date_style(value).ok_or_else(|| invalid().with_hint("The style is ISO, with an order MDY, DMY or YMD.")),
+        Kind::DateStyle => {
+            date_style(value).ok_or_else(|| invalid().with_hint("The style is ISO, with an order MDY, DMY or YMD."))
+        }
     }
 }
 

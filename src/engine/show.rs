@@ -58,7 +58,7 @@ impl Session {
             }
             Show::All => {
                 let system = self.shared.engine.runtime.settings().await?;
-                let value = |d| Some(introspect::value_of(&self.shared, &system, d));
+                let value = |d: &settings::Definition| Some(introspect::value_of(&self.shared, &system, d));
                 let row = |d: &settings::Definition| vec![Some(d.name.into()), value(d), Some(d.description.into())];
                 settings::ALL.iter().map(row).collect()
             }
@@ -113,7 +113,9 @@ impl Session {
                     lines.push(String::new());
                 }
                 let physical = guard.wait(query::prepare(&self.shared, bound.plan, None)).await?;
-                lines.extend(displayable(physical.as_ref()).indent(explain.verbose).to_string().lines().map(str::to_owned));
+                lines.extend(
+                    displayable(physical.as_ref()).indent(explain.verbose).to_string().lines().map(str::to_owned),
+                );
                 lines
             }
         };
@@ -142,12 +144,16 @@ fn definition(object: &Object, name: impl Fn(crate::data::ObjectId) -> Option<St
     match &object.kind {
         Kind::MaterializedView(view) => {
             // A renamed view keeps the text that made it; its name is today's.
-            let late = view.late_into.and_then(&name).map_or(String::new(), |t| format!(" LATE ROWS INTO {}", quote_ident(&t)));
+            let late = view
+                .late_into
+                .and_then(&name)
+                .map_or(String::new(), |t| format!(" LATE ROWS INTO {}", quote_ident(&t)));
             let emit = match view.emit {
                 crate::catalog::object::Emit::OnUpdate => "",
                 crate::catalog::object::Emit::OnWindowClose => " EMIT ON WINDOW CLOSE",
             };
-            let lateness = view.lateness.map_or(String::new(), |us| format!(" ALLOW LATENESS INTERVAL '{us} microseconds'"));
+            let lateness =
+                view.lateness.map_or(String::new(), |us| format!(" ALLOW LATENESS INTERVAL '{us} microseconds'"));
             let columns: Vec<String> = object.schema.fields().iter().map(|f| quote_ident(f.name())).collect();
             let columns = columns.join(", ");
             format!("CREATE MATERIALIZED VIEW {quoted} ({columns}) AS {}{emit}{lateness}{late}", view.query)
@@ -196,7 +202,8 @@ fn options(connector: &ConnectorOptions) -> String {
     if let Some(encode) = &connector.encode {
         text.push_str(&format!(" FORMAT PLAIN ENCODE {encode}"));
         if !connector.encode_options.is_empty() {
-            let options: Vec<String> = connector.encode_options.iter().map(|(k, v)| format!("{k} = {}", quote(v))).collect();
+            let options: Vec<String> =
+                connector.encode_options.iter().map(|(k, v)| format!("{k} = {}", quote(v))).collect();
             text.push_str(&format!(" ({})", options.join(", ")));
         }
     }

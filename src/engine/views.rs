@@ -5,11 +5,11 @@ use std::sync::Arc;
 use arrow::datatypes::Schema;
 use datafusion::config::ConfigOptions;
 
+use super::Engine;
 use super::ddl::{Ddl, find_any};
 use super::outcome::Outcome;
 use super::session::Session;
 use super::stream::Guard;
-use super::Engine;
 use crate::catalog::Snapshot;
 use crate::catalog::object::{Emit, Kind, MaterializedView, Object};
 use crate::data::ObjectId;
@@ -173,7 +173,8 @@ impl Engine {
             return Err(Error::internal(format!("{} is not a materialized view", object.name)));
         };
         let parsed = crate::sql::parse(&view.definition)?;
-        let Some(crate::sql::Statement::CreateMaterializedView(create)) = parsed.into_iter().next().map(|p| p.statement)
+        let Some(crate::sql::Statement::CreateMaterializedView(create)) =
+            parsed.into_iter().next().map(|p| p.statement)
         else {
             return Err(Error::internal(format!("the definition of {} is not a view's", object.name)));
         };

@@ -19,3 +19,4 @@ pub use binder::{BindSession, Binder};
 pub use execute::Executor;
 pub use parser::{Parsed, parse};
 pub use statement::Statement;
+pub use types::{TypeName, type_oid};

@@ -135,13 +135,6 @@ pub enum Statement {
     Deallocate(Option<String>),
     /// UNLISTEN channel | *: poolers send it; there is never anything to unlisten (LISTEN is refused).
     Unlisten,
-    /// SELECT highwater.advance_watermark(source, time), alone: constant expressions (or parameters).
-    AdvanceWatermark {
-        /// The source's name, as text.
-        source: Box<ast::Expr>,
-        /// Event time.
-        time: Box<ast::Expr>,
-    },
 }
 
 /// INSERT INTO.

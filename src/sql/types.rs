@@ -22,6 +22,14 @@ impl TypePlanner for PgTypes {
     }
 }
 
+/// A type as a statement names it.
+pub type TypeName = Sql;
+
+/// PostgreSQL's oid of a type. Errors: as [`field`].
+pub fn type_oid(name: &TypeName) -> Result<u32> {
+    Ok(crate::data::types::pg_type(&field("", name)?).oid)
+}
+
 /// A nullable field of a SQL type. Errors: `42704` no such type, `0A000` types to come.
 pub(super) fn field(name: &str, sql: &Sql) -> Result<Field> {
     let plain = |t: DataType| Ok(Field::new(name, t, true));

@@ -19,10 +19,7 @@ impl Cursor<'_> {
             self.subscribe_options(&mut subscribe)?;
             return Ok(Statement::Subscribe(subscribe));
         }
-        Ok(match advance_watermark(&query) {
-            Some((source, time)) => Statement::AdvanceWatermark { source, time },
-            None => Statement::Query(query),
-        })
+        Ok(Statement::Query(query))
     }
 
     pub(super) fn insert(&mut self) -> Result<Statement> {
@@ -363,27 +360,6 @@ impl Cursor<'_> {
 /// 22023, as PostgreSQL words it.
 pub(super) fn unknown_option(option: &str, of: &str, hint: &str) -> Error {
     Error::new(SqlState::INVALID_PARAMETER_VALUE, format!("unrecognized {of} option \"{option}\"")).with_hint(hint)
-}
-
-/// `SELECT highwater.advance_watermark(source, time)` and nothing else.
-fn advance_watermark(query: &Query) -> Option<(Box<ast::Expr>, Box<ast::Expr>)> {
-    let ast::SetExpr::Select(select) = query.tree.body.as_ref() else { return None };
-    let [ast::SelectItem::UnnamedExpr(ast::Expr::Function(function))] = select.projection.as_slice() else {
-        return None;
-    };
-    let name: Vec<String> = function.name.0.iter().filter_map(|p| p.as_ident()).map(fold).collect();
-    if name != ["highwater", "advance_watermark"] || !select.from.is_empty() {
-        return None;
-    }
-    let ast::FunctionArguments::List(list) = &function.args else { return None };
-    let argument = |arg: &ast::FunctionArg| match arg {
-        ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(expr)) => Some(Box::new(expr.clone())),
-        _ => None,
-    };
-    match list.args.as_slice() {
-        [source, time] => Some((argument(source)?, argument(time)?)),
-        _ => None,
-    }
 }
 
 impl Subscribe {
