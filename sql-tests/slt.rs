@@ -81,7 +81,10 @@ async fn script(file: &Path, database: &Arc<Database>) -> Result<(), String> {
 fn against_postgres(file: &Path, uri: &str) -> Result<(), Failed> {
     crate::runtime().block_on(async {
         let text = std::fs::read_to_string(file).map_err(|e| e.to_string())?;
-        let text = text.replace("CREATE MATERIALIZED VIEW", "CREATE VIEW").replace("\nFLUSH\n", "\nSELECT 1\n");
+        // Views over there are not kept up: plain ones are, by nature.
+        let plain = !file.components().any(|c| c.as_os_str() == "errors");
+        let text = if plain { text.replace("CREATE MATERIALIZED VIEW", "CREATE VIEW") } else { text };
+        let text = text.replace("\nFLUSH\n", "\nSELECT 1\n");
         let open = || async { Connection::open(uri, None).await };
         let fresh = open().await?;
         fresh.query("SET client_min_messages = error; DROP SCHEMA public CASCADE; CREATE SCHEMA public").await?;
