@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use highwater::config::EngineConfig;
+use highwater::config::{EngineConfig, ServeConfig};
 use highwater::engine::{Engine, ViewDigest};
+use highwater::server::Server;
 
 /// How a test's server runs. Every .slt gives the same answers in each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +44,11 @@ pub struct Database {
     /// The engine behind it.
     pub engine: Arc<Engine>,
     mode: Mode,
-    server: Server,
+    server: Mutex<Option<Server>>,
+    address: SocketAddr,
+    /// Where `/health` and `/metrics` are.
+    pub http: SocketAddr,
+    comparisons: AtomicUsize,
     flushes: AtomicUsize,
     noted: Mutex<String>,
 }
@@ -69,13 +74,25 @@ impl Database {
     /// Starts a server with a configuration of one's own.
     pub async fn with(mode: Mode, config: EngineConfig) -> Result<Arc<Self>, String> {
         let engine = Engine::start(config).map_err(|e| format!("{e:?}"))?;
-        let server = Server::start(engine.clone()).await?;
-        Ok(Arc::new(Self { engine, mode, server, flushes: AtomicUsize::new(0), noted: Mutex::default() }))
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let serve =
+            ServeConfig { pg_listen: any, http_listen: any, workers: engine.config.workers, file_root: None };
+        let server = Server::start(&serve, engine.clone()).await.map_err(|e| format!("{e:?}"))?;
+        Ok(Arc::new(Self {
+            engine,
+            mode,
+            address: server.pg,
+            http: server.http,
+            server: Mutex::new(Some(server)),
+            flushes: AtomicUsize::new(0),
+            comparisons: AtomicUsize::new(0),
+            noted: Mutex::default(),
+        }))
     }
 
     /// For tokio-postgres.
     pub fn uri(&self) -> String {
-        format!("postgres://tester@{}:{}/highwater", self.server.address.ip(), self.server.address.port())
+        format!("postgres://tester@{}:{}/highwater", self.address.ip(), self.address.port())
     }
 
     /// Remembers what runs now, for the message of a test that hangs.
@@ -109,11 +126,22 @@ impl Database {
         Ok(())
     }
 
+    /// A view was compared with its query.
+    pub fn compared(&self) {
+        self.comparisons.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often a view was compared with its query.
+    pub fn comparisons(&self) -> usize {
+        self.comparisons.load(Ordering::Relaxed)
+    }
+
     /// Ends the server and all of its threads.
     pub async fn stop(&self) {
-        self.server.stop();
-        let engine = self.engine.clone();
-        tokio::task::spawn_blocking(move || engine.shutdown()).await.unwrap_or(());
+        let server = self.server.lock().unwrap().take();
+        if let Some(server) = server {
+            server.shutdown().await;
+        }
     }
 }
 
@@ -131,16 +159,8 @@ fn compare_digests(recorded: &[ViewDigest], replayed: &[ViewDigest]) -> Result<(
     ))
 }
 
-/// The PostgreSQL server in front of the engine.
-struct Server {
-    address: SocketAddr,
-}
-
-impl Server {
-    async fn start(engine: Arc<Engine>) -> Result<Self, String> {
-        drop(engine);
-        Err("not built yet".into())
-    }
-
-    fn stop(&self) {}
+/// The configuration with so many rows of a source in one epoch at most.
+pub fn source_rows(mut config: EngineConfig, rows: usize) -> EngineConfig {
+    config.source_rows = rows;
+    config
 }

@@ -4,9 +4,15 @@ use std::sync::OnceLock;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
+mod bag;
 mod connection;
+mod consistency;
 mod database;
+mod faults;
+mod flights;
 mod oracle;
+mod plans;
+mod random;
 mod slt;
 mod tidy;
 
@@ -25,9 +31,17 @@ pub fn trial(name: impl Into<String>, test: impl Future<Output = Result<(), Stri
 }
 
 fn main() {
+    if let Ok(fault) = std::env::var(faults::VARIABLE) {
+        std::process::exit(faults::hunt(&fault));
+    }
     let arguments = Arguments::from_args();
     let mut trials = Vec::new();
     trials.extend(tidy::trials());
     trials.extend(slt::trials());
+    trials.extend(plans::trials());
+    trials.extend(consistency::trials());
+    trials.extend(flights::trials());
+    trials.extend(random::trials());
+    trials.extend(faults::trials());
     libtest_mimic::run(&arguments, trials).exit();
 }

@@ -15,7 +15,7 @@ use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::datasource::{MemTable, provider_as_source};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Projection};
 use highwater::catalog::object::{Emit, Kind, Object};
-use highwater::catalog::relation::object_of;
+use highwater::catalog::object_of;
 use highwater::data::{Epoch, EventTime, ObjectId, Partition, PartitionWatermark, WatermarkExpr, WatermarkVector};
 use highwater::engine::{Engine, InspectedView};
 use highwater::functions::window::WindowKind;

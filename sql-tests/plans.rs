@@ -34,7 +34,9 @@ pub fn trials() -> Vec<Trial> {
             settings.set_snapshot_path("plans");
             settings.set_prepend_module_to_snapshot(false);
             settings.set_description(text);
-            let held = std::panic::catch_unwind(|| settings.bind(|| insta::assert_snapshot!(name, plan)));
+            let held = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                settings.bind(|| insta::assert_snapshot!(name, plan));
+            }));
             held.map_err(|_| "the plan has changed: `cargo insta review`".to_owned())
         })
     };

@@ -1,8 +1,25 @@
 //! Looks inside a running engine, and turns it inside out: restart with other workers, replay of the log.
 
+use std::sync::Arc;
+
+use datafusion::logical_expr::LogicalPlan;
+
+use crate::catalog::object::Object;
 use crate::error::{Error, Result};
+use crate::plan::ViewPlan;
 
 use super::Engine;
+
+/// A materialized view, planned anew from its definition.
+#[derive(Clone, Debug)]
+pub struct InspectedView {
+    /// What the catalog holds.
+    pub object: Arc<Object>,
+    /// The query as a batch plan, its scans over catalog relations.
+    pub query: LogicalPlan,
+    /// The incremental plan.
+    pub plan: ViewPlan,
+}
 
 /// What a replay found: per view and epoch a digest of changes, late rows and errors.
 #[derive(Clone, Debug, Default)]
@@ -25,6 +42,11 @@ pub struct ViewDigest {
 }
 
 impl Engine {
+    /// The materialized views on the clock, in order of creation.
+    pub fn inspect_views(&self) -> Result<Vec<InspectedView>> {
+        Err(Error::internal("not built yet"))
+    }
+
     /// Ends the worker threads and starts `workers` new ones with the state of the old. Sessions, cursors and
     /// subscriptions live on.
     pub async fn restart(&self, workers: usize) -> Result<()> {

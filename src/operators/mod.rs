@@ -26,3 +26,4 @@ pub use contract::{
 };
 pub use evaluate::row_json;
 pub use render::render;
+pub mod fault;
