@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use highwater::config::{EngineConfig, ServeConfig};
-use highwater::engine::{Engine, ViewDigest};
+use highwater::engine::Engine;
+use highwater::runtime::Digest;
 use highwater::server::Server;
 
 /// How a test's server runs. Every .slt gives the same answers in each.
@@ -145,13 +146,11 @@ impl Database {
     }
 }
 
-fn compare_digests(recorded: &[ViewDigest], replayed: &[ViewDigest]) -> Result<(), String> {
+fn compare_digests(recorded: &[Digest], replayed: &[Digest]) -> Result<(), String> {
     if recorded == replayed {
         return Ok(());
     }
-    let only = |a: &[ViewDigest], b: &[ViewDigest]| -> Vec<String> {
-        a.iter().filter(|d| !b.contains(d)).map(|d| format!("{} at {}", d.view, d.epoch)).take(10).collect()
-    };
+    let only = |a: &[Digest], b: &[Digest]| -> Vec<Digest> { a.iter().filter(|d| !b.contains(d)).take(5).copied().collect() };
     Err(format!(
         "the replay differs: recorded, not replayed: {:?}; replayed, not recorded: {:?}",
         only(recorded, replayed),

@@ -8,7 +8,6 @@ mod bag;
 mod connection;
 mod consistency;
 mod database;
-mod faults;
 mod flights;
 mod oracle;
 mod plans;
@@ -31,9 +30,6 @@ pub fn trial(name: impl Into<String>, test: impl Future<Output = Result<(), Stri
 }
 
 fn main() {
-    if let Ok(fault) = std::env::var(faults::VARIABLE) {
-        std::process::exit(faults::hunt(&fault));
-    }
     let arguments = Arguments::from_args();
     let mut trials = Vec::new();
     trials.extend(tidy::trials());
@@ -42,6 +38,5 @@ fn main() {
     trials.extend(consistency::trials());
     trials.extend(flights::trials());
     trials.extend(random::trials());
-    trials.extend(faults::trials());
     libtest_mimic::run(&arguments, trials).exit();
 }

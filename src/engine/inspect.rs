@@ -1,14 +1,18 @@
-//! Looks inside a running engine, and turns it inside out: restart with other workers, replay of the log.
+//! Looks inside a running engine, and turns it inside out: restart with other workers, replay of the log. For tests.
 
 use std::sync::Arc;
 
 use datafusion::logical_expr::LogicalPlan;
 
-use crate::catalog::object::Object;
+use super::ddl::Ddl;
+use super::views::PlannedView;
+use super::{Engine, Startup};
+use crate::catalog::Catalog;
+use crate::catalog::object::{Kind, Object};
 use crate::error::{Error, Result};
 use crate::plan::ViewPlan;
-
-use super::Engine;
+use crate::runtime::{Digest, Runtime, RuntimeConfig, Spec};
+use crate::sql::binder::{BindSession, Binder};
 
 /// A materialized view, planned anew from its definition.
 #[derive(Clone, Debug)]
@@ -25,36 +29,85 @@ pub struct InspectedView {
 #[derive(Clone, Debug, Default)]
 pub struct Replay {
     /// As it was when it happened.
-    pub recorded: Vec<ViewDigest>,
+    pub recorded: Vec<Digest>,
     /// As the log gave it again.
-    pub replayed: Vec<ViewDigest>,
-}
-
-/// What one view changed in one epoch, as one number that does not depend on order.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ViewDigest {
-    /// The view's name.
-    pub view: String,
-    /// The epoch.
-    pub epoch: u64,
-    /// Sum of hashes times diffs.
-    pub digest: u64,
+    pub replayed: Vec<Digest>,
 }
 
 impl Engine {
-    /// The materialized views on the clock, in order of creation.
-    pub fn inspect_views(&self) -> Result<Vec<InspectedView>> {
-        Err(Error::internal("not built yet"))
+    /// The materialized views, in order of creation.
+    pub fn inspect_views(self: &Arc<Self>) -> Result<Vec<InspectedView>> {
+        let session = self.inspection()?;
+        let snapshot = self.catalog.snapshot();
+        let binder = Binder::new(&snapshot, &session);
+        let mut views = Vec::new();
+        for object in snapshot.objects().filter(|o| matches!(o.kind, Kind::MaterializedView(_))) {
+            let PlannedView { bound, view } = self.replan(&binder, object)?;
+            views.push(InspectedView { object: object.clone(), query: bound.plan, plan: view });
+        }
+        views.sort_by_key(|v| v.object.id);
+        Ok(views)
     }
 
     /// Ends the worker threads and starts `workers` new ones with the state of the old. Sessions, cursors and
     /// subscriptions live on.
     pub async fn restart(&self, workers: usize) -> Result<()> {
-        Err(Error::internal(format!("not built yet: {workers}")))
+        self.runtime.restart(workers).await
     }
 
-    /// Replays the log with other workers, beside the running ones, and compares. Needs `keep_log`.
-    pub async fn replay(&self, workers: usize) -> Result<Replay> {
-        Err(Error::internal(format!("not built yet: {workers}")))
+    /// Replays the log with other workers, beside the running ones. Needs `keep_log`.
+    pub async fn replay(self: &Arc<Self>, workers: usize) -> Result<Replay> {
+        let log = self.runtime.log_bytes().await?;
+        let recorded = self.runtime.digests().await?;
+        let engine = self.clone();
+        let session = self.inspection()?;
+        let config = RuntimeConfig { workers, keep_log: true, record_digests: true, ..RuntimeConfig::default() };
+        let again = move || {
+            let catalog = Catalog::default();
+            Runtime::replay(config, &log, |ddl| engine.rebuild(&catalog, &session, ddl))
+        };
+        let again = tokio::task::spawn_blocking(again).await.map_err(|e| Error::internal(e.to_string()))??;
+        let replayed = again.digests().await;
+        again.shutdown().await;
+        Ok(Replay { recorded, replayed: replayed? })
+    }
+
+    /// What binding needs of a session with all settings at their defaults.
+    fn inspection(self: &Arc<Self>) -> Result<BindSession> {
+        self.connect(Startup::default())?.binder_session(|binder| Ok(binder.session.clone()))
+    }
+
+    /// Makes the object of a logged change again, in a catalog of its own.
+    fn rebuild(&self, catalog: &Catalog, session: &BindSession, ddl: &[u8]) -> Result<Option<Spec>> {
+        let object = match Ddl::read(ddl)? {
+            Ddl::Create(object) => object,
+            Ddl::Drop(ids) => {
+                catalog.drop(&ids);
+                return Ok(None);
+            }
+            Ddl::Rename(id, name) => {
+                catalog.rename(id, &name)?;
+                return Ok(None);
+            }
+            Ddl::Replace(object) => {
+                catalog.replace(object)?;
+                return Ok(None);
+            }
+        };
+        let snapshot = catalog.snapshot();
+        let binder = Binder::new(&snapshot, session);
+        let spec = match &object.kind {
+            Kind::Table(_) => {
+                let connector = object.connector().map(|_| self.connector(&object)).transpose()?;
+                Some(Spec::Table(self.table_spec(&binder, &object, connector)?))
+            }
+            Kind::Source(_) => Some(Spec::Source(self.source_spec(&binder, &object, self.connector(&object)?)?)),
+            Kind::View(_) => None,
+            Kind::MaterializedView(_) => {
+                Some(Spec::View(self.replan(&binder, &object)?.spec(object.id, &object.name, ddl.to_vec())?))
+            }
+        };
+        catalog.create(object)?;
+        Ok(spec)
     }
 }

@@ -33,7 +33,7 @@ mod subscribe;
 mod transaction;
 mod views;
 
-pub use inspect::{Replay, ViewDigest};
+pub use inspect::{InspectedView, Replay};
 pub use session::{Parsed, Prepared, Session};
 
 use std::collections::{BTreeMap, HashMap};

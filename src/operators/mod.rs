@@ -26,4 +26,3 @@ pub use contract::{
 };
 pub use evaluate::row_json;
 pub use render::render;
-pub mod fault;

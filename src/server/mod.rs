@@ -58,7 +58,7 @@ impl Server {
         }
         let engine = self.engine.clone();
         // The engine tells its sessions, which tell their clients; its threads are joined.
-        let ended = tokio::task::spawn(async move { engine.shutdown().await });
+        let ended = tokio::task::spawn_blocking(move || engine.shutdown());
         self.connections.close();
         let _ = timeout(Duration::from_secs(SHUTDOWN_S + 1), self.connections.wait()).await;
         let _ = ended.await;
