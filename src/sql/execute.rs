@@ -1,15 +1,26 @@
 //! Running bound plans as batch: one shared DataFusion session for all of Highwater's.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use datafusion::catalog::TableProvider;
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::DFSchema;
-use datafusion::execution::TaskContext;
-use datafusion::execution::context::SessionState;
+use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
+use datafusion::datasource::provider_as_source;
+use datafusion::error::Result as DfResult;
+use datafusion::execution::context::{QueryPlanner, SessionState};
+use datafusion::execution::{SessionStateBuilder, TaskContext};
+use datafusion::logical_expr::execution_props::ExecutionProps;
+use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{Expr, LogicalPlan, TableSource};
+use datafusion::physical_expr::create_physical_expr;
 use datafusion::physical_plan::{ExecutionPlan, PhysicalExpr};
+use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
+use datafusion::prelude::SessionConfig;
 
-use crate::error::{Error, Result};
+use super::window_exec::WindowPlanner;
+use crate::error::Result;
+use crate::functions::registry;
 
 /// Plans and runs batches. Everything of a session is in the bound plan, so one serves all. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -17,11 +28,22 @@ pub struct Executor {
     state: Arc<SessionState>,
 }
 
-#[expect(unused_variables, reason = "bodies follow")]
 impl Executor {
     /// `partitions`: threads that one query may use.
     pub fn new(partitions: usize) -> Self {
-        Self { state: Arc::new(datafusion::execution::SessionStateBuilder::new().build()) }
+        let mut config = SessionConfig::new().with_target_partitions(partitions.max(1));
+        config.options_mut().clone_from(super::binder::options());
+        let config = config.with_target_partitions(partitions.max(1)).with_information_schema(false);
+        let registry = registry();
+        let state = SessionStateBuilder::new()
+            .with_config(config)
+            .with_default_features()
+            .with_scalar_functions(registry.scalar.values().cloned().collect())
+            .with_aggregate_functions(registry.aggregate.values().cloned().collect())
+            .with_window_functions(registry.window.values().cloned().collect())
+            .with_query_planner(Arc::new(Planner))
+            .build();
+        Self { state: Arc::new(state) }
     }
 
     /// DataFusion's session: functions, rules and planners.
@@ -29,18 +51,33 @@ impl Executor {
         &self.state
     }
 
-    /// Replaces the sources of scans: what `provide` leaves (None) stays.
+    /// Replaces the sources of scans, in subqueries too: what `provide` leaves (None) stays.
     pub fn with_sources(
         &self,
         plan: LogicalPlan,
         provide: &mut dyn FnMut(&Arc<dyn TableSource>) -> Result<Option<Arc<dyn TableProvider>>>,
     ) -> Result<LogicalPlan> {
-        Err(Error::internal("not built yet"))
+        let replaced = plan.transform_up_with_subqueries(|node| match node {
+            LogicalPlan::TableScan(mut scan) => match provide(&scan.source)? {
+                Some(provider) => {
+                    scan.source = provider_as_source(provider);
+                    Ok(Transformed::new(LogicalPlan::TableScan(scan), true, TreeNodeRecursion::Continue))
+                }
+                None => Ok(Transformed::no(LogicalPlan::TableScan(scan))),
+            },
+            other => Ok(Transformed::no(other)),
+        });
+        Ok(replaced?.data)
+    }
+
+    /// Optimizes a bound query.
+    pub fn optimize(&self, plan: &LogicalPlan) -> Result<LogicalPlan> {
+        Ok(self.state.optimize(plan)?)
     }
 
     /// Optimizes and plans a bound query whose scans are over table providers.
     pub async fn physical_plan(&self, plan: &LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {
-        Err(Error::internal("not built yet"))
+        Ok(self.state.create_physical_plan(plan).await?)
     }
 
     /// What running a physical plan needs.
@@ -50,6 +87,33 @@ impl Executor {
 
     /// An expression ready to run over batches of a schema.
     pub fn physical_expr(&self, expr: &Expr, schema: &DFSchema) -> Result<Arc<dyn PhysicalExpr>> {
-        Err(Error::internal("not built yet"))
+        physical_expr(expr, schema)
+    }
+}
+
+/// An expression ready to run over batches of a schema.
+pub fn physical_expr(expr: &Expr, schema: &DFSchema) -> Result<Arc<dyn PhysicalExpr>> {
+    Ok(create_physical_expr(expr, schema, &ExecutionProps::new(), &PhysicalPlanningContext::default())?)
+}
+
+/// A session for what wants one while planning.
+pub(super) fn planning_state() -> Arc<SessionState> {
+    static STATE: OnceLock<Executor> = OnceLock::new();
+    STATE.get_or_init(|| Executor::new(1)).state.clone()
+}
+
+/// DataFusion's physical planner, with windows.
+#[derive(Debug)]
+struct Planner;
+
+#[async_trait]
+impl QueryPlanner for Planner {
+    async fn create_physical_plan(
+        &self,
+        plan: &LogicalPlan,
+        session: &dyn Session,
+    ) -> DfResult<Arc<dyn ExecutionPlan>> {
+        let planner = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(WindowPlanner)]);
+        planner.create_physical_plan(plan, session).await
     }
 }

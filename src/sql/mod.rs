@@ -12,11 +12,13 @@ pub mod window;
 
 mod dialect;
 mod interval;
+pub mod optimize;
 mod parser;
 mod types;
+mod window_exec;
 
 pub use binder::{BindSession, Binder};
-pub use execute::Executor;
+pub use execute::{Executor, physical_expr};
 pub use parser::{Parsed, parse};
 pub use statement::Statement;
 pub use types::{TypeName, type_oid};

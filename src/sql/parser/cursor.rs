@@ -18,7 +18,7 @@ pub(super) fn token_of(token: &TokenWithSpan) -> &Token {
 }
 
 /// A text, and where its lines begin.
-pub(super) struct Source<'a> {
+pub(crate) struct Source<'a> {
     text: &'a str,
     /// Character offset of each line.
     lines: Vec<usize>,
@@ -27,7 +27,7 @@ pub(super) struct Source<'a> {
 }
 
 impl<'a> Source<'a> {
-    pub(super) fn new(text: &'a str) -> Self {
+    pub(crate) fn new(text: &'a str) -> Self {
         let mut lines = vec![0];
         let mut bytes = Vec::with_capacity(text.len() + 1);
         for (character, (byte, c)) in text.char_indices().enumerate() {
@@ -45,7 +45,7 @@ impl<'a> Source<'a> {
     }
 
     /// 0-based character offset; the end of the text for the empty location.
-    pub(super) fn offset(&self, at: Location) -> usize {
+    pub(crate) fn offset(&self, at: Location) -> usize {
         let end = self.bytes.len() - 1;
         let line = usize::try_from(at.line).unwrap_or(usize::MAX).checked_sub(1);
         match line.and_then(|l| self.lines.get(l)) {

@@ -5,7 +5,7 @@
 //! * [`create`]: CREATE; * [`objects`]: DROP, ALTER, COMMENT; * [`session`]: transactions, cursors, settings, EXPLAIN.
 
 mod create;
-pub(super) mod cursor;
+pub(in crate::sql) mod cursor;
 mod objects;
 mod query;
 mod session;

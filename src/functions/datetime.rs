@@ -1,0 +1,4 @@
+//! To come.
+use super::native::Function;
+
+pub(super) const ALL: &[&Function] = &[];

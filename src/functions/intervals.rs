@@ -1,0 +1,123 @@
+//! What operators on dates, timestamps and intervals become where DataFusion has none or another.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, Date32Array, Decimal128Array, Int32Array, IntervalMonthDayNanoArray};
+use arrow::datatypes::{
+    DataType, Date32Type, Float64Type, Int32Type, IntervalMonthDayNano, IntervalMonthDayNanoType, TimestampMicrosecondType,
+};
+
+use super::arithmetic::division_by_zero;
+use super::interval::multiply;
+use super::native::{Call, Function, Overload, T};
+use crate::error::{Error, Result, SqlState};
+
+const DAY: i64 = 86_400_000_000;
+
+pub(super) const ALL: &[&Function] = &[
+    &Function::new("interval_multiply", &[Overload(&[T::Interval, T::Float8], T::Interval)], |c| scale(c, false)),
+    &Function::new("interval_divide", &[Overload(&[T::Interval, T::Float8], T::Interval)], |c| scale(c, true)),
+    &Function::new(
+        "timestamp_difference",
+        &[
+            Overload(&[T::Timestamp, T::Timestamp], T::Interval),
+            Overload(&[T::Timestamptz, T::Timestamptz], T::Interval),
+        ],
+        timestamp_difference,
+    ),
+    &Function::new("date_add_days", &[Overload(&[T::Date, T::Int4], T::Date)], date_add_days),
+    &Function::new("date_difference", &[Overload(&[T::Date, T::Date], T::Int4)], date_difference),
+    &Function::new("interval_order", &[Overload(&[T::Interval], T::Scaled(0))], order),
+    &Function::new("justify_hours", &[Overload(&[T::Interval], T::Interval)], |c| each(c, justify_hours)),
+    &Function::new("justify_days", &[Overload(&[T::Interval], T::Interval)], |c| each(c, justify_days)),
+    &Function::new("justify_interval", &[Overload(&[T::Interval], T::Interval)], |c| {
+        each(c, |i| justify_days(justify_hours(i)))
+    }),
+];
+
+fn overflow() -> Error {
+    Error::new(SqlState::DATETIME_FIELD_OVERFLOW, "interval out of range")
+}
+
+fn intervals(array: &ArrayRef) -> &IntervalMonthDayNanoArray {
+    array.as_primitive::<IntervalMonthDayNanoType>()
+}
+
+fn each(call: &Call<'_>, f: fn(IntervalMonthDayNano) -> IntervalMonthDayNano) -> Result<ArrayRef> {
+    Ok(Arc::new(intervals(&call.args[0]).unary::<_, IntervalMonthDayNanoType>(f)))
+}
+
+fn scale(call: &Call<'_>, divide: bool) -> Result<ArrayRef> {
+    let factors = call.args[1].as_primitive::<Float64Type>();
+    let one = |(i, f): (Option<IntervalMonthDayNano>, Option<f64>)| -> Result<Option<IntervalMonthDayNano>> {
+        match (i, f) {
+            (Some(_), Some(0.0)) if divide => Err(division_by_zero()),
+            (Some(i), Some(f)) => multiply(i, if divide { 1.0 / f } else { f }).map(Some),
+            _ => Ok(None),
+        }
+    };
+    let out = intervals(&call.args[0]).iter().zip(factors).map(one);
+    Ok(Arc::new(out.collect::<Result<IntervalMonthDayNanoArray>>()?))
+}
+
+/// Days and time, as PostgreSQL justifies hours.
+fn timestamp_difference(call: &Call<'_>) -> Result<ArrayRef> {
+    let (l, r) = (
+        call.args[0].as_primitive::<TimestampMicrosecondType>(),
+        call.args[1].as_primitive::<TimestampMicrosecondType>(),
+    );
+    let one = |(l, r): (Option<i64>, Option<i64>)| -> Result<Option<IntervalMonthDayNano>> {
+        let (Some(l), Some(r)) = (l, r) else { return Ok(None) };
+        let micros = l.checked_sub(r).ok_or_else(overflow)?;
+        let days = i32::try_from(micros / DAY).map_err(|_| overflow())?;
+        Ok(Some(IntervalMonthDayNano::new(0, days, micros % DAY * 1000)))
+    };
+    Ok(Arc::new(l.iter().zip(r).map(one).collect::<Result<IntervalMonthDayNanoArray>>()?))
+}
+
+fn date_add_days(call: &Call<'_>) -> Result<ArrayRef> {
+    let (dates, days) = (call.args[0].as_primitive::<Date32Type>(), call.args[1].as_primitive::<Int32Type>());
+    let range = || Error::new(SqlState::DATETIME_FIELD_OVERFLOW, "date out of range");
+    let out: Date32Array = arrow::compute::try_binary(dates, days, |d, n| {
+        d.checked_add(n).ok_or_else(|| arrow::error::ArrowError::ExternalError(Box::new(range())))
+    })?;
+    Ok(Arc::new(out))
+}
+
+fn date_difference(call: &Call<'_>) -> Result<ArrayRef> {
+    let (l, r) = (call.args[0].as_primitive::<Date32Type>(), call.args[1].as_primitive::<Date32Type>());
+    let out: Int32Array = arrow::compute::binary(l, r, i32::wrapping_sub)?;
+    Ok(Arc::new(out))
+}
+
+/// What orders intervals: a month is 30 days, a day 24 hours. Microseconds.
+fn order(call: &Call<'_>) -> Result<ArrayRef> {
+    let key = |i: IntervalMonthDayNano| {
+        (i128::from(i.months) * 30 + i128::from(i.days)) * i128::from(DAY) + i128::from(i.nanoseconds / 1000)
+    };
+    let out: Decimal128Array = intervals(&call.args[0]).unary(key);
+    debug_assert!(matches!(call.result, DataType::Decimal128(..)));
+    Ok(Arc::new(out.with_precision_and_scale(38, 0)?))
+}
+
+fn justify_hours(i: IntervalMonthDayNano) -> IntervalMonthDayNano {
+    let day = DAY * 1000;
+    let days = i.nanoseconds / day;
+    let (mut days, mut rest) = (i64::from(i.days) + days, i.nanoseconds % day);
+    if days > 0 && rest < 0 {
+        (days, rest) = (days - 1, rest + day);
+    } else if days < 0 && rest > 0 {
+        (days, rest) = (days + 1, rest - day);
+    }
+    IntervalMonthDayNano::new(i.months, i32::try_from(days).unwrap_or(i32::MAX), rest)
+}
+
+fn justify_days(i: IntervalMonthDayNano) -> IntervalMonthDayNano {
+    let (mut months, mut days) = (i.months + i.days / 30, i.days % 30);
+    if months > 0 && days < 0 {
+        (months, days) = (months - 1, days + 30);
+    } else if months < 0 && days > 0 {
+        (months, days) = (months + 1, days - 30);
+    }
+    IntervalMonthDayNano::new(months, days, i.nanoseconds)
+}

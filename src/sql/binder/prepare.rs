@@ -1,0 +1,403 @@
+//! What is changed in a query's syntax before DataFusion plans it.
+//!
+//! * result columns get PostgreSQL's names, made unique where they are not;
+//! * whole numbers become integer or bigint (DataFusion has only bigint);
+//! * EXTRACT, AT TIME ZONE, `ARRAY(SELECT ..)`, casts to regclass and its like become functions;
+//! * what DataFusion would parse and leave undone is refused: FOR UPDATE, TABLESAMPLE, SELECT INTO, ..
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{
+    self, BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
+    FunctionArguments, GroupByExpr, Ident, LimitClause, ObjectName, Query, Select, SelectItem, SetExpr, TableFactor,
+    UnaryOperator, Value, ValueWithSpan, VisitMut, VisitorMut,
+};
+
+use super::names::{column_name, unique};
+use crate::error::{Error, Result};
+use crate::sql::parser::cursor::fold;
+
+/// Prepares anything that holds queries or expressions.
+pub(super) fn prepare<T: VisitMut>(tree: &mut T) -> Result<()> {
+    match tree.visit(&mut Prepare) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(error) => Err(error),
+    }
+}
+
+struct Prepare;
+
+impl VisitorMut for Prepare {
+    type Break = Error;
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
+        match refuse(query) {
+            Some(error) => ControlFlow::Break(error),
+            None => {
+                fetch_to_limit(query);
+                name_columns(&mut query.body);
+                ControlFlow::Continue(())
+            }
+        }
+    }
+
+    fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
+        unwrap_ordinals(query);
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<Error> {
+        let refused = match factor {
+            TableFactor::Table { sample: Some(_), .. } | TableFactor::Derived { sample: Some(_), .. } => "TABLESAMPLE",
+            TableFactor::Table { version: Some(_), .. } => "AS OF in FROM",
+            TableFactor::Table { with_ordinality: true, .. } => "WITH ORDINALITY",
+            TableFactor::Pivot { .. } | TableFactor::Unpivot { .. } => "PIVOT",
+            TableFactor::MatchRecognize { .. } => "MATCH_RECOGNIZE",
+            _ => return ControlFlow::Continue(()),
+        };
+        ControlFlow::Break(Error::unsupported(refused, "Leave it out."))
+    }
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
+        if let Expr::Cast { expr: inner, data_type, .. } = expr {
+            if let Some(kind) = object_type(data_type) {
+                let name = format!("{kind}_{}", if is_constant(inner) { "in" } else { "out" });
+                *expr = call(&name, vec![inner.as_ref().clone()]);
+            } else if let Expr::Cast { expr: innermost, data_type: object, .. } = inner.as_ref()
+                && let Some(kind) = object_type(object)
+                && is_text(data_type)
+            {
+                let oid = if is_constant(innermost) {
+                    call(&format!("{kind}_in"), vec![innermost.as_ref().clone()])
+                } else {
+                    innermost.as_ref().clone()
+                };
+                *expr = call(&format!("{kind}_out"), vec![oid]);
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
+        match expr_after(expr) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => ControlFlow::Break(error),
+        }
+    }
+}
+
+fn refuse(query: &Query) -> Option<Error> {
+    if !query.locks.is_empty() {
+        let hint = "Conflicts are detected at COMMIT; leave it out.";
+        return Some(Error::unsupported("FOR UPDATE/SHARE", hint));
+    }
+    match query.body.as_ref() {
+        SetExpr::Select(select) if select.into.is_some() => {
+            Some(Error::unsupported("SELECT INTO", "CREATE the table, then INSERT INTO it the SELECT."))
+        }
+        SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_) => {
+            Some(Error::unsupported("data-modifying WITH", "Send the statements one by one in a transaction."))
+        }
+        _ => None,
+    }
+}
+
+/// FETCH FIRST n ROWS ONLY is LIMIT n.
+fn fetch_to_limit(query: &mut Query) {
+    if let Some(fetch) = query.fetch.take_if(|f| !f.with_ties && !f.percent) {
+        let one = || Expr::Value(Value::Number("1".into(), false).with_empty_span());
+        let limit = Some(fetch.quantity.unwrap_or_else(one));
+        query.limit_clause = Some(match query.limit_clause.take() {
+            Some(LimitClause::LimitOffset { offset, limit_by, .. }) => {
+                LimitClause::LimitOffset { limit, offset, limit_by }
+            }
+            _ => LimitClause::LimitOffset { limit, offset: None, limit_by: vec![] },
+        });
+    }
+}
+
+/// Numbers that are positions or counts are not values.
+fn unwrap_ordinals(query: &mut Query) {
+    if let Some(ast::OrderBy { kind: ast::OrderByKind::Expressions(items), .. }) = &mut query.order_by {
+        items.iter_mut().for_each(|item| unwrap(&mut item.expr));
+    }
+    if let Some(LimitClause::LimitOffset { limit, offset, .. }) = &mut query.limit_clause {
+        limit.iter_mut().for_each(unwrap);
+        offset.iter_mut().for_each(|o| unwrap(&mut o.value));
+    }
+    unwrap_in_body(&mut query.body);
+}
+
+fn unwrap_in_body(body: &mut SetExpr) {
+    match body {
+        SetExpr::Select(select) => {
+            if let GroupByExpr::Expressions(exprs, _) = &mut select.group_by {
+                exprs.iter_mut().for_each(unwrap);
+            }
+            if let Some(ast::Distinct::On(exprs)) = &mut select.distinct {
+                exprs.iter_mut().for_each(unwrap);
+            }
+        }
+        SetExpr::SetOperation { left, right, .. } => {
+            unwrap_in_body(left);
+            unwrap_in_body(right);
+        }
+        _ => {}
+    }
+}
+
+/// The number inside of a cast that [`wrap`] made.
+fn wrapped(expr: &Expr) -> Option<&Expr> {
+    let Expr::Cast { kind: CastKind::DoubleColon, expr: inner, data_type, .. } = expr else { return None };
+    let whole = matches!(data_type, DataType::Int4(None) | DataType::Int8(None));
+    let number = matches!(inner.as_ref(), Expr::Value(ValueWithSpan { value: Value::Number(..), .. }));
+    (whole && number).then_some(inner)
+}
+
+fn unwrap(expr: &mut Expr) {
+    if let Some(inner) = wrapped(expr) {
+        *expr = inner.clone();
+    }
+}
+
+fn wrap(expr: Expr, data_type: DataType) -> Expr {
+    Expr::Cast { kind: CastKind::DoubleColon, expr: Box::new(expr), data_type, array: false, format: None }
+}
+
+fn expr_after(expr: &mut Expr) -> Result<()> {
+    match expr {
+        Expr::Value(ValueWithSpan { value: Value::Number(text, _), .. }) => {
+            let digits = text.replace('_', "");
+            let data_type = match digits.parse::<i64>() {
+                Ok(n) if i32::try_from(n).is_ok() => DataType::Int4(None),
+                Ok(_) => DataType::Int8(None),
+                Err(_) => return Ok(()),
+            };
+            *expr = wrap(expr.clone(), data_type);
+        }
+        Expr::UnaryOp { op: UnaryOperator::Minus, expr: inner } => {
+            if let Expr::Cast { data_type, .. } = inner.as_ref()
+                && let data_type = data_type.clone()
+                && let Some(number) = wrapped(inner)
+            {
+                let minus = Expr::UnaryOp { op: UnaryOperator::Minus, expr: Box::new(number.clone()) };
+                *expr = wrap(minus, data_type);
+            }
+        }
+        Expr::UnaryOp { op: UnaryOperator::Plus, expr: inner } => *expr = inner.as_ref().clone(),
+        Expr::Interval(interval) => unwrap(&mut interval.value),
+        Expr::Extract { field, expr: of, .. } => {
+            let field = field.to_string().trim_matches(['\'', '"']).to_lowercase();
+            *expr = call("extract", vec![text(&field), of.as_ref().clone()]);
+        }
+        Expr::AtTimeZone { timestamp, time_zone } => {
+            *expr = call("timezone", vec![time_zone.as_ref().clone(), timestamp.as_ref().clone()]);
+        }
+        Expr::Collate { expr: inner, collation } => {
+            let name = collation.0.last().and_then(|p| p.as_ident()).map(fold).unwrap_or_default();
+            if !matches!(name.as_str(), "default" | "c" | "C" | "posix" | "POSIX" | "ucs_basic") {
+                return Err(Error::unsupported(format!("collation \"{name}\""), "Text is ordered by its bytes (\"C\")."));
+            }
+            *expr = inner.as_ref().clone();
+        }
+        Expr::BinaryOp { op, .. } => {
+            if let BinaryOperator::PGCustomBinaryOperator(parts) = op
+                && let Some(known) = parts.last().and_then(|name| operator(name))
+            {
+                *op = known;
+            }
+        }
+        Expr::CompoundFieldAccess { access_chain, .. } => {
+            for access in access_chain {
+                if let ast::AccessExpr::Subscript(ast::Subscript::Index { index }) = access {
+                    unwrap(index);
+                }
+            }
+        }
+        Expr::Function(function) => return function_after(function).map(|f| f.into_iter().for_each(|f| *expr = f)),
+        _ => {}
+    }
+    Ok(())
+}
+
+/// `OPERATOR(pg_catalog.~)`.
+fn operator(name: &str) -> Option<BinaryOperator> {
+    Some(match name {
+        "=" => BinaryOperator::Eq,
+        "<>" | "!=" => BinaryOperator::NotEq,
+        "<" => BinaryOperator::Lt,
+        ">" => BinaryOperator::Gt,
+        "<=" => BinaryOperator::LtEq,
+        ">=" => BinaryOperator::GtEq,
+        "+" => BinaryOperator::Plus,
+        "-" => BinaryOperator::Minus,
+        "*" => BinaryOperator::Multiply,
+        "/" => BinaryOperator::Divide,
+        "||" => BinaryOperator::StringConcat,
+        "~" => BinaryOperator::PGRegexMatch,
+        "~*" => BinaryOperator::PGRegexIMatch,
+        "!~" => BinaryOperator::PGRegexNotMatch,
+        "!~*" => BinaryOperator::PGRegexNotIMatch,
+        "~~" => BinaryOperator::PGLikeMatch,
+        "~~*" => BinaryOperator::PGILikeMatch,
+        "!~~" => BinaryOperator::PGNotLikeMatch,
+        "!~~*" => BinaryOperator::PGNotILikeMatch,
+        _ => return None,
+    })
+}
+
+/// What a call becomes; `None`: changed in place.
+fn function_after(function: &mut Function) -> Result<Option<Expr>> {
+    if let [schema, name] = function.name.0.as_slice()
+        && let (Some(schema), Some(_)) = (schema.as_ident(), name.as_ident())
+        && matches!(fold(schema).as_str(), "pg_catalog" | "information_schema" | "highwater" | "public")
+    {
+        function.name = ObjectName(vec![name.clone()]);
+    }
+    let name = function.name.0.last().and_then(|p| p.as_ident()).map(fold).unwrap_or_default();
+    if let Some(ast::WindowType::WindowSpec(spec)) = &mut function.over
+        && let Some(frame) = &mut spec.window_frame
+    {
+        for bound in std::iter::once(&mut frame.start_bound).chain(&mut frame.end_bound) {
+            if let ast::WindowFrameBound::Preceding(Some(e)) | ast::WindowFrameBound::Following(Some(e)) = bound {
+                unwrap(e);
+            }
+        }
+    }
+    if name == "array"
+        && let FunctionArguments::Subquery(query) = &function.args
+    {
+        return array_of(query).map(Some);
+    }
+    // Offsets and counts of window functions must be literals.
+    if function.over.is_some()
+        && matches!(name.as_str(), "ntile" | "lag" | "lead" | "nth_value")
+        && let FunctionArguments::List(list) = &mut function.args
+    {
+        for arg in list.args.iter_mut().skip(usize::from(name != "ntile")).take(1) {
+            if let FunctionArg::Unnamed(FunctionArgExpr::Expr(e)) = arg {
+                unwrap(e);
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// `ARRAY(query)`: its rows' only column, as an array.
+fn array_of(query: &Query) -> Result<Expr> {
+    let template = "SELECT coalesce(array_agg(c), ARRAY[]) AS \"array\" FROM (SELECT 1) AS x (c)";
+    let mut outer = crate::sql::parser::reparse_query(template)?.tree;
+    if let SetExpr::Select(select) = outer.body.as_mut()
+        && let Some(from) = select.from.first_mut()
+        && let TableFactor::Derived { subquery, .. } = &mut from.relation
+    {
+        *subquery = Box::new(query.clone());
+    }
+    Ok(Expr::Subquery(outer))
+}
+
+fn text(value: &str) -> Expr {
+    Expr::Value(Value::SingleQuotedString(value.to_owned()).with_empty_span())
+}
+
+/// A call of a function.
+pub(super) fn call(name: &str, args: Vec<Expr>) -> Expr {
+    let args = args.into_iter().map(|a| FunctionArg::Unnamed(FunctionArgExpr::Expr(a))).collect();
+    Expr::Function(Function {
+        name: ObjectName::from(vec![Ident::new(name)]),
+        uses_odbc_syntax: false,
+        parameters: FunctionArguments::None,
+        args: FunctionArguments::List(FunctionArgumentList { duplicate_treatment: None, args, clauses: vec![] }),
+        filter: None,
+        null_treatment: None,
+        over: None,
+        within_group: vec![],
+    })
+}
+
+/// Types whose values are names of objects in text and oids in memory.
+fn object_type(t: &DataType) -> Option<&'static str> {
+    match t {
+        DataType::Regclass => Some("regclass"),
+        DataType::Custom(name, _) => match name.0.last().and_then(|p| p.as_ident()).map(fold)?.as_str() {
+            "regclass" => Some("regclass"),
+            "regtype" => Some("regtype"),
+            "regproc" | "regprocedure" => Some("regproc"),
+            "regnamespace" => Some("regnamespace"),
+            "regrole" => Some("regrole"),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn is_text(t: &DataType) -> bool {
+    match t {
+        DataType::Text | DataType::Varchar(_) | DataType::CharacterVarying(_) => true,
+        DataType::Custom(name, _) => {
+            name.0.last().and_then(|p| p.as_ident()).map(fold).is_some_and(|n| n == "name" || n == "text")
+        }
+        _ => false,
+    }
+}
+
+fn is_constant(expr: &Expr) -> bool {
+    match expr {
+        Expr::Value(v) => {
+            matches!(v.value, Value::SingleQuotedString(_) | Value::EscapedStringLiteral(_) | Value::Placeholder(_))
+        }
+        Expr::Nested(inner) => is_constant(inner),
+        Expr::Cast { expr, data_type, .. } => is_text(data_type) && is_constant(expr),
+        _ => false,
+    }
+}
+
+fn name_columns(body: &mut SetExpr) {
+    match body {
+        SetExpr::Select(select) => name_select(select),
+        SetExpr::SetOperation { left, right, .. } => {
+            name_columns(left);
+            name_columns(right);
+        }
+        _ => {}
+    }
+}
+
+fn name_select(select: &mut Select) {
+    let wildcard = select.projection.iter().any(|i| !matches!(i, SelectItem::UnnamedExpr(_) | SelectItem::ExprWithAlias { .. }));
+    let mut seen: HashMap<String, usize> = HashMap::new();
+    for item in &mut select.projection {
+        let (name, column) = match item {
+            SelectItem::ExprWithAlias { alias, .. } => (fold(alias), None),
+            SelectItem::UnnamedExpr(expr) => {
+                let column = match expr {
+                    Expr::Identifier(_) | Expr::CompoundIdentifier(_) => Some(expr.to_string()),
+                    _ => None,
+                };
+                (column_name(expr), column)
+            }
+            _ => continue,
+        };
+        // Columns of different relations may share a name; the same column twice may not.
+        let count = seen.entry(column.clone().unwrap_or_else(|| name.clone())).or_insert(0);
+        *count += 1;
+        let n = *count;
+        match item {
+            SelectItem::ExprWithAlias { alias, .. } => {
+                if n > 1 {
+                    *alias = Ident::with_quote('"', unique(&name, n));
+                }
+            }
+            SelectItem::UnnamedExpr(expr) => {
+                if column.is_some() && n == 1 && !wildcard {
+                    continue;
+                }
+                let n = if column.is_some() && wildcard { n + 1 } else { n };
+                let name = if n > 1 { unique(&name, n) } else { name };
+                *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias: Ident::with_quote('"', name) };
+            }
+            _ => {}
+        }
+    }
+}
