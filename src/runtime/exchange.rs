@@ -20,6 +20,7 @@ use timely::dataflow::channels::{ContainerBytes, Message, Stamp};
 use super::worker::abort;
 use crate::data::{Arrival, Bucket, Changes, KeyEncoder, ObjectId, Partition};
 use crate::error::{Error, Result};
+use crate::state::fault::{self, Fault};
 
 /// One batch on a stream between operators; `None` only where timely makes a default to leave behind.
 #[derive(Clone, Default)]
@@ -191,7 +192,9 @@ impl Divider {
         };
         let keys = encoder.encode(&changes.rows)?;
         for (row, key) in (0..).zip(keys.iter()) {
-            self.rows[Bucket::of(crate::data::hash(key)).worker(peers)].push(row);
+            let wrong = fault::on(Fault::WrongBucket);
+            let worker = if wrong { row as usize % peers } else { Bucket::of(crate::data::hash(key)).worker(peers) };
+            self.rows[worker].push(row);
         }
         let mut parts = Vec::new();
         for (worker, rows) in self.rows.iter_mut().enumerate() {

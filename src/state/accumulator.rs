@@ -15,6 +15,7 @@ use arrow::compute::{cast, take};
 use arrow::datatypes::{DataType, Decimal128Type, Field, Float64Type, Int64Type, Schema, i256};
 
 use super::extreme::{self, Extreme};
+use super::fault::{self, Fault};
 use super::sum::FloatSum;
 use crate::data::KeyEncoder;
 use crate::error::{Error, Result, SqlState};
@@ -209,6 +210,9 @@ impl Accumulator {
         filter: Option<&BooleanArray>,
         diffs: Option<&[i64]>,
     ) -> Result<()> {
+        let ignored = (self.kind.function == AggregateFunction::Sum && fault::on(Fault::SumIgnoresDiff))
+            || (self.kind.function == AggregateFunction::Avg && fault::on(Fault::AverageKept));
+        let diffs = diffs.filter(|_| !ignored);
         let mut mask = column.and_then(|c| c.logical_nulls()).filter(|n| n.null_count() > 0);
         if let Some(filter) = filter {
             let wanted = NullBuffer::new(match filter.nulls() {

@@ -19,8 +19,8 @@ pub enum Fault {
     StaleWatermark,
     /// min and max keep a value that was taken back.
     ExtremeKept,
-    /// avg's count is not taken back.
-    AverageCountKept,
+    /// avg does not take values back.
+    AverageKept,
     /// A change is accepted although its window is final.
     FinalAccepted,
     /// A final window's state is kept.
@@ -58,7 +58,7 @@ pub const ALL: [(&str, Fault); 20] = [
     ("wrong_bucket", Fault::WrongBucket),
     ("stale_watermark", Fault::StaleWatermark),
     ("extreme_kept", Fault::ExtremeKept),
-    ("average_count_kept", Fault::AverageCountKept),
+    ("average_kept", Fault::AverageKept),
     ("final_accepted", Fault::FinalAccepted),
     ("window_kept", Fault::WindowKept),
     ("emitted_twice", Fault::EmittedTwice),
