@@ -68,7 +68,8 @@ async fn scenario(database: &Arc<Database>) -> Result<(), String> {
     }
     writing.store(false, Ordering::SeqCst);
     setup.query("FLUSH").await.map_err(|e| e.to_string())?;
-    let epoch = setup.query("SELECT epoch FROM highwater.views WHERE name = 'total'").await.map_err(|e| e.to_string())?;
+    let epoch =
+        setup.query("SELECT epoch FROM highwater.views WHERE name = 'total'").await.map_err(|e| e.to_string())?;
     last.store(epoch.rows[0][0].parse().map_err(|_| "no epoch")?, Ordering::SeqCst);
     // One more change, which changes no balance but moves the subscribers past that epoch.
     let nudge = "INSERT INTO transfers VALUES (-1, 0, 1, 1), (-2, 1, 0, 2)";

@@ -76,8 +76,7 @@ impl Database {
     pub async fn with(mode: Mode, config: EngineConfig) -> Result<Arc<Self>, String> {
         let engine = Engine::start(config).map_err(|e| format!("{e:?}"))?;
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let serve =
-            ServeConfig { pg_listen: any, http_listen: any, workers: engine.config.workers, file_root: None };
+        let serve = ServeConfig { pg_listen: any, http_listen: any, workers: engine.config.workers, file_root: None };
         let server = Server::start(&serve, engine.clone()).await.map_err(|e| format!("{e:?}"))?;
         Ok(Arc::new(Self {
             engine,
@@ -150,7 +149,8 @@ fn compare_digests(recorded: &[Digest], replayed: &[Digest]) -> Result<(), Strin
     if recorded == replayed {
         return Ok(());
     }
-    let only = |a: &[Digest], b: &[Digest]| -> Vec<Digest> { a.iter().filter(|d| !b.contains(d)).take(5).copied().collect() };
+    let only =
+        |a: &[Digest], b: &[Digest]| -> Vec<Digest> { a.iter().filter(|d| !b.contains(d)).take(5).copied().collect() };
     Err(format!(
         "the replay differs: recorded, not replayed: {:?}; replayed, not recorded: {:?}",
         only(recorded, replayed),

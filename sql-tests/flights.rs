@@ -116,7 +116,8 @@ async fn run(connection: &Connection, sql: &str) -> Result<Vec<Vec<String>>, Str
 }
 
 async fn summary(connection: &Connection, view: &str) -> Result<Vec<String>, String> {
-    let counters = format!("SELECT late_accepted, late_rejected, windows_missed FROM highwater.views WHERE name = '{view}'");
+    let counters =
+        format!("SELECT late_accepted, late_rejected, windows_missed FROM highwater.views WHERE name = '{view}'");
     let sums = format!("SELECT count(*), sum(n), sum(delay), sum(worst) FROM {view}");
     let mut all = run(connection, &counters).await?.concat();
     all.extend(run(connection, &sums).await?.concat());
@@ -194,7 +195,10 @@ async fn batching(workers: usize, rows: usize) -> Result<(), String> {
             if found != view.cut {
                 return Err(format!("{}: expected {:?}, found {found:?}", view.name, view.cut));
             }
-            let late = format!("SELECT event_time, watermark, windows_missed, row FROM highwater.late_rows WHERE view = '{}'", view.name);
+            let late = format!(
+                "SELECT event_time, watermark, windows_missed, row FROM highwater.late_rows WHERE view = '{}'",
+                view.name
+            );
             let mut late = run(&connection, &late).await?;
             late.sort();
             late_rows(view.name, late)?;
@@ -214,7 +218,9 @@ fn late_rows(view: &'static str, rows: Vec<Vec<String>>) -> Result<(), String> {
     let mut first = FIRST.lock().map_err(|e| e.to_string())?;
     match first.get(view) {
         Some(known) if *known == rows => Ok(()),
-        Some(known) => Err(format!("{view}: {} late rows, of which some differ from the {} elsewhere", rows.len(), known.len())),
+        Some(known) => {
+            Err(format!("{view}: {} late rows, of which some differ from the {} elsewhere", rows.len(), known.len()))
+        }
         None => {
             first.insert(view, rows);
             Ok(())

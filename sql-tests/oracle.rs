@@ -151,7 +151,11 @@ impl<'a> Model<'a> {
     async fn run(&mut self, plan: &LogicalPlan, epoch: Epoch) -> Result<Option<RecordBatch>> {
         let mut contents = HashMap::new();
         for id in scanned(plan) {
-            let rows = if self.views.contains_key(&id) { Box::pin(self.view(id, epoch)).await? } else { Some(self.held(id, epoch)?) };
+            let rows = if self.views.contains_key(&id) {
+                Box::pin(self.view(id, epoch)).await?
+            } else {
+                Some(self.held(id, epoch)?)
+            };
             let Some(rows) = rows else { return Ok(None) };
             contents.insert(id, rows);
         }
@@ -286,7 +290,12 @@ impl<'a> Model<'a> {
 }
 
 /// The watermark just before each row of a batch, and in `now` the one after all of them.
-fn judge_rows(object: &Object, rows: &RecordBatch, diff: impl Fn(usize) -> i64, now: &mut EventTime) -> Result<Vec<i64>> {
+fn judge_rows(
+    object: &Object,
+    rows: &RecordBatch,
+    diff: impl Fn(usize) -> i64,
+    now: &mut EventTime,
+) -> Result<Vec<i64>> {
     let Some(watermark) = object.watermark() else { return Ok(vec![now.0; rows.num_rows()]) };
     let delay = delay(&watermark.expression, object.schema.field(watermark.column).name())?;
     let time = micros(rows.column(watermark.column))?;
@@ -317,7 +326,9 @@ fn delay(expression: &str, column: &str) -> Result<i64> {
 
 fn micros(array: &ArrayRef) -> Result<TimestampMicrosecondArray> {
     match array.data_type() {
-        DataType::Timestamp(..) => Ok(array.as_primitive::<TimestampMicrosecondType>().clone().with_timezone_opt(None::<&str>)),
+        DataType::Timestamp(..) => {
+            Ok(array.as_primitive::<TimestampMicrosecondType>().clone().with_timezone_opt(None::<&str>))
+        }
         other => Err(format!("event time of type {other}")),
     }
 }
@@ -396,7 +407,8 @@ fn replace_windows(plan: LogicalPlan, tables: &mut impl Iterator<Item = RecordBa
         let Some(assign) = window_of(&node) else { return Ok(Transformed::no(node)) };
         let rows = tables.next().expect("as many tables as windows");
         let names = (0..rows.num_columns()).map(|i| format!("c{i}"));
-        let fields = rows.schema().fields().iter().zip(names).map(|(f, n)| f.as_ref().clone().with_name(n)).collect::<Vec<_>>();
+        let fields =
+            rows.schema().fields().iter().zip(names).map(|(f, n)| f.as_ref().clone().with_name(n)).collect::<Vec<_>>();
         let schema = Arc::new(arrow::datatypes::Schema::new(fields));
         let rows = RecordBatch::try_new(schema.clone(), rows.columns().to_vec())?;
         let table = MemTable::try_new(schema, vec![vec![rows]])?;
@@ -413,7 +425,11 @@ fn replace_windows(plan: LogicalPlan, tables: &mut impl Iterator<Item = RecordBa
 }
 
 /// Runs a plan as batch, its scans over given rows.
-async fn execute(engine: &Engine, plan: &LogicalPlan, contents: &HashMap<ObjectId, RecordBatch>) -> Result<RecordBatch> {
+async fn execute(
+    engine: &Engine,
+    plan: &LogicalPlan,
+    contents: &HashMap<ObjectId, RecordBatch>,
+) -> Result<RecordBatch> {
     let executor = engine.executor();
     let mut provide = |source: &Arc<dyn datafusion::logical_expr::TableSource>| {
         let Some(object) = object_of(source.as_ref()) else { return Ok(None) };

@@ -216,10 +216,7 @@ impl History {
                 format!("(SELECT k, v, d, ts FROM {a} x UNION ALL SELECT k, v, d, ts FROM {b} y)")
             }
             5 => format!("(SELECT DISTINCT k, v, d, ts FROM {} s)", self.source(depth - 1)),
-            6 => format!(
-                "(SELECT k, max(v) AS v, min(d) AS d, ts FROM {} s GROUP BY k, ts)",
-                self.source(depth - 1)
-            ),
+            6 => format!("(SELECT k, max(v) AS v, min(d) AS d, ts FROM {} s GROUP BY k, ts)", self.source(depth - 1)),
             _ => {
                 let shift = self.rng.random_range(-10..=10);
                 format!(
@@ -299,7 +296,8 @@ impl History {
             _ => format!("TUMBLE({from}, ts, INTERVAL '{}' SECOND)", self.pick(&["10", "20", "60"])),
         };
         let aggregates = self.aggregates();
-        let key = self.pick(&["window_start, window_end", "window_start, window_end, k", "window_end, v, window_start"]);
+        let key =
+            self.pick(&["window_start, window_end", "window_start, window_end, k", "window_end, v, window_start"]);
         let having = self.pick(&["", "", " HAVING count(*) > 1"]);
         let p = if self.rng.random_bool(0.2) { format!(" WHERE {}", self.predicate()) } else { String::new() };
         let clause = self.pick(&[
@@ -328,7 +326,8 @@ impl History {
     fn statement(&mut self) -> String {
         let t = self.rng.random_range(0..self.tables.len());
         let name = self.tables[t].name.clone();
-        let roll = if self.tables[t].append_only || self.tables[t].ids.is_empty() { 0 } else { self.rng.random_range(0..100) };
+        let roll =
+            if self.tables[t].append_only || self.tables[t].ids.is_empty() { 0 } else { self.rng.random_range(0..100) };
         match roll {
             0..=61 => self.insert(t),
             62..=81 => {
@@ -374,7 +373,8 @@ impl History {
             let k = self.pick(&["'a'", "'b'", "'c'", "'d'", "''", "NULL"]);
             let v = self.pick(&["0", "1", "2", "3", "4", "5", "NULL"]);
             let d = self.pick(&["0", "0.25", "0.5", "1.75", "-2.5", "NULL"]);
-            let ts = if self.rng.random_bool(0.02) { "NULL".into() } else { format!("'2026-01-01 {h:02}:{m:02}:{s:02}'") };
+            let ts =
+                if self.rng.random_bool(0.02) { "NULL".into() } else { format!("'2026-01-01 {h:02}:{m:02}:{s:02}'") };
             let id = self.next_id;
             self.next_id += 1;
             self.tables[t].ids.push(id);
