@@ -30,6 +30,8 @@ use crate::sql::statement::{
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Ddl {
     Create(Object),
+    /// A subscription's own view, which has no name.
+    Subscription(Object),
     Drop(Vec<ObjectId>),
     Rename(ObjectId, String),
     Replace(Object),

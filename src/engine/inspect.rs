@@ -79,8 +79,9 @@ impl Engine {
 
     /// Makes the object of a logged change again, in a catalog of its own.
     fn rebuild(&self, catalog: &Catalog, session: &BindSession, ddl: &[u8]) -> Result<Option<Spec>> {
-        let object = match Ddl::read(ddl)? {
-            Ddl::Create(object) => object,
+        let (object, named) = match Ddl::read(ddl)? {
+            Ddl::Create(object) => (object, true),
+            Ddl::Subscription(object) => (object, false),
             Ddl::Drop(ids) => {
                 catalog.drop(&ids);
                 return Ok(None);
@@ -107,7 +108,9 @@ impl Engine {
                 Some(Spec::View(self.replan(&binder, &object)?.spec(object.id, &object.name, ddl.to_vec())?))
             }
         };
-        catalog.create(object)?;
+        if named {
+            catalog.create(object)?;
+        }
         Ok(spec)
     }
 }

@@ -93,15 +93,7 @@ impl Engine {
     /// Starts workers, sequencer and publisher.
     pub fn start(config: EngineConfig) -> Result<Arc<Self>> {
         let metrics = Metrics::new();
-        let runtime = Runtime::start(RuntimeConfig {
-            workers: config.workers,
-            keep_log: config.keep_log,
-            record_digests: config.keep_log,
-            one_row_batches: config.one_row_batches,
-            limits: Limits { batch_rows: config.batch_rows, source_rows: config.source_rows, ..Limits::default() },
-            metrics: metrics.clone(),
-            ..RuntimeConfig::default()
-        })?;
+        let runtime = Runtime::start(runtime_config(&config, metrics.clone()))?;
         let executor = Executor::new(config.workers);
         Ok(Arc::new(Self {
             config,
@@ -162,6 +154,18 @@ impl Engine {
     /// All live sessions, by pid.
     fn sessions(&self) -> Vec<Arc<Shared>> {
         self.sessions.lock().values().filter_map(Weak::upgrade).collect()
+    }
+}
+
+fn runtime_config(config: &EngineConfig, metrics: Arc<Metrics>) -> RuntimeConfig {
+    RuntimeConfig {
+        workers: config.workers,
+        keep_log: config.keep_log,
+        record_digests: config.keep_log,
+        one_row_batches: config.one_row_batches,
+        limits: Limits { batch_rows: config.batch_rows, source_rows: config.source_rows, ..Limits::default() },
+        metrics,
+        ..RuntimeConfig::default()
     }
 }
 

@@ -208,7 +208,8 @@ impl Session {
         f(&Binder::new(&snapshot, &session))
     }
 
-    fn bind_session(&self) -> BindSession {
+    /// What the binder needs to know of this session now.
+    pub(super) fn bind_session(&self) -> BindSession {
         let (began, open) = {
             let transaction = self.shared.transaction.lock();
             (transaction.began, transaction.is_open())

@@ -10,15 +10,17 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use futures::StreamExt;
 
 use super::Engine;
+use super::ddl::Ddl;
 use super::outcome::{Column, Outcome};
 use super::session::Session;
 use super::stream::{Batches, Guard};
+use super::views::PlannedView;
 use crate::catalog::object::{Emit, Kind, Object};
 use crate::catalog::{Resolved, Snapshot};
 use crate::data::{Epoch, ObjectId};
 use crate::error::Result;
 use crate::runtime::{SubscribeSpec, Subscription, SubscriptionEvent};
-use crate::sql::statement::Subscribe;
+use crate::sql::statement::{CreateMaterializedView, Name, Subscribe};
 
 impl Session {
     /// SUBSCRIBE, as a statement of its own.
@@ -71,12 +73,36 @@ impl Session {
         let id = engine.catalog.allocate();
         let planned = self.plan_view(&subscribe.query, &[], Emit::OnUpdate, None, None)?;
         let name = format!("subscription_{id}");
-        let spec = planned.spec(id, &name, Vec::new())?;
+        let spec = planned.spec(id, &name, self.subscription_ddl(id, &name, subscribe, &planned)?)?;
         let inputs = planned.view.inputs.clone();
         engine.temporary.lock().insert(id, inputs);
         let guard = TemporaryView { engine: engine.clone(), view: id };
         engine.runtime.create_view(spec).await?;
         Ok((guard, planned.bound.columns))
+    }
+}
+
+impl Session {
+    /// What replay makes the view of again.
+    fn subscription_ddl(
+        &self,
+        id: ObjectId,
+        name: &str,
+        subscribe: &Subscribe,
+        planned: &PlannedView,
+    ) -> Result<Vec<u8>> {
+        let create = CreateMaterializedView {
+            name: Name { schema: None, name: name.to_owned(), position: 0 },
+            if_not_exists: false,
+            columns: Vec::new(),
+            query: subscribe.query.clone(),
+            emit: Emit::OnUpdate,
+            lateness: None,
+            late_into: None,
+            definition: format!("CREATE MATERIALIZED VIEW {name} AS {}", subscribe.query.text),
+        };
+        let kind = Kind::MaterializedView(self.describe(&create, planned));
+        Ddl::Subscription(Object { id, name: name.to_owned(), schema: planned.schema(), kind, comment: None }).bytes()
     }
 }
 
@@ -103,7 +129,8 @@ impl Drop for TemporaryView {
         }
         let (runtime, view) = (self.engine.runtime.clone(), self.view);
         if let Ok(handle) = tokio::runtime::Handle::try_current() {
-            handle.spawn(async move { runtime.drop_objects(vec![view], Vec::new()).await });
+            let ddl = Ddl::Drop(Vec::new()).bytes().unwrap_or_default();
+            handle.spawn(async move { runtime.drop_objects(vec![view], ddl).await });
         }
     }
 }

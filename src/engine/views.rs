@@ -127,7 +127,8 @@ impl Session {
         Ok(tag())
     }
 
-    fn describe(&self, create: &CreateMaterializedView, planned: &PlannedView) -> MaterializedView {
+    /// What the catalog keeps of a view.
+    pub(super) fn describe(&self, create: &CreateMaterializedView, planned: &PlannedView) -> MaterializedView {
         let settings = self.shared.settings.lock();
         MaterializedView {
             query: create.query.text.clone(),
