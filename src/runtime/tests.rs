@@ -1,14 +1,16 @@
 //! A whole runtime, end to end, with synthetic operators.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use arrow::array::RecordBatch;
 
 use super::workers::tests::{by_key, changes, counting, graph, node, pass, passing, rows, schema, union};
 use super::*;
-use crate::data::{Epoch, ObjectId};
-use crate::error::SqlState;
-use crate::operators::Graph;
+use crate::data::{Changes, Epoch, ObjectId, Watermarks};
+use crate::error::{Result, SqlState};
+use crate::operators::{Fuel, Graph, Operator, Output, Step};
 
 const T: ObjectId = ObjectId(1);
 const LATE: ObjectId = ObjectId(2);
@@ -16,7 +18,7 @@ const V: ObjectId = ObjectId(10);
 const W: ObjectId = ObjectId(11);
 
 /// What `ddl` bytes say: kind and id, or nothing to replay.
-fn rebuild(ddl: &[u8]) -> crate::error::Result<Option<Spec>> {
+fn rebuild(ddl: &[u8]) -> Result<Option<Spec>> {
     Ok(match ddl {
         [b't', id] => Some(Spec::Table(table(ObjectId((*id).into())))),
         [b'v', id] => Some(Spec::View(counted(ObjectId((*id).into()), T))),
@@ -67,7 +69,7 @@ async fn delete(runtime: &Runtime, values: &[(i64, i64)]) -> Epoch {
 async fn read(runtime: &Runtime, object: ObjectId) -> Vec<(i64, i64)> {
     let snapshot = runtime.snapshot(ReadMode::Acknowledged).await.unwrap();
     let batches = snapshot.version(object).unwrap().batches().unwrap();
-    let all = batches.into_iter().flat_map(|b| rows(&crate::data::Changes::insertions(b)));
+    let all = batches.into_iter().flat_map(|b| rows(&Changes::insertions(b)));
     let mut all: Vec<_> = all.map(|(k, v, _)| (k, v)).collect();
     all.sort_unstable();
     all
@@ -92,7 +94,7 @@ async fn next(subscription: &mut Subscription) -> (Epoch, Vec<(i64, i64, i64)>) 
     }
 }
 
-fn code<T>(result: crate::error::Result<T>) -> SqlState {
+fn code<T>(result: Result<T>) -> SqlState {
     result.map(drop).unwrap_err().code()
 }
 
@@ -288,4 +290,55 @@ async fn a_union_of_a_view_and_its_table_is_one_epoch() {
         got.sort_unstable();
         assert_eq!((at, got), (epoch, vec![(i, 1, 1), (i, 100 + i, 1)]));
     }
+}
+
+/// Passes rows on, but does not end an epoch while it is told to stall.
+struct Stalling(Arc<AtomicBool>);
+
+impl Operator for Stalling {
+    fn apply(&mut self, _: usize, changes: Changes, _: &Watermarks, out: &mut Output) -> Result<()> {
+        out.send(changes);
+        Ok(())
+    }
+
+    fn step(&mut self, _: Epoch, _: &Watermarks, _: &mut Fuel, _: &mut Output) -> Result<Step> {
+        Ok(if self.0.load(Ordering::Relaxed) { Step::More } else { Step::Done })
+    }
+}
+
+#[tokio::test]
+async fn a_view_that_is_too_slow_leaves_the_clock_and_comes_back() {
+    let runtime = start(2).await;
+    let stall = Arc::new(AtomicBool::new(false));
+    let stalling = Arc::clone(&stall);
+    let mut slow = node("Stalling", vec![(union(T), by_key())], pass);
+    slow.build = Arc::new(move |_| Ok(Box::new(Stalling(Arc::clone(&stalling)))));
+    runtime.create_view(view(V, graph(vec![slow]))).await.unwrap();
+    runtime.create_view(view(W, passing(V))).await.unwrap();
+    let other = ObjectId(12);
+    runtime.create_view(counted(other, T)).await.unwrap();
+    let mut subscription = runtime.subscribe(SubscribeSpec { snapshot: false, ..subscribe(W) }).await.unwrap();
+    runtime.alter_system(Settings { max_lag: Duration::from_millis(50), ..Settings::default() }).await.unwrap();
+    insert(&runtime, &[(1, 1)]).await;
+    assert_eq!(read(&runtime, W).await, [(1, 1)]);
+    next(&mut subscription).await;
+    stall.store(true, Ordering::Relaxed);
+    insert(&runtime, &[(2, 2)]).await;
+    // This waits until the slow ones have left.
+    assert_eq!(read(&runtime, other).await, [(1, 1), (2, 1)]);
+    let snapshot = runtime.snapshot(ReadMode::Acknowledged).await.unwrap();
+    assert_eq!(code(snapshot.version(V)), SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE);
+    assert_eq!(code(snapshot.version(W)), SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE);
+    assert_eq!(code(subscription.next().await), SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE);
+    stall.store(false, Ordering::Relaxed);
+    insert(&runtime, &[(3, 3)]).await;
+    let back = async {
+        while runtime.snapshot(ReadMode::Latest).await.unwrap().version(W).is_err() {
+            insert(&runtime, &[(4, 4)]).await;
+            read(&runtime, other).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), back).await.unwrap();
+    insert(&runtime, &[(5, 5)]).await;
+    assert_eq!(read(&runtime, W).await, read(&runtime, T).await);
 }
