@@ -149,10 +149,11 @@ impl Changes {
         Ok(Self { rows, diffs, arrival: Arrival::Settled })
     }
 
-    /// Approximate heap bytes.
+    /// Approximate bytes of the rows themselves: a slice does not count the whole buffers behind it.
     pub fn bytes(&self) -> usize {
         let extra = |a: &Int64Array| a.len() * 8;
-        self.rows.get_array_memory_size()
+        let column = |c: &ArrayRef| c.to_data().get_slice_memory_size().unwrap_or_else(|_| c.get_array_memory_size());
+        self.rows.columns().iter().map(column).sum::<usize>()
             + self.diffs.as_ref().map_or(0, extra)
             + match &self.arrival {
                 Arrival::PerRow { watermark, .. } => extra(watermark),

@@ -1,12 +1,11 @@
 //! The net change per row.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
-
 use arrow::array::{Int64Array, UInt32Array};
 use arrow::datatypes::SchemaRef;
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 
-use crate::data::{Changes, KeyEncoder};
+use crate::data::{Changes, KeyEncoder, hash};
 use crate::error::Result;
 
 /// Each row at most once, with its summed weight; rows whose weights cancel out are gone. Retractions come before
@@ -14,16 +13,21 @@ use crate::error::Result;
 pub(super) fn consolidate(schema: &SchemaRef, encoder: &KeyEncoder, parts: &[Changes]) -> Result<Changes> {
     let all = Changes::concat(schema, parts)?;
     let keys = encoder.encode(&all.rows)?;
-    let mut places: HashMap<&[u8], usize> = HashMap::with_capacity(all.len());
+    let mut places: HashTable<usize> = HashTable::with_capacity(all.len());
+    // Row of the first mention, and weight.
     let mut net: Vec<(u32, i64)> = Vec::with_capacity(all.len());
     for (row, key) in (0..).zip(keys.iter()) {
         let diff = all.diff(row as usize);
-        match places.entry(key) {
+        let at = |place: &usize| net[*place].0 as usize;
+        match places.entry(hash(key), |place| keys.get(at(place)) == key, |place| keys.hash(at(place))) {
             Entry::Vacant(place) => {
                 place.insert(net.len());
                 net.push((row, diff));
             }
-            Entry::Occupied(place) => net[*place.get()].1 += diff,
+            Entry::Occupied(place) => {
+                let place = *place.get();
+                net[place].1 += diff;
+            }
         }
     }
     if all.diffs.is_none() && net.len() == all.len() {

@@ -107,12 +107,12 @@ impl Publisher {
 
     /// Waits for something and takes it.
     fn receive(&mut self) -> Result<()> {
-        // With nothing kept there is nothing to forget as time passes.
-        let history = self.views.values().any(|v| v.history.as_ref().is_some_and(|h| h.oldest().is_some()));
+        // Nothing changes as time passes when no history is kept and nobody is waited for.
+        let kept = |v: &View| v.history.as_ref().is_some_and(|h| h.oldest().is_some());
+        let ticks = !self.waiting.is_empty() || self.views.values().any(kept);
         let messages = self.messages.clone();
         let reports = self.reports.clone();
-        let timeout =
-            if history { crossbeam_channel::after(Duration::from_secs(1)) } else { crossbeam_channel::never() };
+        let timeout = if ticks { crossbeam_channel::after(Duration::from_secs(1)) } else { crossbeam_channel::never() };
         select! {
             recv(messages) -> message => match message {
                 Ok(message) => self.message(message),
@@ -127,7 +127,21 @@ impl Publisher {
             },
             recv(timeout) -> _ => {
                 self.forget();
+                self.show_lag();
                 Ok(())
+            }
+        }
+    }
+
+    /// Shows on `/metrics` how far the views are behind that are waited for.
+    fn show_lag(&mut self) {
+        for (epoch, closed, views) in self.waiting.iter().map(|e| (e.epoch, e.closed, &e.views)).rev() {
+            for id in views {
+                if let Some(view) = self.views.get_mut(id).filter(|v| !v.is_complete(epoch)) {
+                    let lag = i64::try_from(closed.elapsed().as_millis()).unwrap_or(i64::MAX);
+                    set(&self.config.metrics.lag_ms, "view", &view.name, lag);
+                    view.shows_lag = true;
+                }
             }
         }
     }
@@ -356,8 +370,8 @@ impl Publisher {
     }
 
     /// Counts what a view did for `/metrics`.
-    fn count(&self, view: ObjectId, counted: &crate::operators::Counters) {
-        let Some(view) = self.views.get(&view) else { return };
+    fn count(&mut self, view: ObjectId, counted: &crate::operators::Counters) {
+        let Some(view) = self.views.get_mut(&view) else { return };
         let metrics = &self.config.metrics;
         for (counters, n) in [
             (&metrics.late_accepted, counted.late_accepted),
@@ -368,8 +382,12 @@ impl Publisher {
                 add(counters, "view", &view.name, n);
             }
         }
-        set(&metrics.view_rows, "view", &view.name, view.store.rows().cast_signed() as i64);
-        set(&metrics.lag_ms, "view", &view.name, 0);
+        let gauge = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+        set(&metrics.view_rows, "view", &view.name, gauge(view.store.rows()));
+        set(&metrics.view_bytes, "view", &view.name, gauge(view.store.bytes()));
+        if std::mem::take(&mut view.shows_lag) {
+            set(&metrics.lag_ms, "view", &view.name, 0);
+        }
     }
 
     /// Makes the present objects what readers see.

@@ -52,6 +52,8 @@ pub(super) struct View {
     pub(super) freshness: Duration,
     /// It left the clock: since when it has been behind.
     pub(super) left: Option<Instant>,
+    /// `/metrics` says that it is behind.
+    pub(super) shows_lag: bool,
 }
 
 /// What publishing an epoch of a view brought.
@@ -85,6 +87,7 @@ impl View {
             operators: BTreeMap::new(),
             freshness: Duration::ZERO,
             left: None,
+            shows_lag: false,
         })
     }
 
