@@ -94,6 +94,18 @@ impl Shared {
         token
     }
 
+    /// Nothing runs any more: a cancel that comes now is for nobody.
+    pub(super) fn end_statement(&self) {
+        *self.running.lock() = self.terminated.child_token();
+        self.activity.lock().running = false;
+    }
+
+    /// What began before, with this token, goes on.
+    pub(super) fn resume_statement(&self, token: &CancellationToken) {
+        *self.running.lock() = token.clone();
+        self.activity.lock().running = true;
+    }
+
     /// The statement that runs now.
     pub(super) fn running(&self) -> CancellationToken {
         self.running.lock().clone()

@@ -196,6 +196,16 @@ impl Session {
         self.shared.running()
     }
 
+    /// The statement's last row was sent, or a portal is suspended: a cancel that comes now is for nobody.
+    pub fn end_statement(&mut self) {
+        self.shared.end_statement();
+    }
+
+    /// A suspended portal goes on: from now on a cancel is for the statement with this token.
+    pub fn resume_statement(&mut self, token: &CancellationToken) {
+        self.shared.resume_statement(token);
+    }
+
     /// Ends when the server wants this session gone (shutdown: 57P01).
     pub fn terminated(&self) -> CancellationToken {
         self.shared.terminated.clone()

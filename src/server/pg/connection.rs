@@ -150,9 +150,8 @@ impl Connection {
         };
         match done {
             Ok(()) => Ok(()),
-            Err(Stop::End(end)) => Err(end),
-            Err(Stop::Error(error)) => {
-                self.fail(&error);
+            Err(stop) => {
+                self.fail(stop)?;
                 if frontend::is_extended(tag) {
                     self.skipping = true;
                 } else {
@@ -163,20 +162,29 @@ impl Connection {
         }
     }
 
-    /// Tells the client of an error, and fails its transaction.
-    pub(super) fn fail(&mut self, error: &Error) {
+    /// Tells the client of an error, and fails its transaction; or ends the connection.
+    pub(super) fn fail(&mut self, stop: Stop) -> Result<(), End> {
+        let error = match stop {
+            Stop::End(end) => return Err(end),
+            // The engine ends a session's statement and the session.
+            Stop::Error(error) if error.code() == SqlState::ADMIN_SHUTDOWN => return Err(End::Fatal(error)),
+            Stop::Error(error) => error,
+        };
         metrics::add(&self.metrics.errors, "sqlstate", error.code().0, 1);
         if error.code() == SqlState::INTERNAL_ERROR {
             tracing::error!(%error, "a statement failed with an internal error");
         }
         self.session.fail_transaction();
+        self.session.end_statement();
         self.notices();
-        self.writer.put(report::error(error, "ERROR", self.offset));
+        self.writer.put(report::error(&error, "ERROR", self.offset));
         self.offset = 0;
+        Ok(())
     }
 
     /// ReadyForQuery, with what changed before.
     pub(super) fn ready(&mut self) {
+        self.session.end_statement();
         self.notices();
         for (name, value) in self.session.take_parameter_changes() {
             self.writer.put(report::parameter(name, value));
@@ -195,6 +203,14 @@ impl Connection {
     /// Whether the session is outside of any transaction block.
     pub(super) fn is_idle(&self) -> bool {
         self.session.transaction_status() == TransactionStatus::Idle
+    }
+
+    /// Why the statement's token is cancelled: by a client, or because the server ends.
+    pub(super) fn ended(&self) -> Error {
+        if self.terminated.is_cancelled() {
+            return shut_down();
+        }
+        Error::new(SqlState::QUERY_CANCELED, "canceling statement due to user request")
     }
 
     /// The session's time zone.
@@ -221,7 +237,7 @@ impl Connection {
             biased;
             sent = self.writer.flush() => return Ok(sent?),
             () = self.reader.gone() => return Err(End::Gone.into()),
-            () = cancelled => return Err(canceled().into()),
+            () = cancelled => return Err(self.ended().into()),
             () = self.terminated.cancelled() => {}
         }
         let _ = timeout(Duration::from_secs(SHUTDOWN_S), self.writer.flush()).await;
@@ -282,9 +298,4 @@ pub fn panicked(panic: &(dyn std::any::Any + Send)) -> Error {
 /// `57P01`
 pub fn shut_down() -> Error {
     Error::new(SqlState::ADMIN_SHUTDOWN, "terminating connection due to administrator command")
-}
-
-/// `57014`
-pub fn canceled() -> Error {
-    Error::new(SqlState::QUERY_CANCELED, "canceling statement due to user request")
 }

@@ -7,7 +7,7 @@ use futures::stream::BoxStream;
 use pgwire::messages::PgWireBackendMessage as Backend;
 use pgwire::messages::copy::{CopyDone, CopyInResponse, CopyOutResponse};
 
-use super::connection::{Connection, Stop, canceled, unpanicked, watched};
+use super::connection::{Connection, Stop, unpanicked, watched};
 use super::copy_in::Decoder;
 use super::encode::{self, COPY_BINARY_HEADER, COPY_BINARY_TRAILER};
 use super::frontend::{Message, violation};
@@ -93,7 +93,7 @@ impl Connection {
         loop {
             let (tag, message) = tokio::select! {
                 biased;
-                () = cancel.cancelled() => return Err(canceled().into()),
+                () = cancel.cancelled() => return Err(self.ended().into()),
                 message = self.next() => message?,
             };
             match message? {

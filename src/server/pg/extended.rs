@@ -221,7 +221,10 @@ impl Connection {
         };
         let limit = (max_rows > 0).then(|| u64::from(max_rows));
         let (mut rows, encoder, tag) = match std::mem::replace(&mut portal.state, State::Finished(None)) {
-            State::Suspended { rows, encoder, tag } => (rows, encoder, tag),
+            State::Suspended { rows, encoder, tag } => {
+                self.session.resume_statement(&rows.cancel);
+                (rows, encoder, tag)
+            }
             State::Finished(Some(tag)) => {
                 portal.state = State::Finished(Some(tag));
                 self.writer.put(report::complete(format!("{tag} 0")));
@@ -245,6 +248,7 @@ impl Connection {
             }
         };
         let (sent, ended) = self.send_rows(&mut rows, &encoder, limit).await?;
+        self.session.end_statement();
         self.notices();
         if ended {
             portal.state = State::Finished(Some(tag));
@@ -276,10 +280,8 @@ impl Connection {
     pub(super) async fn sync(&mut self) -> Result<(), End> {
         let failed = std::mem::take(&mut self.skipping);
         if std::mem::take(&mut self.implicit) {
-            match self.end_implicit(!failed).await {
-                Ok(()) => {}
-                Err(Stop::Error(error)) => self.fail(&error),
-                Err(Stop::End(end)) => return Err(end),
+            if let Err(stop) = self.end_implicit(!failed).await {
+                self.fail(stop)?;
             }
         }
         // Portals live as long as their transaction.

@@ -24,10 +24,8 @@ impl Connection {
             Ok(()) => self.statements(text).await,
             failed => failed,
         };
-        match done {
-            Ok(()) => {}
-            Err(Stop::Error(error)) => self.fail(&error),
-            Err(Stop::End(end)) => return Err(end),
+        if let Err(stop) = done {
+            self.fail(stop)?;
         }
         self.offset = 0;
         if self.is_idle() {
