@@ -90,6 +90,11 @@ impl Database {
         }))
     }
 
+    /// Where clients connect.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// For tokio-postgres.
     pub fn uri(&self) -> String {
         format!("postgres://tester@{}:{}/highwater", self.address.ip(), self.address.port())

@@ -11,6 +11,7 @@ mod database;
 mod flights;
 mod oracle;
 mod plans;
+mod protocol;
 mod random;
 mod slt;
 mod tidy;
@@ -35,6 +36,7 @@ fn main() {
     trials.extend(tidy::trials());
     trials.extend(slt::trials());
     trials.extend(plans::trials());
+    trials.extend(protocol::trials());
     trials.extend(consistency::trials());
     trials.extend(flights::trials());
     trials.extend(random::trials());

@@ -205,7 +205,11 @@ pub fn check(got: &str, expected: &str) -> Result<(), String> {
         let Some(at) = at else { return Err(format!("expected {expected}\n     got {got}")) };
         rest = &rest[at + part.len()..];
     }
-    if rest.is_empty() || expected.ends_with("..") { Ok(()) } else { Err(format!("expected {expected}\n     got {got}")) }
+    if rest.is_empty() || expected.ends_with("..") {
+        Ok(())
+    } else {
+        Err(format!("expected {expected}\n     got {got}"))
+    }
 }
 
 async fn startup(database: Arc<Database>) -> Result<(), String> {
@@ -246,7 +250,10 @@ async fn malformed_messages(database: Arc<Database>) -> Result<(), String> {
         (too_long, "E[FATAL 08P01 a message of 4294967295 bytes exceeds the limit of 268435456 bytes] end"),
         (message(b'Q', b"SELECT 1"), "E[ERROR 08P01 invalid string in message] Z[I]"),
         (message(b'Q', b"SELECT 1\0\0"), "E[ERROR 08P01 invalid message format] Z[I]"),
-        (message(b'Q', b"SELECT '\xc3\x28'\0"), "E[ERROR 22021 invalid byte sequence for encoding \"UTF8\": 0xc3] Z[I]"),
+        (
+            message(b'Q', b"SELECT '\xc3\x28'\0"),
+            "E[ERROR 22021 invalid byte sequence for encoding \"UTF8\": 0xc3] Z[I]",
+        ),
         ([message(b'P', b"\0\0\0\x05"), sync()].concat(), "E[ERROR 08P01 insufficient data left in message] Z[I]"),
         ([message(b'B', b"\0\0\xff\xff"), sync()].concat(), "E[ERROR 08P01 insufficient data left in message] Z[I]"),
         (
@@ -288,7 +295,10 @@ async fn wrong_order(database: Arc<Database>) -> Result<(), String> {
         ),
         // What is left of a failed COPY is ignored.
         (vec![message(b'd', b"1\n"), message(b'c', b""), sync()], "Z[I]"),
-        (vec![parse("", "", &[]), bind("", "", &[], &[], &[]), message(b'D', b"P\0"), execute("", 0), sync()], "1 2 n I Z[I]"),
+        (
+            vec![parse("", "", &[]), bind("", "", &[], &[], &[]), message(b'D', b"P\0"), execute("", 0), sync()],
+            "1 2 n I Z[I]",
+        ),
     ] {
         check(&wire.ask(&messages).await?, expected)?;
     }
@@ -342,8 +352,9 @@ async fn portals(database: Arc<Database>) -> Result<(), String> {
     let mut wire = Wire::open(&database).await?;
     let series = "SELECT * FROM generate_series(1, 5)";
     let piece = || execute("", 2);
-    let answer =
-        wire.ask(&[parse("", series, &[]), bind("", "", &[], &[], &[]), piece(), piece(), piece(), piece(), sync()]).await?;
+    let answer = wire
+        .ask(&[parse("", series, &[]), bind("", "", &[], &[], &[]), piece(), piece(), piece(), piece(), sync()])
+        .await?;
     check(&answer, "1 2 D[1] D[2] s D[3] D[4] s D[5] C[SELECT 1] C[SELECT 0] Z[I]")?;
     // The transaction ended with Sync, and the portal with it; in a block both live on.
     check(&wire.ask(&[piece(), sync()]).await?, "E[ERROR 34000 portal \"\" does not exist] Z[I]")?;
@@ -391,10 +402,16 @@ async fn copy(database: Arc<Database>) -> Result<(), String> {
     check(&answer, "H d[a,b] d[1,x] d[2,] d[3,a\tb] c C[COPY 3] Z[I]")?;
     // Each of these fails as a whole, and the connection goes on.
     for (messages, expected) in [
-        (vec![start(), data("4\tx\nq\ty\n"), done()], "G E[ERROR 22P02 invalid input syntax for type integer: \"q\"] Z[I]"),
+        (
+            vec![start(), data("4\tx\nq\ty\n"), done()],
+            "G E[ERROR 22P02 invalid input syntax for type integer: \"q\"] Z[I]",
+        ),
         (vec![start(), data("4\n"), done()], "G E[ERROR 22P04 missing data for column \"b\"] Z[I]"),
         (vec![start(), data("4\tx\ty\n"), done()], "G E[ERROR 22P04 extra data after last expected column] Z[I]"),
-        (vec![start(), data("4\tx\n"), message(b'f', b"tired\0")], "G E[ERROR 57014 COPY from stdin failed: tired] Z[I]"),
+        (
+            vec![start(), data("4\tx\n"), message(b'f', b"tired\0")],
+            "G E[ERROR 57014 COPY from stdin failed: tired] Z[I]",
+        ),
         (vec![start(), query("SELECT 1")], "G E[ERROR 08P01 unexpected message type 0x51 during COPY from stdin] Z[I]"),
         (vec![start(), data("1\tx\n"), done()], "G E[ERROR 23505 ..] Z[I]"),
     ] {
@@ -441,7 +458,11 @@ async fn shutdown() -> Result<(), String> {
 }
 
 async fn http(database: Arc<Database>) -> Result<(), String> {
-    for (path, expected) in [("/health", "HTTP/1.1 200 OK..ok"), ("/metrics", "HTTP/1.1 200 OK..highwater_connections 1.."), ("/x", "HTTP/1.1 404..")] {
+    for (path, expected) in [
+        ("/health", "HTTP/1.1 200 OK..ok"),
+        ("/metrics", "HTTP/1.1 200 OK..highwater_connections 1.."),
+        ("/x", "HTTP/1.1 404.."),
+    ] {
         let mut socket = TcpStream::connect(database.http).await.map_err(|e| e.to_string())?;
         let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
         socket.write_all(request.as_bytes()).await.map_err(|e| e.to_string())?;
