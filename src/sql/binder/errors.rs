@@ -8,6 +8,7 @@ use datafusion::sql::sqlparser::ast::{self, Visit, Visitor};
 use datafusion::sql::sqlparser::tokenizer::Span;
 
 use super::names::visible;
+use super::typing::no_function;
 use crate::error::{Error, SqlState};
 use crate::sql::parser::cursor::{Source, fold};
 
@@ -54,7 +55,8 @@ impl<'a> Places<'a> {
         }
         let quoted = error.message().split('"').nth(1).map(|n| n.rsplit('.').next().unwrap_or(n).to_owned());
         let position = match error.code() {
-            SqlState::UNDEFINED_TABLE => quoted.and_then(|n| self.relation(&n)),
+            // A window's table is an argument, which reads as a column.
+            SqlState::UNDEFINED_TABLE => quoted.and_then(|n| self.relation(&n).or_else(|| self.column(&n))),
             SqlState::UNDEFINED_COLUMN | SqlState::GROUPING_ERROR => quoted.and_then(|n| self.column(&n)),
             SqlState::UNDEFINED_FUNCTION => {
                 let name = error.message().strip_prefix("function ").and_then(|m| m.split(['(', ' ']).next());
@@ -189,6 +191,52 @@ fn between<'a>(message: &'a str, from: &str, to: &str) -> Option<&'a str> {
     Some(&rest[..rest.find(to)?])
 }
 
+/// PostgreSQL's name of a type that DataFusion named in a message.
+fn pg_name(arrow: &str) -> String {
+    let arrow = arrow.trim();
+    let named = match arrow {
+        "Int16" => "smallint",
+        "Int32" => "integer",
+        "Int64" => "bigint",
+        "Float32" => "real",
+        "Float64" => "double precision",
+        "Utf8" | "Utf8View" | "LargeUtf8" => "text",
+        "Boolean" => "boolean",
+        "Binary" => "bytea",
+        "Date32" => "date",
+        "Null" => "unknown",
+        t if t.starts_with("Decimal") => "numeric",
+        t if t.starts_with("Timestamp") && t.contains("UTC") => "timestamp with time zone",
+        t if t.starts_with("Timestamp") => "timestamp without time zone",
+        t if t.starts_with("Time64") => "time without time zone",
+        t if t.starts_with("Interval") => "interval",
+        t if t.starts_with("List") => "anyarray",
+        other => other,
+    };
+    named.to_owned()
+}
+
+/// Splits at the commas that stand in no parentheses.
+fn split_types(types: &str) -> Vec<String> {
+    let (mut depth, mut out) = (0i32, vec![String::new()]);
+    for c in types.chars() {
+        match c {
+            '(' | '[' | '{' => depth += 1,
+            ')' | ']' | '}' => depth -= 1,
+            ',' if depth == 0 => {
+                out.push(String::new());
+                continue;
+            }
+            _ => {}
+        }
+        if let Some(last) = out.last_mut() {
+            last.push(c);
+        }
+    }
+    out.retain(|t| !t.trim().is_empty());
+    out
+}
+
 fn plan_error(message: &str) -> Error {
     let grouping = |m: String| Error::new(SqlState::GROUPING_ERROR, m);
     if let Some(column) = between(message, "column \"", "\" must appear in the GROUP BY") {
@@ -205,9 +253,15 @@ fn plan_error(message: &str) -> Error {
     if message.contains("not allowed in the WHERE") {
         return grouping("aggregate functions are not allowed in WHERE".into());
     }
-    if let Some(returned) = between(message, "non-boolean predicate '", "'") {
-        let _ = returned;
-        return Error::new(SqlState::DATATYPE_MISMATCH, "argument of WHERE must be type boolean");
+    if let Some((_, returned)) = message.split_once("non-boolean predicate '").and_then(|(_, m)| m.split_once("returning ")) {
+        let message = format!("argument of WHERE must be type boolean, not type {}", pg_name(returned));
+        return Error::new(SqlState::DATATYPE_MISMATCH, message);
+    }
+    if let Some(call) = between(message, "argument types '", "'")
+        && let Some((name, types)) = call.trim_end_matches(')').split_once('(')
+    {
+        let types: Vec<String> = split_types(types).iter().map(|t| pg_name(t)).collect();
+        return no_function(name, &types);
     }
     if message.contains("different number of columns") || message.contains("must have the same number of columns") {
         let kind = ["UNION", "INTERSECT", "EXCEPT"].into_iter().find(|k| message.to_uppercase().contains(k));

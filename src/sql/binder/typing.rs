@@ -395,7 +395,11 @@ impl Typer<'_> {
                 debug_assert_eq!(all.len(), count);
                 Ok(Expr::InList(InList::new(expr, all, list.negated)))
             }
-            Err(DataFusionError::External(_)) => {
+            Err(DataFusionError::External(e)) => {
+                let mismatch = e.downcast_ref::<Error>().is_some_and(|e| e.code() == SqlState::DATATYPE_MISMATCH);
+                if !mismatch {
+                    return Err(DataFusionError::External(e));
+                }
                 let clash = all.iter().skip(1).find(|e| self.unify(vec![first.clone(), (*e).clone()], "IN").is_err());
                 let (a, b) = names(&first, clash.unwrap_or(&first));
                 Err(super::operators::missing("=", &a, &b).into())
