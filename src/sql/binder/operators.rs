@@ -45,13 +45,13 @@ impl ExprPlanner for Operators {
     fn plan_binary_op(&self, raw: RawBinaryExpr, schema: &DFSchema) -> DfResult<PlannerResult<RawBinaryExpr>> {
         let typer = Typer { zone: &self.zone, schema };
         if raw.op == BinaryOperator::PGExp {
-            let args = vec![typer.expr(raw.left)?, typer.expr(raw.right)?];
+            let args = vec![typer.side(raw.left)?, typer.side(raw.right)?];
             let Some(power) = registry().scalar.get("power") else { return Err(Error::internal("no power").into()) };
             let call = Expr::ScalarFunction(ScalarFunction::new_udf(power.clone(), args));
-            return typer.expr(call).map(PlannerResult::Planned);
+            return Ok(PlannerResult::Planned(call));
         }
         let Some(op) = operator(&raw.op) else { return Ok(PlannerResult::Original(raw)) };
-        let (left, right) = (typer.expr(raw.left)?, typer.expr(raw.right)?);
+        let (left, right) = (typer.side(raw.left)?, typer.side(raw.right)?);
         if op == Operator::StringConcat {
             let list = |e: &Expr| typer.field(e).is_ok_and(|f| f.data_type().is_list());
             if list(&left) || list(&right) {
@@ -123,6 +123,17 @@ fn call(name: &str, args: Vec<Expr>) -> Result<Expr> {
 }
 
 impl Typer<'_> {
+    /// A side of an operator, while the plan is made: left as it is where typing does not change its type, so that it is
+    /// still recognised as the same expression in GROUP BY.
+    fn side(&self, raw: Expr) -> DfResult<Expr> {
+        let typed = self.expr(raw.clone())?;
+        let same = match (self.field(&raw), self.field(&typed)) {
+            (Ok(a), Ok(b)) => a.data_type() == b.data_type(),
+            _ => false,
+        };
+        Ok(if same { raw } else { typed })
+    }
+
     /// An operator over typed sides.
     pub(super) fn binary(&self, op: Operator, left: Expr, right: Expr) -> DfResult<Expr> {
         match op {
@@ -300,12 +311,12 @@ impl Typer<'_> {
             Operator::Divide => Op::Divide,
             _ => Op::Modulo,
         };
-        self.expr(call(name.function(), vec![l, r])?)
+        Ok(call(name.function(), vec![l, r])?)
     }
 
     fn scaled(&self, how: &str, span: Expr, factor: Expr) -> DfResult<Expr> {
         let factor = self.implicit(factor, &plain(&DataType::Float64))?;
-        self.expr(call(&format!("interval_{how}"), vec![span, factor])?)
+        Ok(call(&format!("interval_{how}"), vec![span, factor])?)
     }
 
     fn difference(&self, l: Expr, lf: &Field, r: Expr, rf: &Field) -> DfResult<Expr> {

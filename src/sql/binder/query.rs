@@ -9,7 +9,7 @@ use datafusion::common::{Column, DFSchema};
 use datafusion::error::Result as DfResult;
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Volatility};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Projection, Volatility};
 use datafusion::optimizer::Analyzer;
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::planner::{ParserOptions, PlannerContext, SqlToRel};
@@ -192,6 +192,10 @@ pub(super) fn inlined_view(provider: &Provider<'_>, text: &str, schema: &SchemaR
 }
 
 fn renamed(plan: LogicalPlan, names: impl Iterator<Item = String>) -> DfResult<LogicalPlan> {
+    if let LogicalPlan::Projection(p) = plan {
+        let named = p.expr.into_iter().zip(names).map(|(expr, name)| expr.unalias().alias(name));
+        return Projection::try_new(named.collect(), p.input).map(LogicalPlan::Projection);
+    }
     let schema = plan.schema().clone();
     let exprs = schema.iter().zip(names).map(|((qualifier, field), name)| {
         let column = Expr::Column(Column::from((qualifier, field)));

@@ -161,6 +161,23 @@ fn names_and_types_are_postgres() {
 }
 
 #[test]
+fn grouped_expressions_are_recognised() {
+    check_all(&[
+        ("SELECT s::text || 'x' AS k, coalesce(n, 0) + 1, count(*) FROM t GROUP BY s::text, coalesce(n, 0) ORDER BY 2, 1",
+         "k text, ?column? bigint, count bigint | bbx 1 1 | - 1 1 | ax 11 1"),
+        ("SELECT date_trunc('hour', ts) + interval '1 hour', count(*) FROM t WHERE id < 3 GROUP BY date_trunc('hour', ts)",
+         "?column? timestamp without time zone, count bigint | 1970-01-01 01:00:00 2"),
+        ("SELECT id % 2, sum(n) FROM t GROUP BY id % 2 HAVING sum(n) > 0", "?column? integer, sum numeric(38,0) | 1 10"),
+        ("SELECT id % 2 AS k, sum(n) AS n FROM t GROUP BY k ORDER BY n NULLS FIRST", "k integer, n numeric(38,0) | 0 0 | 1 10"),
+        ("SELECT count(DISTINCT id), sum(DISTINCT id), count(*) FILTER (WHERE id > 1) FROM t", "count bigint, sum bigint, count bigint | 3 6 2"),
+        ("SELECT id, sum(id) OVER (ORDER BY id), row_number() OVER (ORDER BY id DESC), lag(id, 1) OVER (ORDER BY id) FROM t ORDER BY id",
+         "id integer, sum bigint, row_number bigint, lag integer | 1 1 3 - | 2 3 2 1 | 3 6 1 2"),
+        ("SELECT x.id FROM t x JOIN u y USING (id) WHERE id + 1 > 2 ORDER BY id", "id integer | 2 | 3"),
+        ("SELECT 1 AS a UNION ALL SELECT 2 ORDER BY a DESC", "a integer | 2 | 1"),
+    ]);
+}
+
+#[test]
 fn arithmetic_is_checked() {
     check_all(&[
         ("SELECT 7 / 2, -7 / 2, 7 % 3, 7 / 2.0", "?column? integer, ?column? integer, ?column? integer, ?column? numeric(38,16) | 3 -3 1 3.5000000000000000"),

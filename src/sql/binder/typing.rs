@@ -430,7 +430,11 @@ impl Typer<'_> {
 
     fn function(&self, mut f: ScalarFunction) -> DfResult<Expr> {
         match f.func.name() {
-            "coalesce" | "greatest" | "least" => {
+            "coalesce" => {
+                let args = self.unify(f.args, "COALESCE")?.0;
+                return Ok(first_not_null(args));
+            }
+            "greatest" | "least" => {
                 let what = f.func.name().to_uppercase();
                 f.args = self.unify(f.args, &what)?.0;
             }
@@ -494,6 +498,16 @@ impl Typer<'_> {
         let types: Vec<String> = f.args.iter().map(|a| name_in_message(a, self.schema)).collect();
         Some(no_function(f.func.name(), &types))
     }
+}
+
+/// COALESCE as a CASE, which evaluates no more than it needs.
+fn first_not_null(mut args: Vec<Expr>) -> Expr {
+    let Some(last) = args.pop() else { return Expr::Literal(ScalarValue::Null, None) };
+    if args.is_empty() {
+        return last;
+    }
+    let when = |e: Expr| (Box::new(Expr::IsNotNull(Box::new(e.clone()))), Box::new(e));
+    Expr::Case(Case::new(None, args.into_iter().map(when).collect(), Some(Box::new(last))))
 }
 
 /// 42883.

@@ -13,6 +13,46 @@ static DIALECT: HighwaterDialect = HighwaterDialect;
 /// Nesting that a statement may have: beyond it the recursive parser and planner would overflow their stack.
 const DEPTH_MAX: usize = 200;
 
+/// Operators that may follow one another without parentheses or commas: each makes the tree one level deeper.
+const CHAIN_MAX: usize = 2000;
+
+/// Refuses what would make a tree too deep to walk. Errors: 54001.
+pub(super) fn check_depth(tokens: &[TokenWithSpan]) -> Result<()> {
+    let mut chains = vec![0usize];
+    for token in tokens {
+        let operator = match &token.token {
+            Token::LParen => {
+                chains.push(0);
+                false
+            }
+            Token::RParen => {
+                chains.pop();
+                false
+            }
+            Token::Comma => {
+                chains.pop();
+                chains.push(0);
+                false
+            }
+            Token::Word(w) => CHAINING.iter().any(|c| w.value.eq_ignore_ascii_case(c)),
+            Token::Plus | Token::Minus | Token::Mul | Token::Div | Token::Mod | Token::StringConcat => true,
+            Token::DoubleColon => true,
+            _ => false,
+        };
+        if operator && let Some(chain) = chains.last_mut() {
+            *chain += 1;
+            if *chain > CHAIN_MAX {
+                return Err(Error::new(SqlState("54001"), "stack depth limit exceeded").with_hint(format!(
+                    "At most {CHAIN_MAX} operators may follow one another; use IN (..) or VALUES."
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+const CHAINING: [&str; 7] = ["and", "or", "union", "intersect", "except", "join", "is"];
+
 pub(super) fn token_of(token: &TokenWithSpan) -> &Token {
     &token.token
 }

@@ -48,6 +48,7 @@ pub fn parse(text: &str) -> Result<Vec<Parsed>> {
             Some(position) => error.with_position(position + start),
             None => error,
         };
+        cursor::check_depth(piece)?;
         let statement = own.tokenize().and_then(|tokens| Cursor::new(&own, tokens).whole_statement()).map_err(at)?;
         parsed.push(Parsed { statement, text: own.text().to_owned(), offset: start });
     }
