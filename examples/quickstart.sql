@@ -58,6 +58,6 @@ SELECT * FROM auctions ORDER BY auction;
 SELECT (SELECT sum(bids) FROM auctions) AS bids_in_auctions, (SELECT count(*) FROM bids) AS bids_in_table;
 
 -- How a view is computed, and what bounds its state.
-EXPLAIN SELECT window_start, count(*) FROM TUMBLE(bids, bid_time, INTERVAL '10' SECOND) GROUP BY window_start;
+EXPLAIN MATERIALIZED VIEW volume;
 
 DROP TABLE bids CASCADE;

@@ -234,14 +234,17 @@ impl Maker {
 
     /// Event time of an event: its number's, earlier if it is late.
     fn time(&self, event: u64) -> i64 {
-        let time = self.house.base_time_micros.saturating_add(self.step(event));
+        let passed = self.step(event);
+        let time = self.house.base_time_micros.saturating_add(passed);
         let share = self.house.late_share;
-        if share == 0.0 {
+        // Nothing happened before the first event.
+        let most = passed.min(self.house.late_by_micros);
+        if share == 0.0 || most <= 0 {
             return time;
         }
         let (late, by) = (self.draw(21), self.draw(22));
         let is_late = (late.bits(event) >> 11) as f64 / (1u64 << 53) as f64 <= share;
-        if is_late { time - 1 - by.below(event, self.house.late_by_micros.max(1) as u64) as i64 } else { time }
+        if is_late { time - 1 - by.below(event, most as u64) as i64 } else { time }
     }
 
     /// Microseconds of event time that so many events take.
