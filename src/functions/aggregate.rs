@@ -164,7 +164,10 @@ struct Groups {
 
 #[derive(Debug)]
 enum Totals {
-    Exact { values: Vec<i128>, scale: i8 },
+    Exact {
+        values: Vec<i128>,
+        scale: i8,
+    },
     Float(Vec<f64>),
     /// Months, days, microseconds: wide, so that they cannot overflow.
     Interval(Vec<[i128; 3]>),
@@ -199,9 +202,7 @@ impl Groups {
         groups: &[usize],
         filter: Option<&BooleanArray>,
     ) -> Result<()> {
-        let taken = |row: usize| {
-            values.is_valid(row) && filter.is_none_or(|f| f.is_valid(row) && f.value(row))
-        };
+        let taken = |row: usize| values.is_valid(row) && filter.is_none_or(|f| f.is_valid(row) && f.value(row));
         let rows = groups.iter().enumerate().filter(|(row, _)| taken(*row));
         match &mut self.totals {
             Totals::Exact { values: totals, .. } => {
@@ -248,7 +249,9 @@ impl Groups {
             }
             Totals::Float(values) => {
                 let values = emit.take_needed(values);
-                Arc::new(values.into_iter().enumerate().map(|(i, v)| (!empty(i)).then_some(v)).collect::<Float64Array>())
+                Arc::new(
+                    values.into_iter().enumerate().map(|(i, v)| (!empty(i)).then_some(v)).collect::<Float64Array>(),
+                )
             }
             Totals::Interval(values) => {
                 let values = emit.take_needed(values);
@@ -307,9 +310,8 @@ impl Groups {
             }
             (Totals::Interval(_), _) => {
                 let values = totals.as_primitive::<IntervalMonthDayNanoType>();
-                let one = |(v, &n): (Option<IntervalMonthDayNano>, &i64)| {
-                    v.map(|v| multiply(v, 1.0 / n as f64)).transpose()
-                };
+                let one =
+                    |(v, &n): (Option<IntervalMonthDayNano>, &i64)| v.map(|v| multiply(v, 1.0 / n as f64)).transpose();
                 let out = values.iter().zip(counts).map(one);
                 Ok(Arc::new(out.collect::<crate::error::Result<arrow::array::IntervalMonthDayNanoArray>>()?))
             }
@@ -367,7 +369,8 @@ impl GroupsAccumulator for Groups {
     }
 
     fn convert_to_state(&self, values: &[ArrayRef], opt_filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
-        let mut own = Self { kind: self.kind, totals: self.totals.empty(), counts: vec![], result: self.result.clone() };
+        let mut own =
+            Self { kind: self.kind, totals: self.totals.empty(), counts: vec![], result: self.result.clone() };
         let rows = values[0].len();
         own.resize(rows);
         own.add(&values[0], None, &(0..rows).collect::<Vec<_>>(), opt_filter)?;

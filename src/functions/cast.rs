@@ -201,7 +201,8 @@ impl PgCast {
             let overflow = || text::number::numeric_overflow(precision, scale, declared);
             moved.filter(|m| m.unsigned_abs() < limit.unsigned_abs()).ok_or_else(overflow)
         };
-        let out = values.iter().map(|v| v.map(rescale).transpose()).collect::<crate::error::Result<Decimal128Array>>()?;
+        let out =
+            values.iter().map(|v| v.map(rescale).transpose()).collect::<crate::error::Result<Decimal128Array>>()?;
         Ok(Arc::new(out.with_precision_and_scale(precision, scale)?))
     }
 
@@ -218,7 +219,8 @@ impl PgCast {
             text::number::parse_numeric(&format!("{v:.digits$e}"), precision, scale, declared)
         };
         let floats = wide.as_primitive::<Float64Type>();
-        let out = floats.iter().map(|v| v.map(convert).transpose()).collect::<crate::error::Result<Decimal128Array>>()?;
+        let out =
+            floats.iter().map(|v| v.map(convert).transpose()).collect::<crate::error::Result<Decimal128Array>>()?;
         Ok(Arc::new(out.with_precision_and_scale(precision, scale)?))
     }
 
@@ -259,11 +261,9 @@ impl PgCast {
             (Timestamp(_, tz), Time64(_)) => map::<TimestampMicrosecondType, Time64MicrosecondType>(array, to, |t| {
                 Ok(if tz.is_some() { zone.to_local(t) } else { t }.rem_euclid(DAY))
             }),
-            (Time64(_), Interval(_)) => {
-                map::<Time64MicrosecondType, IntervalMonthDayNanoType>(array, to, |t| {
-                    Ok(IntervalMonthDayNano::new(0, 0, t.saturating_mul(1000)))
-                })
-            }
+            (Time64(_), Interval(_)) => map::<Time64MicrosecondType, IntervalMonthDayNanoType>(array, to, |t| {
+                Ok(IntervalMonthDayNano::new(0, 0, t.saturating_mul(1000)))
+            }),
             (Interval(_), Time64(_)) => map::<IntervalMonthDayNanoType, Time64MicrosecondType>(array, to, |i| {
                 Ok((i.nanoseconds / 1000).rem_euclid(DAY))
             }),

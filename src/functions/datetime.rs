@@ -9,8 +9,8 @@ use arrow::array::{
     TimestampMicrosecondArray,
 };
 use arrow::datatypes::{
-    DataType, Date32Type, Float64Type, Int32Type, IntervalMonthDayNano, IntervalMonthDayNanoType, Time64MicrosecondType,
-    TimestampMicrosecondType,
+    DataType, Date32Type, Float64Type, Int32Type, IntervalMonthDayNano, IntervalMonthDayNanoType,
+    Time64MicrosecondType, TimestampMicrosecondType,
 };
 
 use super::native::{Call, Function, Overload, T};
@@ -194,7 +194,11 @@ fn part(unit: &str, value: &Value, data_type: &DataType) -> Result<i128> {
 
 enum Value {
     /// `offset`: seconds, where there is a zone.
-    Moment { local: i64, utc: i64, offset: Option<i32> },
+    Moment {
+        local: i64,
+        utc: i64,
+        offset: Option<i32>,
+    },
     Time(i64),
     Interval(IntervalMonthDayNano),
 }
@@ -223,7 +227,9 @@ fn moment_part(unit: &str, local: i64, utc: i64, offset: Option<i32>, data_type:
     }
     let whole = match unit {
         "epoch" => return Some(i128::from(utc)),
-        "julian" => return Some(i128::from(f.days + 2_440_588) * MILLION + i128::from(f.time) * MILLION / i128::from(DAY)),
+        "julian" => {
+            return Some(i128::from(f.days + 2_440_588) * MILLION + i128::from(f.time) * MILLION / i128::from(DAY));
+        }
         "year" => year,
         "month" => f.month.into(),
         "day" => f.day.into(),
@@ -234,8 +240,20 @@ fn moment_part(unit: &str, local: i64, utc: i64, offset: Option<i32>, data_type:
         "isodow" => f.iso_weekday(),
         "doy" => f.day_of_year(),
         "decade" => f.year.div_euclid(10),
-        "century" => if year > 0 { (year + 99) / 100 } else { -((99 - year) / 100) },
-        "millennium" => if year > 0 { (year + 999) / 1000 } else { -((999 - year) / 1000) },
+        "century" => {
+            if year > 0 {
+                (year + 99) / 100
+            } else {
+                -((99 - year) / 100)
+            }
+        }
+        "millennium" => {
+            if year > 0 {
+                (year + 999) / 1000
+            } else {
+                -((999 - year) / 1000)
+            }
+        }
         "timezone" => offset?.into(),
         "timezone_hour" => (offset? / 3600).into(),
         "timezone_minute" => (offset? / 60 % 60).into(),
@@ -281,11 +299,9 @@ fn parts(call: &Call<'_>) -> Result<Vec<Option<i128>>> {
             DataType::Timestamp(_, zone) => {
                 let utc = values.as_primitive::<TimestampMicrosecondType>().value(row);
                 match zone {
-                    Some(_) => Value::Moment {
-                        local: call.zone.to_local(utc),
-                        utc,
-                        offset: Some(call.zone.offset_at(utc)),
-                    },
+                    Some(_) => {
+                        Value::Moment { local: call.zone.to_local(utc), utc, offset: Some(call.zone.offset_at(utc)) }
+                    }
                     None => Value::Moment { local: utc, utc, offset: None },
                 }
             }

@@ -36,7 +36,17 @@ pub(super) const ALL: &[&Function] = &[
 ];
 
 const MONTHS: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
     "December",
 ];
 const WEEKDAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
@@ -77,9 +87,8 @@ fn pieces(format: &str) -> Vec<Piece> {
             continue;
         }
         // Patterns of digits are the same in any case.
-        let matches = |p: &&&str| {
-            rest.get(..p.len()).is_some_and(|r| r == **p || (is_digits(p) && r.eq_ignore_ascii_case(p)))
-        };
+        let matches =
+            |p: &&&str| rest.get(..p.len()).is_some_and(|r| r == **p || (is_digits(p) && r.eq_ignore_ascii_case(p)));
         if let Some(name) = PATTERNS.iter().filter(matches).max_by_key(|p| p.len()) {
             rest = &rest[name.len()..];
             let ordinal = match rest.get(..2) {
@@ -112,8 +121,27 @@ fn pieces(format: &str) -> Vec<Piece> {
 fn is_digits(pattern: &str) -> bool {
     !matches!(
         pattern,
-        "MONTH" | "Month" | "month" | "MON" | "Mon" | "mon" | "DAY" | "Day" | "day" | "DY" | "Dy" | "dy" | "AM" | "PM"
-            | "am" | "pm" | "A.M." | "P.M." | "a.m." | "p.m." | "RM"
+        "MONTH"
+            | "Month"
+            | "month"
+            | "MON"
+            | "Mon"
+            | "mon"
+            | "DAY"
+            | "Day"
+            | "day"
+            | "DY"
+            | "Dy"
+            | "dy"
+            | "AM"
+            | "PM"
+            | "am"
+            | "pm"
+            | "A.M."
+            | "P.M."
+            | "a.m."
+            | "p.m."
+            | "RM"
     )
 }
 
@@ -362,7 +390,11 @@ fn write_number(digits: &str, format: &str) -> Result<String> {
             pending.push_str(&fraction[..keep]);
         }
     }
-    for (mark, value) in [("MI", if negative && !is_zero { '-' } else { ' ' }), ("PL", if negative { ' ' } else { '+' }), ("SG", sign(negative))] {
+    for (mark, value) in [
+        ("MI", if negative && !is_zero { '-' } else { ' ' }),
+        ("PL", if negative { ' ' } else { '+' }),
+        ("SG", sign(negative)),
+    ] {
         if body.contains(mark) {
             signed = true;
             pending = pending.replacen(mark, &value.to_string(), 1);
@@ -374,7 +406,13 @@ fn write_number(digits: &str, format: &str) -> Result<String> {
     }
     if !signed {
         let blank = pending.len() - pending.trim_start_matches(' ').len();
-        let mark = if negative && !is_zero { "-" } else if fm { "" } else { " " };
+        let mark = if negative && !is_zero {
+            "-"
+        } else if fm {
+            ""
+        } else {
+            " "
+        };
         pending.insert_str(blank, mark);
     }
     out.push_str(&pending);
@@ -549,7 +587,9 @@ fn read_pattern<'a>(text: &'a str, name: &str, digits_follow: bool, read: &mut R
         "DD" => read.day = Some(u32::try_from(within(value, 1..=31)?).ok()?),
         "DDD" => read.day_of_year = Some(within(value, 1..=366)?),
         "HH24" => read.hour = within(value, 0..=24)?,
-        "HH12" | "HH" => read.hour = within(value, if read.afternoon.is_some() || name == "HH12" { 1..=12 } else { 0..=23 })?,
+        "HH12" | "HH" => {
+            read.hour = within(value, if read.afternoon.is_some() || name == "HH12" { 1..=12 } else { 0..=23 })?
+        }
         "MI" => read.minute = within(value, 0..=59)?,
         "SS" => read.second = within(value, 0..=60)?,
         "SSSS" | "SSSSS" => (read.hour, read.minute, read.second) = (value / 3600, value / 60 % 60, value % 60),

@@ -218,11 +218,13 @@ impl Distributor<Parcel> for Divider {
         pushers: &mut [P],
     ) {
         debug_assert_eq!(pushers.len(), self.rows.len());
+        // The container is used again: nothing of this batch may stay in it.
+        let held = parcel.held.take();
         let Some(changes) = parcel.take() else { return };
         match self.divide(changes) {
             Ok(parts) => {
                 for (worker, part) in parts {
-                    let mut part = Parcel { held: parcel.held.clone(), ..Parcel::from(part) };
+                    let mut part = Parcel { held: held.clone(), ..Parcel::from(part) };
                     Message::push_at(&mut part, stamp.clone(), &mut pushers[worker]);
                 }
             }

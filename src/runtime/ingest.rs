@@ -21,6 +21,8 @@ use super::{Limits, WatermarkSpec};
 
 /// How long a reader may block before it looks whether it is still wanted.
 const WAIT: Duration = Duration::from_millis(50);
+/// The same while somebody waits for the source to pause.
+const SHORT: Duration = Duration::from_millis(1);
 /// A source that never pauses is taken to have given what it had received when this time has passed.
 const MARK_AFTER: Duration = Duration::from_secs(1);
 
@@ -192,7 +194,9 @@ impl Ingest {
         let mut offset = self.offset;
         let mut reader = self.connector.open(self.partition, offset)?;
         loop {
-            let read = reader.read(WAIT)?;
+            // A pause answers only the mark that was asked for before the read began.
+            let asked = queue.state.lock().wanted.map(|(number, _)| number);
+            let read = reader.read(if asked.is_some() { SHORT } else { WAIT })?;
             let paused = matches!(read, Read::Waiting | Read::End);
             match read {
                 Read::Rows { rows, bad, next_offset } => {
@@ -211,26 +215,26 @@ impl Ingest {
                     return Ok(());
                 }
             }
-            if !self.answer_mark(queue, paused) {
+            if !self.answer_mark(queue, asked.filter(|_| paused)) {
                 return Ok(());
             }
         }
     }
 
-    /// Answers a mark when the source has paused since it was asked for; false when the queue is closed.
-    fn answer_mark(&self, queue: &Queue, paused: bool) -> bool {
+    /// Answers the mark that the source has paused for, or any that has waited long; false when the queue is closed.
+    fn answer_mark(&self, queue: &Queue, paused_for: Option<u64>) -> bool {
         let mark = {
             let mut state = queue.state.lock();
             if state.closed {
                 return false;
             }
-            // A pause that began before the mark was asked for says as much: what came since comes with the next read.
-            let due = state
-                .wanted
-                .is_some_and(|(_, since)| paused && since.elapsed() >= WAIT || since.elapsed() >= MARK_AFTER);
-            if due { state.wanted.take() } else { None }
+            let old = state.wanted.filter(|(_, since)| since.elapsed() >= MARK_AFTER).map(|(number, _)| number);
+            let answer = paused_for.max(old);
+            // A newer one may have been asked for meanwhile.
+            state.wanted = state.wanted.filter(|(number, _)| answer.is_none_or(|a| *number > a));
+            answer
         };
-        mark.is_none_or(|(number, _)| self.push(queue, Arrived::Mark(number)))
+        mark.is_none_or(|number| self.push(queue, Arrived::Mark(number)))
     }
 
     /// Waits for room, then appends and wakes the sequencer; false when the queue is closed.

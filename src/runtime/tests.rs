@@ -183,7 +183,7 @@ async fn duplicates_within_an_epoch_are_one_row_with_its_weight() {
 async fn a_subscriber_that_does_not_read_is_told_where_to_resume() {
     let runtime = start(1).await;
     runtime.create_view(view(V, passing(T))).await.unwrap();
-    let mut slow = runtime.subscribe(SubscribeSpec { buffer: 2000, ..subscribe(V) }).await.unwrap();
+    let mut slow = runtime.subscribe(SubscribeSpec { buffer: 400, ..subscribe(V) }).await.unwrap();
     let mut epochs = vec![];
     for i in 0..100 {
         epochs.push(insert(&runtime, &[(i, i)]).await);

@@ -42,17 +42,12 @@ impl ExtensionPlanner for WindowPlanner {
         _session: &dyn Session,
         _context: &PhysicalPlanningContext,
     ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
-        let (Some(window), Some(input)) = (node.as_any().downcast_ref::<WindowAssign>(), physical_inputs.first()) else {
+        let (Some(window), Some(input)) = (node.as_any().downcast_ref::<WindowAssign>(), physical_inputs.first())
+        else {
             return Ok(None);
         };
         let schema = Arc::new(window.output().as_arrow().clone());
-        Ok(Some(Arc::new(WindowExec::new(
-            input.clone(),
-            window.time_column,
-            window.kind,
-            window.window_time,
-            schema,
-        ))))
+        Ok(Some(Arc::new(WindowExec::new(input.clone(), window.time_column, window.kind, window.window_time, schema))))
     }
 }
 

@@ -138,7 +138,7 @@ impl Sequencer {
             }
             let Some(mut catchup) = self.catchups.remove(&view) else { continue };
             let moved = self.move_on(view, &mut catchup);
-            let ready = catchup.parts.iter().all(|p| p.done) && catchup.fed.is_empty() && !catchup.joining;
+            let ready = catchup.parts.iter().all(|p| p.done) && !catchup.joining;
             catchup.joining |= ready;
             self.catchups.insert(view, catchup);
             match moved {

@@ -9,11 +9,15 @@ use crate::log::Record;
 use super::super::ViewSpec;
 use super::super::command::Command;
 use super::super::message::Publish;
+use super::super::status::{ViewPhase, ViewStatus};
 use super::Sequencer;
+use super::views::hydrating;
 
 /// A view that has left the clock.
 pub(super) struct Away {
     spec: ViewSpec,
+    /// The oldest input that it has not shown.
+    behind_since: Instant,
     /// When it tries again; the pause doubles each time.
     retry: Instant,
     pause: Duration,
@@ -24,6 +28,11 @@ pub(super) struct Away {
 impl Away {
     pub(super) fn waits_for(&self) -> Option<Instant> {
         (!self.for_good).then_some(self.retry)
+    }
+
+    pub(super) fn status(&self) -> ViewStatus {
+        let lag_ms = u64::try_from(self.behind_since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        ViewStatus { phase: ViewPhase::Lagging, lag_ms, ..hydrating(&self.spec) }
     }
 }
 
@@ -50,6 +59,7 @@ impl Sequencer {
     /// Detaches these views, and the views on them.
     pub(in crate::runtime) fn leave_clock(&mut self, epoch: Epoch, slow: &[ObjectId]) -> Result<()> {
         let mut leaving: Vec<ObjectId> = Vec::new();
+        let behind_since = self.in_flight.front().map_or_else(Instant::now, |e| e.closed);
         // Ids ascend with creation: one pass finds the views on views.
         for (id, view) in &self.views {
             let follows = leaving.iter().any(|l| view.names(*l));
@@ -71,7 +81,8 @@ impl Sequencer {
             let for_good = state.spec.graph.objects().iter().any(unreadable);
             let pause = self.pauses.get(id).map_or(self.config.settings.max_lag, |p| *p * 2);
             self.pauses.insert(*id, pause);
-            self.away.insert(*id, Away { spec: state.spec, retry: Instant::now() + pause, pause, for_good });
+            self.away
+                .insert(*id, Away { spec: state.spec, behind_since, retry: Instant::now() + pause, pause, for_good });
         }
         let _ = self.shared.publisher.send(Publish::Leave(leaving));
         self.close_unread_feeds();

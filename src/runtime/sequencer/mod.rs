@@ -400,9 +400,10 @@ impl Sequencer {
         for feed in self.feeds.values() {
             feed.status(&self.vector, lag, &mut status);
         }
-        for view in self.views.values().filter(|v| !v.is_published()) {
+        for view in self.views.values().filter(|v| !v.is_running()) {
             status.views.push(view.status());
         }
+        status.views.extend(self.away.values().map(Away::status));
         status
     }
 
@@ -419,3 +420,6 @@ impl Sequencer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -207,13 +207,19 @@ impl Binder<'_> {
         let ((local, plan, returning, depends), parameters) = with_parameters(oids, |types| {
             let provider = Provider::new(*self);
             let mut found = Found::new();
-            let base =
-                base_plan(&provider, (&update.target, update.alias.as_deref()), &update.from, update.filter.as_ref(), types)?;
+            let base = base_plan(
+                &provider,
+                (&update.target, update.alias.as_deref()),
+                &update.from,
+                update.filter.as_ref(),
+                types,
+            )?;
             let alias = update.alias.clone().unwrap_or_else(|| target.name.clone());
             let values = new_values(&provider, base.schema(), &target, &trees, types)?;
-            let local = local_change(&provider, &target, &alias, update.from.is_empty(), update.filter.as_ref(), types)?
-                .map(|local| Local { assignments: values.clone(), ..local })
-                .filter(|local| !local.assignments.iter().flatten().any(has_subquery));
+            let local =
+                local_change(&provider, &target, &alias, update.from.is_empty(), update.filter.as_ref(), types)?
+                    .map(|local| Local { assignments: values.clone(), ..local })
+                    .filter(|local| !local.assignments.iter().flatten().any(has_subquery));
             let (plan, returning) = changed_rows(
                 &provider,
                 base,
@@ -260,8 +266,10 @@ fn others(provider: Provider<'_>, target: &Object) -> Vec<crate::data::ObjectId>
 }
 
 fn has_subquery(expr: &Expr) -> bool {
-    expr.exists(|e| Ok(matches!(e, Expr::ScalarSubquery(_) | Expr::InSubquery(_) | Expr::Exists(_) | Expr::SetComparison(_))))
-        .unwrap_or(true)
+    expr.exists(|e| {
+        Ok(matches!(e, Expr::ScalarSubquery(_) | Expr::InSubquery(_) | Expr::Exists(_) | Expr::SetComparison(_)))
+    })
+    .unwrap_or(true)
 }
 
 fn no_column(target: &Object, name: &str, position: usize) -> Error {
@@ -433,13 +441,15 @@ fn conflict_action(
     key.sort_unstable();
     if (!named.is_empty() && named != key) || (key.is_empty() && on.update.is_some()) {
         let message = "there is no unique or exclusion constraint matching the ON CONFLICT specification";
-        return Err(Error::new(SqlState::INVALID_COLUMN_REFERENCE, message)
-            .with_hint("Name the columns of the primary key."));
+        return Err(
+            Error::new(SqlState::INVALID_COLUMN_REFERENCE, message).with_hint("Name the columns of the primary key.")
+        );
     }
     let Some(update) = &on.update else { return Ok(Some(ConflictAction::Nothing)) };
-    let excluded = target.schema.fields().iter().map(|f| {
-        (None, Arc::new(f.as_ref().clone().with_name(format!("{EXCLUDED}{}", f.name())).with_nullable(true)))
-    });
+    let excluded =
+        target.schema.fields().iter().map(|f| {
+            (None, Arc::new(f.as_ref().clone().with_name(format!("{EXCLUDED}{}", f.name())).with_nullable(true)))
+        });
     let both = old.iter().map(|(q, f)| (q.cloned(), f.clone())).chain(excluded).collect();
     let schema = DFSchema::new_with_metadata(both, HashMap::new())?;
     let scope = Scope { provider, schema: &schema, parameters };

@@ -111,9 +111,7 @@ fn worded(error: DataFusionError, places: &Places<'_>) -> Error {
             Some(first) => worded(first, places),
             None => Error::internal("no error"),
         },
-        DataFusionError::NotImplemented(message) => {
-            Error::new(SqlState::FEATURE_NOT_SUPPORTED, lower_first(&message))
-        }
+        DataFusionError::NotImplemented(message) => Error::new(SqlState::FEATURE_NOT_SUPPORTED, lower_first(&message)),
         other => Error::from(other),
     }
 }
@@ -178,7 +176,9 @@ fn nearest(error: Error, name: &str, valid: &[Column]) -> Error {
 fn lower_first(message: &str) -> String {
     let mut chars = message.chars();
     match chars.next() {
-        Some(first) if !message.starts_with(|c: char| c.is_uppercase()) || chars.as_str().starts_with(char::is_lowercase) => {
+        Some(first)
+            if !message.starts_with(|c: char| c.is_uppercase()) || chars.as_str().starts_with(char::is_lowercase) =>
+        {
             first.to_lowercase().chain(chars).collect()
         }
         _ => message.to_owned(),
@@ -253,7 +253,9 @@ fn plan_error(message: &str) -> Error {
     if message.contains("not allowed in the WHERE") {
         return grouping("aggregate functions are not allowed in WHERE".into());
     }
-    if let Some((_, returned)) = message.split_once("non-boolean predicate '").and_then(|(_, m)| m.split_once("returning ")) {
+    if let Some((_, returned)) =
+        message.split_once("non-boolean predicate '").and_then(|(_, m)| m.split_once("returning "))
+    {
         let message = format!("argument of WHERE must be type boolean, not type {}", pg_name(returned));
         return Error::new(SqlState::DATATYPE_MISMATCH, message);
     }

@@ -11,9 +11,7 @@ use datafusion::logical_expr::{Expr, Operator, WindowFunctionDefinition};
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 
-use super::typing::{
-    Category, Typer, as_decimal, category, common, constant_of, is_unknown, name_in_message, plain,
-};
+use super::typing::{Category, Typer, as_decimal, category, common, constant_of, is_unknown, name_in_message, plain};
 use crate::data::text::TimeZone;
 use crate::data::types::{interval, timestamp};
 use crate::error::{Error, Result, SqlState};

@@ -201,7 +201,10 @@ fn expr_after(expr: &mut Expr) -> Result<()> {
         Expr::Collate { expr: inner, collation } => {
             let name = collation.0.last().and_then(|p| p.as_ident()).map(fold).unwrap_or_default();
             if !matches!(name.as_str(), "default" | "c" | "C" | "posix" | "POSIX" | "ucs_basic") {
-                return Err(Error::unsupported(format!("collation \"{name}\""), "Text is ordered by its bytes (\"C\")."));
+                return Err(Error::unsupported(
+                    format!("collation \"{name}\""),
+                    "Text is ordered by its bytes (\"C\").",
+                ));
             }
             *expr = inner.as_ref().clone();
         }
@@ -493,7 +496,12 @@ fn simple(query: &Query) -> bool {
     let SetExpr::Select(select) = query.body.as_ref() else { return false };
     let ungrouped = matches!(&select.group_by, GroupByExpr::Expressions(exprs, _) if exprs.is_empty());
     let calls = select.projection.iter().any(|i| i.to_string().contains('('));
-    query.with.is_none() && query.limit_clause.is_none() && ungrouped && select.having.is_none() && !calls && !select.from.is_empty()
+    query.with.is_none()
+        && query.limit_clause.is_none()
+        && ungrouped
+        && select.having.is_none()
+        && !calls
+        && !select.from.is_empty()
 }
 
 fn name_columns(body: &mut SetExpr) {
@@ -508,7 +516,8 @@ fn name_columns(body: &mut SetExpr) {
 }
 
 fn name_select(select: &mut Select) {
-    let wildcard = select.projection.iter().any(|i| !matches!(i, SelectItem::UnnamedExpr(_) | SelectItem::ExprWithAlias { .. }));
+    let wildcard =
+        select.projection.iter().any(|i| !matches!(i, SelectItem::UnnamedExpr(_) | SelectItem::ExprWithAlias { .. }));
     let mut seen: HashMap<String, usize> = HashMap::new();
     for item in &mut select.projection {
         let (name, column) = match item {

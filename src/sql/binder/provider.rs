@@ -68,7 +68,10 @@ impl<'a> Provider<'a> {
         match &object.kind {
             Kind::View(view) => {
                 if self.depth >= VIEW_DEPTH_MAX {
-                    return Err(Error::new(crate::error::SqlState::PROGRAM_LIMIT_EXCEEDED, "views are nested too deeply"));
+                    return Err(Error::new(
+                        crate::error::SqlState::PROGRAM_LIMIT_EXCEEDED,
+                        "views are nested too deeply",
+                    ));
                 }
                 let inner = Self::at_depth(self.binder, self.depth + 1);
                 let plan = query::inlined_view(&inner, &view.query, &object.schema)?;

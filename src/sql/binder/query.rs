@@ -21,7 +21,7 @@ use super::names::visible;
 use super::prepare::prepare;
 use super::provider::{Provider, options};
 use super::typing::{Typer, is_unknown, plain, type_name};
-use super::{BoundQuery, BoundView, Binder, moment};
+use super::{Binder, BoundQuery, BoundView, moment};
 use crate::catalog::{Relation, SystemRelation};
 use crate::data::types::by_oid;
 use crate::error::{Error, Result, SqlState};
@@ -333,14 +333,9 @@ pub(super) fn assignable(from: &Field, to: &Field) -> Result<()> {
     if fine {
         return Ok(());
     }
-    let message = format!(
-        "column \"{}\" is of type {} but expression is of type {}",
-        to.name(),
-        type_name(to),
-        type_name(from)
-    );
-    Err(Error::new(SqlState::DATATYPE_MISMATCH, message)
-        .with_hint("You will need to rewrite or cast the expression."))
+    let message =
+        format!("column \"{}\" is of type {} but expression is of type {}", to.name(), type_name(to), type_name(from));
+    Err(Error::new(SqlState::DATATYPE_MISMATCH, message).with_hint("You will need to rewrite or cast the expression."))
 }
 
 impl Typer<'_> {

@@ -9,7 +9,9 @@ use datafusion::common::{Column, DFSchema};
 use datafusion::error::{DataFusionError, Result as DfResult};
 use datafusion::logical_expr::expr::{Between, Case, Cast, InList, Like, Placeholder, ScalarFunction};
 use datafusion::logical_expr::type_coercion::functions::fields_with_udf;
-use datafusion::logical_expr::{ColumnarValue, Expr, ExprSchemable, Operator, ScalarFunctionArgs, ScalarUDF, Volatility};
+use datafusion::logical_expr::{
+    ColumnarValue, Expr, ExprSchemable, Operator, ScalarFunctionArgs, ScalarUDF, Volatility,
+};
 use datafusion::scalar::ScalarValue;
 
 use super::moment;
@@ -307,7 +309,8 @@ impl Typer<'_> {
         match path(&from, to) {
             Path::Same => {
                 let bare = |f: &Field| f.metadata().get(META_TYPE).cloned();
-                let marked = bare(&from) != bare(to) || (length_of(&from) != length_of(to) && !to.metadata().is_empty());
+                let marked =
+                    bare(&from) != bare(to) || (length_of(&from) != length_of(to) && !to.metadata().is_empty());
                 if marked || is_string(&expr) { native(expr) } else { Ok(expr) }
             }
             Path::Native => native(expr),
@@ -353,8 +356,7 @@ impl Typer<'_> {
     }
 
     fn case(&self, case: Case) -> DfResult<Expr> {
-        let (whens, mut thens): (Vec<_>, Vec<_>) =
-            case.when_then_expr.into_iter().map(|(w, t)| (*w, *t)).unzip();
+        let (whens, mut thens): (Vec<_>, Vec<_>) = case.when_then_expr.into_iter().map(|(w, t)| (*w, *t)).unzip();
         let (operand, whens) = match case.expr {
             None => {
                 let whens = whens.into_iter().map(|w| self.boolean(w, "CASE/WHEN"));
@@ -385,9 +387,7 @@ impl Typer<'_> {
     fn in_list(&self, list: InList) -> DfResult<Expr> {
         let count = list.list.len();
         let all = std::iter::once(*list.expr).chain(list.list).collect::<Vec<_>>();
-        let names = |a: &Expr, b: &Expr| {
-            (name_in_message(a, self.schema), name_in_message(b, self.schema))
-        };
+        let names = |a: &Expr, b: &Expr| (name_in_message(a, self.schema), name_in_message(b, self.schema));
         let first = all[0].clone();
         match self.unify(all.clone(), "IN") {
             Ok((mut all, _)) => {
@@ -424,7 +424,13 @@ impl Typer<'_> {
         let (left, right) = (*like.expr, *like.pattern);
         let expr = Box::new(to_text(left.clone(), &right)?);
         let pattern = Box::new(to_text(right, &left)?);
-        let typed = Like { negated: like.negated, expr, pattern, escape_char: like.escape_char, case_insensitive: like.case_insensitive };
+        let typed = Like {
+            negated: like.negated,
+            expr,
+            pattern,
+            escape_char: like.escape_char,
+            case_insensitive: like.case_insensitive,
+        };
         Ok(if similar { Expr::SimilarTo(typed) } else { Expr::Like(typed) })
     }
 
@@ -473,19 +479,23 @@ impl Typer<'_> {
         let mut args = Vec::with_capacity(f.args.len());
         for ((arg, from), to) in f.args.iter().zip(&fields).zip(&wanted) {
             let to_text = category(to.data_type()) == Category::Text;
-            args.push(if is_unknown(arg) && !to.data_type().is_null() && (!to_text || matches!(arg, Expr::Placeholder(_))) {
-                let t = canonical(to.data_type()).unwrap_or_else(|| to.data_type().clone());
-                self.coerce_unknown(arg.clone(), &plain(&t))?
-            } else if from.data_type() == to.data_type() {
-                arg.clone()
-            } else if ours {
-                if category(from.data_type()) == Category::Text && !to_text {
-                    return Err(self.no_function(f).map_or_else(|| DataFusionError::Plan("no function".into()), Into::into));
-                }
-                self.cast(arg.clone(), &plain(to.data_type()), false)?
-            } else {
-                arg.clone()
-            });
+            args.push(
+                if is_unknown(arg) && !to.data_type().is_null() && (!to_text || matches!(arg, Expr::Placeholder(_))) {
+                    let t = canonical(to.data_type()).unwrap_or_else(|| to.data_type().clone());
+                    self.coerce_unknown(arg.clone(), &plain(&t))?
+                } else if from.data_type() == to.data_type() {
+                    arg.clone()
+                } else if ours {
+                    if category(from.data_type()) == Category::Text && !to_text {
+                        return Err(self
+                            .no_function(f)
+                            .map_or_else(|| DataFusionError::Plan("no function".into()), Into::into));
+                    }
+                    self.cast(arg.clone(), &plain(to.data_type()), false)?
+                } else {
+                    arg.clone()
+                },
+            );
         }
         Ok(args)
     }
@@ -521,7 +531,9 @@ pub(super) fn no_function(name: &str, types: &[String]) -> Error {
 fn fold_number(expr: Expr) -> Expr {
     match &expr {
         Expr::Cast(Cast { expr: inner, field }) if field.metadata().is_empty() => match inner.as_ref() {
-            Expr::Literal(value, None) if !matches!(value, ScalarValue::Utf8(_)) && field.data_type() != &DataType::Utf8 => {
+            Expr::Literal(value, None)
+                if !matches!(value, ScalarValue::Utf8(_)) && field.data_type() != &DataType::Utf8 =>
+            {
                 match value.cast_to(field.data_type()) {
                     Ok(value) => Expr::Literal(value, None),
                     Err(_) => expr,

@@ -198,9 +198,7 @@ fn table_factor(expr: &Expr) -> Result<TableFactor> {
         Expr::Nested(inner) => table_factor(inner),
         Expr::Subquery(query) => match bare_table(query) {
             Some(factor) => Ok(factor),
-            None => {
-                Ok(TableFactor::Derived { lateral: false, subquery: query.clone(), alias: None, sample: None })
-            }
+            None => Ok(TableFactor::Derived { lateral: false, subquery: query.clone(), alias: None, sample: None }),
         },
         other => Err(invalid(
             format!("the first argument of a window must be a table, not {other}"),
@@ -257,8 +255,17 @@ fn series(
     alias: Option<TableAlias>,
     context: &mut dyn RelationPlannerContext,
 ) -> DfResult<RelationPlanning> {
-    let TableFactor::Table { args, with_hints, version, with_ordinality, partitions, json_path, sample, index_hints, .. } =
-        relation
+    let TableFactor::Table {
+        args,
+        with_hints,
+        version,
+        with_ordinality,
+        partitions,
+        json_path,
+        sample,
+        index_hints,
+        ..
+    } = relation
     else {
         return Err(DataFusionError::Internal("a series is a table with arguments".into()));
     };
@@ -290,5 +297,11 @@ fn series(
 }
 
 fn is_bigint(arg: &FunctionArg) -> bool {
-    matches!(arg, FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Cast { data_type: ast::DataType::Int8(_) | ast::DataType::BigInt(_), .. })))
+    matches!(
+        arg,
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Cast {
+            data_type: ast::DataType::Int8(_) | ast::DataType::BigInt(_),
+            ..
+        }))
+    )
 }
