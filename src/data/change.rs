@@ -149,11 +149,14 @@ impl Changes {
         Ok(Self { rows, diffs, arrival: Arrival::Settled })
     }
 
-    /// Approximate bytes of the rows themselves: a slice does not count the whole buffers behind it.
+    /// Approximate bytes: of the rows themselves (a slice does not count the whole buffers behind it), and of the arrays
+    /// around them.
     pub fn bytes(&self) -> usize {
+        const ARRAY: usize = 256;
         let extra = |a: &Int64Array| a.len() * 8;
         let column = |c: &ArrayRef| c.to_data().get_slice_memory_size().unwrap_or_else(|_| c.get_array_memory_size());
-        self.rows.columns().iter().map(column).sum::<usize>()
+        ARRAY * (1 + self.rows.num_columns())
+            + self.rows.columns().iter().map(column).sum::<usize>()
             + self.diffs.as_ref().map_or(0, extra)
             + match &self.arrival {
                 Arrival::PerRow { watermark, .. } => extra(watermark),

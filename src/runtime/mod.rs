@@ -14,14 +14,15 @@
 mod arrival;
 pub mod command;
 mod digest;
+mod driver;
 mod exchange;
 mod handle;
 mod ingest;
-mod json;
 mod message;
 mod publisher;
 mod render;
 mod replay;
+mod schedule;
 mod sequencer;
 mod shared;
 mod spec;

@@ -10,148 +10,29 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use crossbeam_channel::Sender;
-use timely::communication::Pull;
-use timely::container::CapacityContainerBuilder;
-use timely::dataflow::channels::Message;
 use timely::dataflow::channels::pact::{DistributorPact, Pipeline};
-use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::Input;
+use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
-use timely::dataflow::operators::generic::{InputHandleCore, OutputBuilder};
 use timely::dataflow::{InputHandle, Scope, Stream};
-use timely::progress::frontier::MutableAntichain;
 use timely::scheduling::Activator;
 
 use super::command::Report;
+use super::driver::{Builder, Delivery, Driver, Puller, puller};
 use super::exchange::{Divider, Parcel};
+use super::schedule::{Export, Schedule, Shared};
 use super::stage::{Outlet, Slot, Stage};
-use crate::data::{Arrival, Changes, Epoch, ObjectId, Watermarks};
+use crate::data::{Changes, ObjectId};
 use crate::error::{Error, Result};
-use crate::operators::{Exchange, Fuel, Graph, Node, Output, Step, Upstream, Worker};
+use crate::operators::{Exchange, Graph, Node, Upstream, Worker};
 use crate::state::Part;
 
-/// Rows that a stage may go through before it lets other dataflows run.
-const FUEL: usize = 65_536;
-
-type Builder = CapacityContainerBuilder<Parcel>;
 /// Through which the worker feeds one object's rows.
 pub(super) type Handle = InputHandle<u64, Builder>;
-
-/// One epoch that a dataflow has to end, or its hydration, which is at timely time 0.
-#[derive(Clone)]
-pub(super) struct Entry {
-    pub(super) time: u64,
-    /// As reported.
-    pub(super) epoch: Epoch,
-    pub(super) watermarks: Watermarks,
-    /// Whether it may end: hydration ends when the view joins.
-    pub(super) ready: bool,
-    /// Whether operators step it: a restored view's join is not.
-    pub(super) step: bool,
-}
-
-/// The epochs of a dataflow that are not complete, ascending. Written when the epoch's command comes, before any input
-/// advances, so a frontier never passes an epoch that is not here.
-pub(super) struct Schedule {
-    entries: VecDeque<Entry>,
-    /// Entries completed and removed.
-    passed: usize,
-}
-
-impl Schedule {
-    fn new() -> Self {
-        let hydration = Entry { time: 0, epoch: Epoch(0), watermarks: Watermarks::default(), ready: false, step: true };
-        Self { entries: VecDeque::from([hydration]), passed: 0 }
-    }
-
-    pub(super) fn push(&mut self, entry: Entry) {
-        self.entries.push_back(entry);
-    }
-
-    /// Lets hydration end.
-    pub(super) fn join(&mut self, join: impl FnOnce(&mut Entry)) {
-        if let Some(first) = self.entries.front_mut() {
-            join(first);
-        }
-    }
-
-    fn get(&self, position: usize) -> Option<Entry> {
-        self.entries.get(position.checked_sub(self.passed)?).cloned()
-    }
-
-    fn pop_passed(&mut self, frontier: &MutableAntichain<u64>) -> Option<Entry> {
-        let first = self.entries.front()?;
-        if !first.ready || frontier.less_equal(&first.time) {
-            return None;
-        }
-        self.passed += 1;
-        self.entries.pop_front()
-    }
-}
-
-/// What a view's last stage leaves for views on this view, on one worker.
-#[derive(Default)]
-pub(super) struct Export {
-    /// All epochs below are ended on this worker.
-    pub(super) finished: Cell<u64>,
-    /// The last epoch that it was told to end.
-    pub(super) scheduled: Cell<u64>,
-    /// One queue per view that imports.
-    pub(super) readers: RefCell<Vec<Weak<RefCell<VecDeque<(u64, Changes)>>>>>,
-}
-
-/// What the stages of one dataflow share on one worker.
-struct Shared {
-    view: ObjectId,
-    worker: usize,
-    reports: Sender<Report>,
-    schedule: Rc<RefCell<Schedule>>,
-    export: Rc<Export>,
-    /// Errors, late rows and counters of all stages, by time.
-    aside: RefCell<BTreeMap<u64, Output>>,
-    /// Figures have changed since they were last sent.
-    busy: Rc<Cell<bool>>,
-}
-
-impl Shared {
-    /// Reports what the view sent in an epoch, and hands it to the views on it.
-    fn publish(&self, entry: &Entry, rows: Vec<Changes>) {
-        for queue in self.export.readers.borrow().iter().filter_map(Weak::upgrade) {
-            // Below a materialized view rows are judged by the watermark at the end of the epoch before.
-            let settled = |r: &Changes| Changes { arrival: Arrival::Settled, ..r.clone() };
-            queue.borrow_mut().extend(rows.iter().map(|r| (entry.time, settled(r))));
-        }
-        let mut output = Output { rows, ..Output::default() };
-        let mut aside = self.aside.borrow_mut();
-        let later = aside.split_off(&(entry.time + 1));
-        for part in std::mem::replace(&mut *aside, later).into_values() {
-            merge(&mut output, part);
-        }
-        if !is_empty(&output) {
-            let report = Report::Output { view: self.view, epoch: entry.epoch, worker: self.worker, output };
-            // Nobody listens any more only when the process ends.
-            let _ = self.reports.send(report);
-        }
-        self.export.finished.set(entry.time + 1);
-    }
-}
-
-fn merge(into: &mut Output, mut from: Output) {
-    into.errors.append(&mut from.errors);
-    into.late.append(&mut from.late);
-    into.counters.add(&from.counters);
-}
-
-fn is_empty(output: &Output) -> bool {
-    output.rows.is_empty()
-        && output.errors.is_empty()
-        && output.late.is_empty()
-        && output.counters == crate::operators::Counters::default()
-}
 
 /// A view's dataflow on one worker, as the worker drives it.
 pub(super) struct Rendered {
@@ -326,12 +207,6 @@ fn constants(graph: &Graph, worker: &Worker) -> Result<Vec<(usize, usize, Change
     Ok(mine)
 }
 
-/// A batch for one slot's port.
-type Delivery = (usize, usize, Parcel);
-
-/// Takes what has come for one slot's port, with its time.
-type Puller = Box<dyn FnMut(&mut dyn FnMut(u64, Parcel))>;
-
 /// A dataflow under construction.
 struct Assembly<'a, 's> {
     scope: Scope<'s, u64>,
@@ -438,115 +313,5 @@ impl<'s> Assembly<'_, 's> {
                 }
             }
         });
-    }
-}
-
-fn puller<P: Pull<Message<u64, Parcel>> + 'static>(mut input: InputHandleCore<u64, Parcel, P>) -> Puller {
-    Box::new(move |take| {
-        input.for_each(|capability, parcel| {
-            if let Some(time) = capability.least() {
-                take(*time, std::mem::take(parcel));
-            }
-        });
-    })
-}
-
-/// Runs one stage as a timely operator.
-struct Driver {
-    stage: Rc<RefCell<Stage>>,
-    shared: Rc<Shared>,
-    /// Whether the view's rows leave here.
-    last: bool,
-    /// Slot, port and what pulls for them; in the order of the inputs.
-    pullers: Vec<(usize, usize, Puller)>,
-    outputs: Vec<OutputBuilder<u64, Builder>>,
-    /// One per output: at the epoch that is open here, or right behind the last one ended.
-    capabilities: Vec<Capability<u64>>,
-    /// Rows that have come and are not applied, by time.
-    stash: BTreeMap<u64, VecDeque<Delivery>>,
-    /// What the view sent in the open epoch.
-    rows: Vec<Changes>,
-    /// Of the open epoch in the schedule.
-    position: usize,
-    activator: Activator,
-}
-
-impl Driver {
-    fn run(&mut self, frontiers: &[MutableAntichain<u64>]) {
-        for (slot, port, pull) in &mut self.pullers {
-            let stash = &mut self.stash;
-            pull(&mut |time, parcel| stash.entry(time).or_default().push_back((*slot, *port, parcel)));
-        }
-        let mut fuel = Fuel(FUEL);
-        loop {
-            let entry = self.shared.schedule.borrow().get(self.position);
-            let Some(entry) = entry else { return };
-            self.move_to(entry.time);
-            if !self.apply(&entry, &mut fuel) {
-                return self.activator.activate();
-            }
-            if !entry.ready || frontiers.iter().any(|f| f.less_equal(&entry.time)) {
-                return;
-            }
-            if entry.step && self.step(&entry, &mut fuel) == Step::More {
-                return self.activator.activate();
-            }
-            self.finish(&entry);
-        }
-    }
-
-    /// Applies what has come for the open epoch; false when the fuel is spent.
-    fn apply(&mut self, entry: &Entry, fuel: &mut Fuel) -> bool {
-        let Some(mut queue) = self.stash.remove(&entry.time) else { return true };
-        let mut more = true;
-        while more && let Some((slot, port, mut parcel)) = queue.pop_front() {
-            if let Some(changes) = parcel.take() {
-                more = fuel.burn(changes.len());
-                self.stage.borrow_mut().apply(slot, port, changes, &entry.watermarks);
-                self.send();
-            }
-        }
-        if !queue.is_empty() {
-            self.stash.insert(entry.time, queue);
-        }
-        more
-    }
-
-    fn step(&mut self, entry: &Entry, fuel: &mut Fuel) -> Step {
-        let step = self.stage.borrow_mut().step(entry.epoch, &entry.watermarks, fuel);
-        self.send();
-        step
-    }
-
-    /// Sends on what left the stage.
-    fn send(&mut self) {
-        for (outlet, changes) in self.stage.borrow_mut().sent.drain(..) {
-            match outlet {
-                Outlet::View => self.rows.push(changes),
-                Outlet::Stream(at) => {
-                    let mut output = self.outputs[at].activate();
-                    output.session(&self.capabilities[at]).give_container(&mut Parcel::from(changes));
-                }
-            }
-        }
-    }
-
-    fn finish(&mut self, entry: &Entry) {
-        let aside = std::mem::take(&mut self.stage.borrow_mut().aside);
-        if !is_empty(&aside) {
-            merge(self.shared.aside.borrow_mut().entry(entry.time).or_default(), aside);
-        }
-        if self.last {
-            self.shared.publish(entry, std::mem::take(&mut self.rows));
-        }
-        self.shared.busy.set(true);
-        self.position += 1;
-        self.move_to(entry.time + 1);
-    }
-
-    fn move_to(&mut self, time: u64) {
-        for capability in self.capabilities.iter_mut().filter(|c| *c.time() < time) {
-            capability.downgrade(&time);
-        }
     }
 }

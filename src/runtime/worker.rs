@@ -10,7 +10,8 @@ use crossbeam_channel::{Receiver, Sender, TryRecvError};
 
 use super::command::{Command, EpochInput, NodeState, OperatorStats, Report};
 use super::exchange::Parcel;
-use super::render::{Entry, Export, Handle, Rendered, render};
+use super::render::{Handle, Rendered, render};
+use super::schedule::{Entry, Export};
 use crate::data::{Changes, Epoch, ObjectId, WatermarkVector, Watermarks};
 use crate::error::{Error, Result};
 use crate::operators::Graph;

@@ -7,9 +7,9 @@ use arrow::array::{RecordBatch, UInt32Array};
 
 use crate::data::{Epoch, ObjectId};
 use crate::error::Result;
-use crate::operators::LateRows;
+use crate::operators::{LateRows, row_json};
 
-use super::super::{LateRow, json};
+use super::super::LateRow;
 
 /// A ring of late rows, as batches; the oldest rows leave when there are too many.
 #[derive(Default)]
@@ -49,7 +49,7 @@ impl Late {
                 event_time: late.event_time[i],
                 watermark: late.watermark[i],
                 windows_missed: late.windows_missed[i],
-                row: json::row(&late.changes.rows, i),
+                row: row_json(&late.changes.rows, i),
             })
         })
     }

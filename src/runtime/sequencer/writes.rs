@@ -9,7 +9,7 @@ use arrow::compute::cast;
 use crate::data::{Changes, Epoch, ObjectId};
 use crate::error::{Error, Result, SqlState};
 use crate::log::LateOrigin;
-use crate::operators::RowError;
+use crate::operators::{RowError, row_json};
 
 use super::super::message::Commit;
 use super::super::{Committed, LateTarget, OnConflict, TableWrite, WriteResult};
@@ -191,7 +191,7 @@ impl Sequencer {
             operator: Arc::from("table"),
             code: error.code(),
             message: Arc::from(error.message()),
-            row: super::super::json::row(row, 0),
+            row: row_json(row, 0),
             diff: 1,
         };
         self.open.errors.push((table, name, error));
