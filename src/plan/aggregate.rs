@@ -108,8 +108,9 @@ fn finish(
     });
     let closes = windowed.as_ref().is_some_and(|w| w.column.closing.is_some() && w.column.lateness.is_some());
     if above.emit == Emit::OnWindowClose && !closes {
+        let what = if calls.is_empty() { "DISTINCT" } else { "a GROUP BY" };
         return Err(Error::unsupported(
-            "EMIT ON WINDOW CLOSE over a GROUP BY without a window that closes",
+            format!("EMIT ON WINDOW CLOSE over {what} without a window that closes"),
             "Group by window_start or window_end of a TUMBLE or HOP over a column with a watermark.",
         ));
     }
