@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 use libtest_mimic::{Arguments, Failed, Trial};
 
 mod bag;
+mod clients;
 mod connection;
 mod consistency;
 mod database;
@@ -37,6 +38,7 @@ fn main() {
     trials.extend(slt::trials());
     trials.extend(plans::trials());
     trials.extend(protocol::trials());
+    trials.extend(clients::trials());
     trials.extend(consistency::trials());
     trials.extend(flights::trials());
     trials.extend(random::trials());

@@ -65,6 +65,11 @@ impl Session {
         self.cursors.get(name).ok_or_else(missing)
     }
 
+    /// The columns of a cursor, if there is one of this name: clients describe it as a portal.
+    pub fn cursor_columns(&self, name: &str) -> Option<Vec<Column>> {
+        self.cursors.get(name).map(|cursor| cursor.columns.clone())
+    }
+
     /// FETCH and MOVE.
     pub(super) async fn fetch(&mut self, fetch: &Fetch, guard: Guard) -> Result<Outcome> {
         let cursor = self.cursor(&fetch.cursor)?;

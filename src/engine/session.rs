@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::ScalarUDF;
 use tokio_util::sync::CancellationToken;
@@ -17,6 +18,7 @@ use super::transaction::Mode;
 use super::{micros_now, query, settings, show};
 use crate::catalog::functions;
 use crate::catalog::system::Environment;
+use crate::data::text::TimeZone;
 use crate::data::types::pg_type;
 use crate::error::{Error, Result, SqlState};
 use crate::sql::binder::{Binder, BoundDelete, BoundInsert, BoundQuery, BoundUpdate};
@@ -57,6 +59,33 @@ enum Bound {
     Delete(BoundDelete),
     /// Bound when it runs.
     Other,
+}
+
+impl Bound {
+    /// Parameter values in exactly the types that the plan was made for: the wire knows no precision and scale.
+    fn fit(&self, parameters: &[ScalarValue]) -> Result<Vec<ScalarValue>> {
+        let fields = match self {
+            Self::Query(bound) => &bound.parameters,
+            Self::Insert(bound) => &bound.parameters,
+            Self::Update(bound) => &bound.parameters,
+            Self::Delete(bound) => &bound.parameters,
+            Self::Other => return Ok(parameters.to_vec()),
+        };
+        let utc = TimeZone::utc();
+        let fit = |(i, value): (usize, &ScalarValue)| match fields.get(i) {
+            Some(field) if *field.data_type() != value.data_type() => match value {
+                // Rounding, and PostgreSQL's error where it does not fit.
+                ScalarValue::Decimal128(Some(_), ..) if matches!(field.data_type(), DataType::Decimal128(..)) => {
+                    let own = arrow::datatypes::Field::new("", value.data_type(), true);
+                    let text = crate::data::text::display(value, &own, &utc)?.unwrap_or_default();
+                    crate::data::text::parse(&text, field, &utc)
+                }
+                _ => Ok(value.cast_to(field.data_type())?),
+            },
+            _ => Ok(value.clone()),
+        };
+        parameters.iter().enumerate().map(fit).collect()
+    }
 }
 
 /// One client's session. `execute` is not re-entrant; dropping the session rolls back, closes cursors and ends streams.
@@ -319,6 +348,7 @@ impl Session {
             (Bound::Other, _) | (_, false) => prepared.bound.clone(),
             (_, true) => self.bind(&prepared.parsed, &prepared.oids)?.bound,
         };
+        let parameters = &bound.fit(parameters)?;
         match (statement, bound.as_ref()) {
             (_, Bound::Query(bound)) => self.query(bound, parameters, guard).await,
             (Statement::Insert(insert), Bound::Insert(bound)) => {

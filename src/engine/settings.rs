@@ -319,9 +319,10 @@ pub(super) fn check(definition: &Definition, value: &str) -> Result<String> {
     }
 }
 
-/// `utf-8` and `unicode` are UTF8.
+/// `utf-8`, `'UTF8'` and `unicode` are UTF8: only letters and digits count.
 fn same_encoding(word: &str, value: &str) -> bool {
-    word == "UTF8" && ["utf-8", "unicode", "'utf8'"].iter().any(|v| value.eq_ignore_ascii_case(v))
+    let plain: String = value.chars().filter(char::is_ascii_alphanumeric).collect();
+    word == "UTF8" && ["utf8", "unicode"].iter().any(|v| plain.eq_ignore_ascii_case(v))
 }
 
 fn date_style(value: &str) -> Option<String> {

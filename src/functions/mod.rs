@@ -19,7 +19,7 @@ mod datetime;
 mod format;
 mod intervals;
 mod math;
-pub(crate) mod text;
+mod text;
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};

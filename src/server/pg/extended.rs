@@ -44,6 +44,8 @@ pub struct Portal {
     /// One for each result column.
     formats: Vec<Format>,
     state: State,
+    /// It is a FETCH from a cursor of DECLARE, made for one Execute.
+    fetch: bool,
 }
 
 enum State {
@@ -97,7 +99,7 @@ impl Connection {
             let given = bind.results.len();
             violation(format!("bind message has {given} result formats but query has {columns} columns"))
         })??;
-        self.portals.insert(bind.portal, Portal { statement, parameters, formats, state: State::Bound });
+        self.portals.insert(bind.portal, Portal { statement, parameters, formats, state: State::Bound, fetch: false });
         self.writer.put(Backend::BindComplete(BindComplete::new()));
         Ok(())
     }
@@ -140,10 +142,16 @@ impl Connection {
                 self.writer.put(report::parameters(statement.parameters()));
                 (statement, formats)
             }
-            Target::Portal(name) => {
-                let portal = self.portals.get(name).ok_or_else(|| no_portal(name))?;
-                (portal.statement.clone(), portal.formats.clone())
-            }
+            Target::Portal(name) => match (self.portals.get(name), self.session.cursor_columns(name)) {
+                (Some(portal), _) => (portal.statement.clone(), portal.formats.clone()),
+                // A cursor of DECLARE is a portal too.
+                (None, Some(columns)) => {
+                    let formats = vec![Format::Text; columns.len()];
+                    self.writer.put(report::columns(&columns, &formats));
+                    return Ok(());
+                }
+                (None, None) => return Err(no_portal(name).into()),
+            },
         };
         self.writer.put(match statement.columns() {
             Some(columns) => report::columns(columns, &formats),
@@ -163,7 +171,10 @@ impl Connection {
 
     /// Execute.
     pub(super) async fn execute(&mut self, name: String, max_rows: u32) -> Result<(), Stop> {
-        let mut portal = self.portals.remove(&name).ok_or_else(|| no_portal(&name))?;
+        let mut portal = match self.portals.remove(&name) {
+            Some(portal) => portal,
+            None => self.cursor_portal(&name, max_rows)?,
+        };
         let start = Instant::now();
         if matches!(portal.state, State::Bound) {
             self.metrics.statements.inc();
@@ -171,9 +182,23 @@ impl Connection {
         }
         // A portal that fails is gone.
         self.run_portal(&name, &mut portal, max_rows).await?;
-        self.portals.insert(name, portal);
+        if !portal.fetch {
+            self.portals.insert(name, portal);
+        }
         self.metrics.statement_seconds.observe(start.elapsed().as_secs_f64());
         Ok(())
+    }
+
+    /// Execute on a cursor of DECLARE fetches from it.
+    fn cursor_portal(&mut self, name: &str, max_rows: u32) -> Result<Portal> {
+        let columns = self.session.cursor_columns(name).ok_or_else(|| no_portal(name))?;
+        let count = if max_rows > 0 { max_rows.to_string() } else { "ALL".to_owned() };
+        let sql = format!("FETCH {count} FROM \"{}\"", name.replace('"', "\"\""));
+        let parsed = self.session.parse(&sql)?;
+        let prepared = parsed.first().map(|one| self.session.prepare(one, &[])).transpose()?;
+        let formats = vec![Format::Text; columns.len()];
+        let statement = Arc::new(Statement { prepared });
+        Ok(Portal { statement, parameters: Vec::new(), formats, state: State::Bound, fetch: true })
     }
 
     /// Several statements before one Sync are one transaction. Whether there are more is seen by reading on.
@@ -219,7 +244,7 @@ impl Connection {
             self.writer.put(Backend::EmptyQueryResponse(EmptyQueryResponse::new()));
             return Ok(());
         };
-        let limit = (max_rows > 0).then(|| u64::from(max_rows));
+        let limit = (max_rows > 0 && !portal.fetch).then(|| u64::from(max_rows));
         let (mut rows, encoder, tag) = match std::mem::replace(&mut portal.state, State::Finished(None)) {
             State::Suspended { rows, encoder, tag } => {
                 self.session.resume_statement(&rows.cancel);
