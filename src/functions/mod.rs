@@ -19,7 +19,7 @@ mod datetime;
 mod format;
 mod intervals;
 mod math;
-mod text;
+pub(crate) mod text;
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};

@@ -30,6 +30,11 @@ pub(crate) fn quote_ident(name: &str) -> String {
     if plain { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
 }
 
+/// Whether a word can only be a name in quotes.
+pub(crate) fn is_reserved(word: &str) -> bool {
+    RESERVED.contains(&word)
+}
+
 /// A string constant as it must be written in SQL.
 pub(crate) fn quote_literal(text: &str) -> String {
     let escape = if text.contains('\\') { "E" } else { "" };

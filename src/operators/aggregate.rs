@@ -91,7 +91,8 @@ impl AggregateOperator {
         let group = Arc::new(arrow::datatypes::Schema::new(schema.fields()[..width].to_vec()));
         let state = GroupState::new(GroupLayout {
             group,
-            window: plan.windowed.as_ref().map(|w| (w.group, w.column.to_end())),
+            window: plan.windowed.as_ref().map(|w| w.bounds.clone()).unwrap_or_default(),
+            exchange: plan.exchange(),
             kinds: plan.calls.iter().map(kind).collect(),
             arguments: plan.calls.iter().map(|c| (c.argument, c.filter)).collect(),
             keep_old: !matches!(emission, Emission::OnClose { .. }),

@@ -45,7 +45,7 @@ fn render_node(plan: &Plan, graph: &mut Graph) -> Upstream {
     }
     let inputs: Vec<Upstream> = plan.inputs().into_iter().map(|input| render_node(input, graph)).collect();
     let exchanges: Vec<Exchange> = match plan {
-        Plan::Aggregate(n) => vec![Exchange::Key(n.group.clone())],
+        Plan::Aggregate(n) => vec![Exchange::Key(n.exchange())],
         Plan::Join(n) => {
             let side = |f: fn(&(usize, usize)) -> usize| Exchange::Key(n.on.iter().map(f).collect());
             vec![side(|p| p.0), side(|p| p.1)]

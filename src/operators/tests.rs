@@ -128,6 +128,7 @@ const CASES: &[Case] = &[
     case(
         "SELECT c.k, c.n - d.n AS b FROM (SELECT k, sum(v) AS n FROM t GROUP BY k) c JOIN (SELECT k, sum(w) AS n FROM u GROUP BY k) d ON c.k = d.k",
     ),
+    case("SELECT coalesce(v, -1) AS c, CASE WHEN k > 1 THEN s ELSE 'x' END AS e FROM t"),
     case("SELECT k, unnest(make_array(v, k)) AS e FROM t"),
     windowed(BY_TUMBLE, Emit::OnUpdate, None),
     windowed(BY_TUMBLE, Emit::OnUpdate, Some(10)),
@@ -139,6 +140,11 @@ const CASES: &[Case] = &[
     windowed(BY_HOP, Emit::OnUpdate, Some(0)),
     windowed(NESTED, Emit::OnWindowClose, Some(5)),
     windowed(NESTED, Emit::OnUpdate, None),
+    windowed(
+        "SELECT s, window_start, k, window_start + INTERVAL '0 seconds' AS w, window_end, sum(v) AS n FROM tw GROUP BY s, window_start, k, window_end",
+        Emit::OnWindowClose,
+        Some(3),
+    ),
     windowed(
         "SELECT window_end, count(*) AS n FROM tw GROUP BY window_end HAVING count(*) > 2",
         Emit::OnWindowClose,

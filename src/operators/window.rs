@@ -57,8 +57,9 @@ impl State for Joined {
 
 /// (row, window) pairs: the rows in order, once per window.
 struct Pairs {
-    rows: Vec<u32>,
-    starts: Vec<i64>,
+    /// `None`: every row, once.
+    rows: Option<Vec<u32>>,
+    starts: Int64Array,
 }
 
 impl WindowOperator {
@@ -95,12 +96,12 @@ impl WindowOperator {
         let count = times.len() as u32;
         if fault::on(Fault::FloorTowardsZero) {
             let slide = kind.slide();
-            return Pairs { rows: (0..count).collect(), starts: times.iter().map(|t| t / slide * slide).collect() };
+            return Pairs { rows: None, starts: times.iter().map(|t| t / slide * slide).collect() };
         }
         match kind {
             WindowKind::Tumble { size, offset } => {
                 let time = column.as_primitive::<TimestampMicrosecondType>();
-                Pairs { rows: (0..count).collect(), starts: tumble_starts(time, size, offset).values().to_vec() }
+                Pairs { rows: None, starts: tumble_starts(time, size, offset) }
             }
             WindowKind::Hop { slide, .. } => {
                 let last: Vec<i64> = times.iter().map(|&t| kind.last_start(t)).collect();
@@ -111,7 +112,7 @@ impl WindowOperator {
                     rows.extend(0..count);
                     starts.extend(last.iter().map(|l| l.saturating_sub(back.saturating_mul(slide))));
                 }
-                Pairs { rows, starts }
+                Pairs { rows: Some(rows), starts: starts.into() }
             }
         }
     }
@@ -135,9 +136,9 @@ impl WindowOperator {
         let mut missed = vec![0_u32; changes.len()];
         let mut closed = vec![false; changes.len()];
         let mut taken = vec![false; changes.len()];
-        let mut keep = Vec::with_capacity(pairs.rows.len());
-        for (&row, &start) in pairs.rows.iter().zip(&pairs.starts) {
-            let row = row as usize;
+        let mut keep = Vec::with_capacity(pairs.starts.len());
+        for (i, &start) in pairs.starts.values().iter().enumerate() {
+            let row = pairs.rows.as_ref().map_or(i, |rows| rows[i] as usize);
             let (end, w) = (kind.end(start), watermark(row));
             let too_late = lateness.is_some_and(|d| w >= end.saturating_add(d));
             if too_late {
@@ -170,10 +171,10 @@ impl WindowOperator {
             });
         }
         if counters.windows_missed > 0 {
-            let mut kept = keep.iter();
-            pairs.rows.retain(|_| kept.next().is_some_and(|k| *k));
-            let mut kept = keep.iter();
-            pairs.starts.retain(|_| kept.next().is_some_and(|k| *k));
+            let kept = || keep.iter().enumerate().filter(|(_, k)| **k).map(|(i, _)| i);
+            let rows = kept().map(|i| pairs.rows.as_ref().map_or(i as u32, |rows| rows[i])).collect();
+            pairs.starts = kept().map(|i| pairs.starts.value(i)).collect();
+            pairs.rows = Some(rows);
         }
         Ok(())
     }
@@ -192,12 +193,14 @@ impl Operator for WindowOperator {
         if judge != Judge::OnTime {
             self.turn_away(&changes, time.values(), &mut pairs, &judge, out)?;
         }
-        let whole = pairs.rows.len() == changes.len() && matches!(self.plan.kind, WindowKind::Tumble { .. });
-        let changes = if whole { changes } else { changes.take(&UInt32Array::from(pairs.rows))? };
+        let Pairs { rows, starts } = pairs;
+        let changes = match rows {
+            None => changes,
+            Some(rows) => changes.take(&UInt32Array::from(rows))?,
+        };
         if changes.is_empty() {
             return Ok(());
         }
-        let starts = Int64Array::from(pairs.starts);
         let ends: Int64Array = starts.unary::<_, Int64Type>(|s| self.plan.kind.end(s));
         let zone = time.timezone().map(Arc::from);
         let bound = |values: Int64Array| -> ArrayRef {

@@ -66,8 +66,15 @@ impl Lowering<'_> {
         }
         let Needed { scalars, exprs, fields, .. } = needed;
         let columns = exprs.iter().map(|e| self.column_properties(e, from, input.properties())).collect();
-        let input = projection(input, scalars, columns, Arc::new(Schema::new(fields)));
-        finish(input, groups, calls, open(&aggregate.schema), above)
+        let input = projection(input, scalars, columns, Arc::new(Schema::new(fields)))?;
+        // EXPLAIN names aggregates as SQL writes them.
+        let open = open(&aggregate.schema);
+        let named = open.fields().iter().enumerate().map(|(i, field)| match i.checked_sub(groups) {
+            Some(call) => field.as_ref().clone().with_name(&calls[call].text),
+            None => field.as_ref().clone().with_name(input.properties().schema.field(i).name()),
+        });
+        let schema = Arc::new(Schema::new(named.collect::<Vec<_>>()));
+        finish(input, groups, calls, schema, above)
     }
 
     pub(super) fn distinct(&mut self, input: &LogicalPlan, above: Above) -> Result<Plan> {
@@ -93,12 +100,17 @@ fn finish(
     }
     let windowed = before.window_column(&group).and_then(|group| {
         let column = before.columns[group].window.clone()?;
-        Some(WindowedGroup { group, column })
+        let bound = |g: usize| {
+            let window = before.columns[g].window.as_ref().filter(|w| w.node == column.node)?;
+            Some((g, window.to_end()))
+        };
+        Some(WindowedGroup { bounds: (0..groups).filter_map(bound).collect(), column })
     });
     let closes = windowed.as_ref().is_some_and(|w| w.column.closing.is_some() && w.column.lateness.is_some());
     if above.emit == Emit::OnWindowClose && !closes {
+        let what = if calls.is_empty() { "DISTINCT" } else { "a GROUP BY" };
         return Err(Error::unsupported(
-            "EMIT ON WINDOW CLOSE over a GROUP BY without a window that closes",
+            format!("EMIT ON WINDOW CLOSE over {what} without a window that closes"),
             "Group by window_start or window_end of a TUMBLE or HOP over a column with a watermark.",
         ));
     }

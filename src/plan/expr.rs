@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch};
+use arrow::datatypes::Schema;
 use datafusion::common::DFSchema;
-use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::execution_props::ExecutionProps;
+use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
+use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
 use datafusion::logical_expr::{Expr, Volatility};
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
@@ -30,13 +33,45 @@ impl Scalar {
     /// Errors: `0A000` for what cannot be kept incrementally (volatile functions, `now()`, subqueries).
     pub fn new(expr: &Expr, input: &DFSchema, props: &ExecutionProps) -> Result<Self> {
         check(expr)?;
-        let compiled = create_physical_expr(expr, input, props, &PhysicalPlanningContext::default())?;
+        let plain = expanded(expr)?;
+        let compiled = create_physical_expr(&plain, input, props, &PhysicalPlanningContext::default())?;
         Ok(Self { expr: compiled, text: display(expr) })
     }
 
     /// A column by its position.
     pub fn column(index: usize, name: &str) -> Self {
         Self { expr: Arc::new(Column::new(name, index)), text: name.to_owned() }
+    }
+
+    /// The same expression over the input of a projection to `columns`.
+    pub(super) fn through(&self, columns: &[usize], input: &Schema) -> Result<Self> {
+        let moved = |e: Arc<dyn PhysicalExpr>| {
+            let place = e.downcast_ref::<Column>().and_then(|c| columns.get(c.index()).copied());
+            Ok(match place {
+                Some(c) => Transformed::yes(Arc::new(Column::new(input.field(c).name(), c)) as Arc<dyn PhysicalExpr>),
+                None => Transformed::no(e),
+            })
+        };
+        Ok(Self { expr: Arc::clone(&self.expr).transform_up(moved)?.data, text: self.text.clone() })
+    }
+
+    /// Names the columns in the text as the input does.
+    pub(super) fn named(mut self, expr: &Expr, from: &DFSchema, input: &Schema) -> Self {
+        let rename = |e: Expr| {
+            Ok(match &e {
+                Expr::Column(column) => match from.index_of_column(column) {
+                    Ok(i) if i < input.fields().len() => Transformed::yes(Expr::Column(
+                        datafusion::common::Column::new_unqualified(input.field(i).name()),
+                    )),
+                    _ => Transformed::no(e),
+                },
+                _ => Transformed::no(e),
+            })
+        };
+        if let Ok(renamed) = expr.clone().transform_up(rename) {
+            self.text = display(&renamed.data);
+        }
+        self
     }
 
     /// The position of the column that this is, if it is just a column.
@@ -67,6 +102,25 @@ impl Scalars {
     }
 }
 
+/// Functions that DataFusion runs only as the CASE that they stand for.
+const SHORTHANDS: &[&str] = &["coalesce", "nvl", "ifnull", "nvl2"];
+
+/// Writes [`SHORTHANDS`] out.
+fn expanded(expr: &Expr) -> Result<Expr> {
+    let expand = |e: Expr| match e {
+        Expr::ScalarFunction(call) if SHORTHANDS.contains(&call.name()) => {
+            Ok(match call.func.simplify(call.args, &SimplifyContext::default())? {
+                ExprSimplifyResult::Simplified(plain) => Transformed::yes(plain),
+                ExprSimplifyResult::Original(args) => {
+                    Transformed::no(Expr::ScalarFunction(ScalarFunction::new_udf(call.func, args)))
+                }
+            })
+        }
+        other => Ok(Transformed::no(other)),
+    };
+    Ok(expr.clone().transform_up(expand)?.data)
+}
+
 /// An expression's text with column names unqualified.
 pub(super) fn display(expr: &Expr) -> String {
     datafusion::sql::unparser::expr_to_sql(&unqualified(expr))
@@ -74,7 +128,6 @@ pub(super) fn display(expr: &Expr) -> String {
 }
 
 fn unqualified(expr: &Expr) -> Expr {
-    use datafusion::common::tree_node::Transformed;
     let bare = |e: Expr| {
         Ok(match e {
             Expr::Column(mut c) => {

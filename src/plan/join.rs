@@ -66,7 +66,7 @@ impl Lowering<'_> {
         let scalars = visible.clone().zip(schema.fields()).map(|(c, f)| Scalar::column(c, f.name())).collect();
         let columns = visible.map(|c| node.properties().columns[c].clone()).collect();
         let plain = node.properties().columns.len() == left_width + right_width;
-        let mut plan = if plain { node } else { projection(node, scalars, columns, schema) };
+        let mut plan = if plain { node } else { projection(node, scalars, columns, schema)? };
         for condition in residual {
             plan = self.filter(plan, &condition, &join.schema)?;
         }
@@ -125,7 +125,7 @@ impl<'a> Side<'a> {
             columns.push(lowering.column_properties(expr, self.schema, before));
             fields.push(Field::new(display(expr), expr.get_type(self.schema)?, true));
         }
-        Ok((projection(self.plan, scalars, columns, Arc::new(Schema::new(fields))), self.keys))
+        Ok((projection(self.plan, scalars, columns, Arc::new(Schema::new(fields)))?, self.keys))
     }
 }
 

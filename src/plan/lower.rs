@@ -58,7 +58,7 @@ impl Default for ViewOptions {
 pub fn lower(plan: &LogicalPlan, options: &ViewOptions) -> Result<ViewPlan> {
     let mut props = ExecutionProps::new();
     props.config_options = Some(options.config.clone());
-    let mut lowering = Lowering { options, props, inputs: vec![] };
+    let mut lowering = Lowering { options, props, inputs: vec![], windows: 0 };
     let lateness = match options.emit {
         Emit::OnWindowClose => Some(options.lateness.unwrap_or(0)),
         Emit::OnUpdate => options.lateness,
@@ -107,6 +107,8 @@ pub(super) struct Lowering<'a> {
     pub options: &'a ViewOptions,
     pub props: ExecutionProps,
     inputs: Vec<ObjectId>,
+    /// Window nodes so far.
+    windows: u64,
 }
 
 /// A plan's schema as streams have it: every column nullable, since the planner's promise is not checked anywhere.
@@ -202,9 +204,11 @@ impl Lowering<'_> {
     }
 
     pub fn project(&self, input: Plan, exprs: &[Expr], from: &DFSchema, to: &DFSchema) -> Result<Plan> {
-        let scalars = exprs.iter().map(|e| self.scalar(e, from)).collect::<Result<Vec<_>>>()?;
+        let names = input.properties().schema.clone();
+        let scalar = |e: &Expr| Ok(self.scalar(e, from)?.named(e, from, &names));
+        let scalars = exprs.iter().map(scalar).collect::<Result<Vec<_>>>()?;
         let columns = exprs.iter().map(|e| self.column_properties(e, from, input.properties())).collect();
-        Ok(projection(input, scalars, columns, open(to)))
+        projection(input, scalars, columns, open(to))
     }
 
     pub fn column_properties(&self, expr: &Expr, from: &DFSchema, input: &Properties) -> ColumnProperties {
@@ -212,7 +216,7 @@ impl Lowering<'_> {
     }
 
     pub fn filter(&self, input: Plan, predicate: &Expr, from: &DFSchema) -> Result<Plan> {
-        let predicate = self.scalar(predicate, from)?;
+        let predicate = self.scalar(predicate, from)?.named(predicate, from, &input.properties().schema);
         let properties = Properties { state: StateBound::Stateless, ..input.properties().clone() };
         Ok(Plan::Filter(Filter { input: Box::new(input), predicate, properties }))
     }
@@ -237,13 +241,15 @@ impl Lowering<'_> {
         if lateness.is_some() && closing.is_none() {
             return Err(check::no_watermark(assign));
         }
+        self.windows += 1;
+        let node = self.windows;
         let size = assign.kind.size();
         let start = match assign.kind {
             WindowKind::Tumble { size, offset } => Monotone::Floor { size, offset },
             WindowKind::Hop { slide, size, offset } => Monotone::FirstHop { slide, size, offset },
         };
         let column = |role: WindowRole| {
-            let window = WindowColumn { role, size, lateness, closing: closing.clone() };
+            let window = WindowColumn { node, role, size, lateness, closing: closing.clone() };
             let shift = Monotone::Shift(size - window.to_end());
             ColumnProperties { watermark: closing.clone().map(|w| w.then(&start).then(&shift)), window: Some(window) }
         };
@@ -275,9 +281,34 @@ impl Lowering<'_> {
     }
 }
 
-/// A projection node; the unique key survives when its columns do.
-pub(super) fn projection(input: Plan, scalars: Vec<Scalar>, columns: Vec<ColumnProperties>, schema: SchemaRef) -> Plan {
+/// A projection; the unique key survives when its columns do. One that changes nothing is left out, one over a mere
+/// choice of columns takes its place.
+pub(super) fn projection(
+    input: Plan,
+    mut scalars: Vec<Scalar>,
+    mut columns: Vec<ColumnProperties>,
+    schema: SchemaRef,
+) -> Result<Plan> {
+    let mut input = input;
+    if let Plan::Project(below) = &input
+        && let Some(chosen) = below.scalars.columns()
+    {
+        let from = below.input.properties().schema.clone();
+        scalars = scalars.iter().map(|s| s.through(&chosen, &from)).collect::<Result<_>>()?;
+        input = match input {
+            Plan::Project(below) => *below.input,
+            other => other,
+        };
+    }
     let before = input.properties();
+    if scalars.len() == before.columns.len() && scalars.iter().enumerate().all(|(i, s)| s.as_column() == Some(i)) {
+        return Ok(input);
+    }
+    for (column, scalar) in columns.iter_mut().zip(&scalars) {
+        if let Some(c) = scalar.as_column() {
+            column.clone_from(&before.columns[c]);
+        }
+    }
     let place = |c: &usize| scalars.iter().position(|s| s.as_column() == Some(*c));
     let properties = Properties {
         schema,
@@ -286,7 +317,7 @@ pub(super) fn projection(input: Plan, scalars: Vec<Scalar>, columns: Vec<ColumnP
         columns,
         state: StateBound::Stateless,
     };
-    Plan::Project(Project { input: Box::new(input), scalars: Scalars(scalars), properties })
+    Ok(Plan::Project(Project { input: Box::new(input), scalars: Scalars(scalars), properties }))
 }
 
 /// Whether a join is one that is kept incrementally.

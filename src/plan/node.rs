@@ -140,10 +140,22 @@ pub struct Aggregate {
 /// The window of a windowed GROUP BY.
 #[derive(Clone, Debug)]
 pub struct WindowedGroup {
-    /// Index into `Aggregate::group`.
-    pub group: usize,
-    /// What the column is.
+    /// The group columns that are bounds of the window, with what to add to one to get the window's end. The first tells
+    /// the window, the others follow from it.
+    pub bounds: Vec<(usize, i64)>,
+    /// What the window is.
     pub column: WindowColumn,
+}
+
+impl Aggregate {
+    /// The group columns by which rows are divided among workers: those that the window does not tell, or else the
+    /// window's.
+    pub fn exchange(&self) -> Vec<usize> {
+        let Some(windowed) = &self.windowed else { return self.group.clone() };
+        let bound = |g: &usize| windowed.bounds.iter().any(|(b, _)| b == g);
+        let keys: Vec<usize> = self.group.iter().copied().filter(|g| !bound(g)).collect();
+        if keys.is_empty() { windowed.bounds.iter().map(|(g, _)| *g).take(1).collect() } else { keys }
+    }
 }
 
 /// One aggregate call.

@@ -31,6 +31,8 @@ pub struct ColumnProperties {
 /// A column that a window node made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WindowColumn {
+    /// Which window node made it: bounds from one node belong to one window, row by row.
+    pub node: u64,
     /// Which bound.
     pub role: WindowRole,
     /// Window length, microseconds.

@@ -34,6 +34,10 @@ pub(super) fn min(a: ColumnProperties, b: &ColumnProperties, stateful: bool) -> 
     let watermark = a.watermark.zip(b.watermark.clone()).map(|(a, b)| settle(a.min(b)));
     let window = a.window.zip(b.window.clone()).and_then(|(mut a, b)| {
         let alike = a.role == b.role && a.size == b.size && a.lateness == b.lateness;
+        if a.node != b.node {
+            // Both bounds of the two windows meet under the same new name.
+            a.node = crate::data::hash(&[a.node.to_le_bytes(), b.node.to_le_bytes()].concat());
+        }
         a.closing = a.closing.zip(b.closing).map(|(a, b)| settle(a.min(b)));
         alike.then_some(a)
     });

@@ -29,8 +29,10 @@ pub const NO_WINDOW: i64 = i64::MAX;
 pub struct GroupLayout {
     /// The group columns.
     pub group: SchemaRef,
-    /// The group column that is a bound of the window, and what to add to it to get the window's end.
-    pub window: Option<(usize, i64)>,
+    /// The group columns that are bounds of the window, and what to add to each to get the window's end.
+    pub window: Vec<(usize, i64)>,
+    /// The group columns by which groups belong to buckets.
+    pub exchange: Vec<usize>,
     /// The aggregates.
     pub kinds: Vec<AccumulatorKind>,
     /// Per aggregate: the input column of its argument and that of its filter.
@@ -151,13 +153,12 @@ impl GroupTable {
 impl GroupState {
     /// Empty.
     pub fn new(layout: GroupLayout) -> Result<Self> {
-        let window = layout.window.map(|(column, _)| column);
-        let keys: Vec<usize> = (0..layout.group.fields().len()).filter(|c| Some(*c) != window).collect();
+        let bound = |c: &usize| layout.window.iter().any(|(column, _)| column == c);
+        let keys: Vec<usize> = (0..layout.group.fields().len()).filter(|c| !bound(c)).collect();
         let word = matches!(&keys[..], [key] if is_word(layout.group.field(*key).data_type()));
-        let all: Vec<usize> = (0..layout.group.fields().len()).collect();
         Ok(Self {
             encoder: KeyEncoder::new(&layout.group, &keys)?,
-            hasher: KeyEncoder::new(&layout.group, &all)?,
+            hasher: KeyEncoder::new(&layout.group, &layout.exchange)?,
             keys,
             word,
             layout,
@@ -191,9 +192,9 @@ impl GroupState {
 
     /// Adds rows: their first columns are the group's.
     pub fn add(&mut self, rows: &RecordBatch, diffs: Option<&Int64Array>) -> Result<()> {
-        let ends: Vec<i64> = match self.layout.window {
+        let ends: Vec<i64> = match self.layout.window.first() {
             None => vec![],
-            Some((column, to_end)) => {
+            Some(&(column, to_end)) => {
                 let bound =
                     to_words(rows.column(column)).ok_or_else(|| Error::internal("a window bound is no timestamp"))?;
                 bound.values().iter().map(|b| b.saturating_add(to_end)).collect()
@@ -287,7 +288,8 @@ impl GroupState {
             }
             None => self.encoder.decode(entries.iter().map(|&e| table.keys.key(e)))?,
         };
-        if let Some((column, to_end)) = self.layout.window {
+        // Ascending, so that each is inserted at its place.
+        for &(column, to_end) in &self.layout.window {
             let bound = Int64Array::from(vec![end.saturating_sub(to_end); entries.len()]);
             keys.insert(column, from_words(bound, self.layout.group.field(column).data_type()));
         }
@@ -342,7 +344,9 @@ impl GroupState {
 
     /// The exchange hashes of entries.
     fn hashes(&self, end: i64, entries: &[u32]) -> Result<Vec<u64>> {
-        let keys = self.hasher.encode_columns(&self.group_columns(end, entries)?, entries.len())?;
+        let group = self.group_columns(end, entries)?;
+        let columns: Vec<ArrayRef> = self.layout.exchange.iter().map(|&c| group[c].clone()).collect();
+        let keys = self.hasher.encode_columns(&columns, entries.len())?;
         Ok(keys.iter().map(crate::data::hash).collect())
     }
 

@@ -18,7 +18,7 @@ use datafusion::common::ScalarValue;
 use datafusion::error::Result as DataFusionResult;
 use datafusion::logical_expr::async_udf::{AsyncScalarUDF, AsyncScalarUDFImpl};
 use datafusion::logical_expr::{
-    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility,
 };
 
 use futures::future::BoxFuture;
@@ -127,11 +127,15 @@ struct Function {
 
 fn signature(declared: &Declared) -> Signature {
     let volatility = if declared.acts { Volatility::Volatile } else { Volatility::Stable };
+    let types: Vec<DataType> = declared.arguments.iter().map(|t| t.data_type()).collect();
     match declared.body {
-        _ if declared.arguments.is_empty() => Signature::nullary(volatility),
+        _ if types.is_empty() => Signature::nullary(volatility),
+        // DataFusion does not ask functions that wait for their coercions.
+        Body::Later(_) => {
+            let exact = (declared.required..=types.len()).map(|n| TypeSignature::Exact(types[..n].to_vec()));
+            Signature::one_of(exact.collect(), volatility)
+        }
         Body::Now(_) => Signature::user_defined(volatility),
-        // DataFusion asks its own wrapper around these, not us, which types fit.
-        Body::Later(_) => Signature::exact(declared.arguments.iter().map(|t| t.data_type()).collect(), volatility),
     }
 }
 

@@ -20,13 +20,20 @@ pub(super) struct Places<'a> {
     relations: Vec<(String, Span)>,
     columns: Vec<(Vec<String>, Span)>,
     functions: Vec<(String, Span)>,
+    texts: Vec<(String, Span)>,
 }
 
 impl<'a> Places<'a> {
     /// The names in a tree whose spans count in `text`.
     pub(super) fn new<T: Visit>(text: &'a str, offset: usize, tree: &T) -> Self {
-        let mut places =
-            Self { source: Source::new(text), offset, relations: vec![], columns: vec![], functions: vec![] };
+        let mut places = Self {
+            source: Source::new(text),
+            offset,
+            relations: vec![],
+            columns: vec![],
+            functions: vec![],
+            texts: vec![],
+        };
         let _ = tree.visit(&mut places);
         places
     }
@@ -62,6 +69,14 @@ impl<'a> Places<'a> {
                 let name = error.message().strip_prefix("function ").and_then(|m| m.split(['(', ' ']).next());
                 name.and_then(|n| self.function(n))
             }
+            SqlState::INVALID_TEXT_REPRESENTATION
+            | SqlState::INVALID_DATETIME_FORMAT
+            | SqlState::DATETIME_FIELD_OVERFLOW
+            | SqlState::NUMERIC_VALUE_OUT_OF_RANGE => {
+                let text = error.message().split_once('"').and_then(|(_, m)| m.rsplit_once('"')).map(|(t, _)| t);
+                let found = text.and_then(|text| self.texts.iter().find(|(t, _)| t == text));
+                found.and_then(|(_, span)| self.at(*span))
+            }
             _ => None,
         };
         match position {
@@ -89,6 +104,9 @@ impl Visitor for Places<'_> {
                 if let Some(first) = idents.first() {
                     self.columns.push((idents.iter().map(fold).collect(), first.span));
                 }
+            }
+            ast::Expr::Value(ast::ValueWithSpan { value: ast::Value::SingleQuotedString(text), span }) => {
+                self.texts.push((text.clone(), *span));
             }
             ast::Expr::Function(f) => {
                 let idents: Vec<&ast::Ident> = f.name.0.iter().filter_map(|p| p.as_ident()).collect();

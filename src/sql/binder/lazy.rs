@@ -1,14 +1,15 @@
 //! AND and OR evaluate their right side only where the left leaves it open.
 //!
 //! DataFusion evaluates both sides of a batch, mostly. So, where a side can fail, `a AND b` becomes
-//! `safe AND CASE WHEN safe IS FALSE THEN false WHEN safe IS NOT FALSE THEN safe AND rest WHEN safe IS NULL THEN NULL END`:
-//! the conjuncts that cannot fail come first and stay visible to the optimizer (join keys), the others follow in their
-//! order. The third WHEN is never reached: it keeps the optimizer from turning the CASE back into ANDs and ORs.
+//! `safe AND CASE WHEN safe IS FALSE THEN false ELSE safe AND rest END`: the leading conjuncts that cannot fail stay
+//! visible to the optimizer (join keys), the others follow in their order. The CASE is over 0 and 1, because DataFusion
+//! turns a CASE over booleans back into ANDs and ORs, which evaluate all.
 
+use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::error::Result;
 use datafusion::logical_expr::expr::{BinaryExpr, Case, Cast};
-use datafusion::logical_expr::{Expr, Operator, and, or};
+use datafusion::logical_expr::{Expr, Operator, and, cast, or};
 use datafusion::scalar::ScalarValue;
 
 /// Rewrites all ANDs and ORs in an expression.
@@ -43,10 +44,13 @@ fn join(l: Expr, r: Expr, op: Operator) -> Expr {
     if op == Operator::And { and(l, r) } else { or(l, r) }
 }
 
-fn guard(parts: Vec<Expr>, op: Operator) -> Expr {
-    let (risky, safe): (Vec<_>, Vec<_>) = parts.into_iter().partition(can_fail);
-    let safe = safe.into_iter().reduce(|l, r| join(l, r, op));
-    let rest = risky.into_iter().rev().reduce(|rest, first| choose(first, rest, op));
+fn guard(mut parts: Vec<Expr>, op: Operator) -> Expr {
+    let first_risky = parts.iter().position(can_fail).unwrap_or(parts.len());
+    let rest = parts.split_off(first_risky);
+    let safe = parts.into_iter().reduce(|l, r| join(l, r, op));
+    let rest = rest.into_iter().rev().reduce(|rest, first| {
+        if can_fail(&first) || can_fail(&rest) { choose(first, rest, op) } else { join(first, rest, op) }
+    });
     match (safe, rest) {
         (Some(safe), Some(rest)) => join(safe.clone(), choose(safe, rest, op), op),
         (Some(one), None) | (None, Some(one)) => one,
@@ -56,18 +60,22 @@ fn guard(parts: Vec<Expr>, op: Operator) -> Expr {
 
 /// The value of `left op right`, with `right` only where it counts.
 fn choose(left: Expr, right: Expr, op: Operator) -> Expr {
-    let constant = |b| Expr::Literal(ScalarValue::Boolean(b), None);
-    let of = |f: fn(Box<Expr>) -> Expr| Box::new(f(Box::new(left.clone())));
-    let (decided, open) = match op {
-        Operator::And => (of(Expr::IsFalse), of(Expr::IsNotFalse)),
-        _ => (of(Expr::IsTrue), of(Expr::IsNotTrue)),
+    let decided = match op {
+        Operator::And => Expr::IsFalse(Box::new(left.clone())),
+        _ => Expr::IsTrue(Box::new(left.clone())),
     };
-    let whens = vec![
-        (decided, Box::new(constant(Some(op != Operator::And)))),
-        (open, Box::new(join(left.clone(), right, op))),
-        (of(Expr::IsNull), Box::new(constant(None))),
-    ];
-    Expr::Case(Case::new(None, whens, None))
+    let value = Expr::Literal(ScalarValue::Boolean(Some(op != Operator::And)), None);
+    opaque(vec![(decided, value)], Some(join(left, right, op)))
+}
+
+/// A CASE over booleans that the optimizer leaves alone.
+pub(super) fn opaque(whens: Vec<(Expr, Expr)>, otherwise: Option<Expr>) -> Expr {
+    let number = |e: Expr| match e {
+        Expr::Literal(ScalarValue::Boolean(b), m) => Expr::Literal(ScalarValue::Int32(b.map(i32::from)), m),
+        other => cast(other, DataType::Int32),
+    };
+    let whens = whens.into_iter().map(|(w, t)| (Box::new(w), Box::new(number(t)))).collect();
+    cast(Expr::Case(Case::new(None, whens, otherwise.map(|e| Box::new(number(e))))), DataType::Boolean)
 }
 
 /// Whether an expression can fail for some row. Unknown functions can.

@@ -273,7 +273,8 @@ fn times_add_and_subtract() {
 #[test]
 fn casts_are_postgres() {
     check_all(&[
-        ("SELECT 'abc'::int", "ERROR 22P02 invalid input syntax for type integer: \"abc\""),
+        ("SELECT 'abc'::int", "ERROR 22P02@8 invalid input syntax for type integer: \"abc\""),
+        ("SELECT 1e15::float8, 1e3", "float8 double precision, ?column? numeric(38,0) | 1e+15 1000"),
         ("SELECT s::int FROM t", "ERROR 22P02 invalid input syntax for type integer: \"a\""),
         (
             "SELECT d::int, p::int, d::text, b::text, ts::text FROM t WHERE id = 2",
@@ -320,7 +321,7 @@ fn errors_are_postgres() {
         ("SELECT id FROM t WHERE id", "ERROR 42804 argument of WHERE must be type boolean, not type integer"),
         ("SELECT id AND b FROM t", "ERROR 42804 argument of AND must be type boolean, not type integer"),
         ("SELECT CASE WHEN b THEN 1 ELSE s END FROM t", "ERROR 42804 CASE types integer and text cannot be matched"),
-        ("SELECT id FROM t WHERE id IN ('a')", "ERROR 22P02 invalid input syntax for type integer: \"a\""),
+        ("SELECT id FROM t WHERE id IN ('a')", "ERROR 22P02@31 invalid input syntax for type integer: \"a\""),
         (
             "SELECT id FROM t FOR UPDATE",
             "ERROR 0A000 FOR UPDATE/SHARE is not supported HINT Conflicts are detected at COMMIT; leave it out.",
@@ -337,7 +338,9 @@ fn errors_are_postgres() {
 fn the_right_side_is_evaluated_where_it_counts() {
     check_all(&[
         ("SELECT id FROM t WHERE n <> 0 AND 100 / n > 5", "id integer | 1"),
-        ("SELECT id FROM t WHERE 100 / n > 5 AND n <> 0", "id integer | 1"),
+        ("SELECT id FROM t WHERE 100 / n > 5 AND n <> 0", "ERROR 22012 division by zero"),
+        ("SELECT id FROM t WHERE id = 1 AND 100 / n > 5 AND n <> 0", "id integer | 1"),
+        ("SELECT id FROM t WHERE CASE WHEN n <> 0 THEN 100 / n > 5 ELSE false END", "id integer | 1"),
         ("SELECT n = 0 OR 100 / n > 5 FROM t ORDER BY id", "?column? boolean | t | t | -"),
         (
             "SELECT id FROM t WHERE s IS NOT NULL AND (n = 0 OR 10 / n = 1) AND length(s) > 0 ORDER BY id",

@@ -14,10 +14,12 @@ use datafusion::logical_expr::{
 };
 use datafusion::scalar::ScalarValue;
 
+use super::lazy::{can_fail, opaque};
 use super::moment;
 use crate::data::text::{self, TimeZone};
 use crate::data::types::{META_TYPE, META_TYPMOD, pg_type, sql_name};
 use crate::error::{Error, Result, SqlState};
+use crate::functions::arithmetic::{numeric_overflow, power_of_ten};
 use crate::functions::cast::{Path, PgCast, canonical, path};
 use crate::functions::registry;
 
@@ -221,6 +223,13 @@ impl Typer<'_> {
             Expr::Literal(ScalarValue::UInt64(Some(n)), m) => {
                 Ok(Expr::Literal(ScalarValue::Decimal128(Some(n.into()), 20, 0), m))
             }
+            // `1e15` comes as 1 with scale -15.
+            Expr::Literal(ScalarValue::Decimal128(Some(n), _, scale), m) if scale < 0 => {
+                let digits = n.checked_mul(power_of_ten(scale.saturating_neg())).filter(|_| scale >= -37);
+                let value = digits.ok_or_else(numeric_overflow)?;
+                Ok(Expr::Literal(ScalarValue::Decimal128(Some(value), 38, 0), m))
+            }
+            Expr::Literal(ScalarValue::Decimal256(..), _) => Err(numeric_overflow().into()),
             Expr::Cast(Cast { expr, field }) => Ok(self.cast(*expr, &field, false)?),
             Expr::BinaryExpr(b) => self.binary(b.op, *b.left, *b.right),
             Expr::Negative(e) => self.negative(*e),
@@ -370,7 +379,11 @@ impl Typer<'_> {
         };
         let has_else = case.else_expr.is_some();
         thens.extend(case.else_expr.map(|e| *e));
-        let mut results = self.unify(thens, "CASE")?.0;
+        let (mut results, target) = self.unify(thens, "CASE")?;
+        if target.data_type() == &DataType::Boolean && operand.is_none() && results.iter().any(can_fail) {
+            let otherwise = if has_else { results.pop() } else { None };
+            return Ok(opaque(whens.into_iter().zip(results).collect(), otherwise));
+        }
         let else_expr = if has_else { results.pop().map(Box::new) } else { None };
         let pairs = whens.into_iter().map(Box::new).zip(results.into_iter().map(Box::new)).collect();
         Ok(Expr::Case(Case::new(operand, pairs, else_expr)))

@@ -1,10 +1,13 @@
 //! [`Cursor`]: sqlparser's parser with the words, names and errors of PostgreSQL.
 
+use std::ops::ControlFlow;
+
 use datafusion::sql::sqlparser::ast::{self, Ident};
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 
 use crate::error::{Error, Result, SqlState};
+use crate::functions::text::is_reserved;
 use crate::sql::dialect::HighwaterDialect;
 use crate::sql::statement::{Expr, Name, Query, Text};
 
@@ -344,7 +347,26 @@ impl<'a> Cursor<'a> {
     pub(super) fn query(&mut self) -> Result<Query> {
         let offset = self.position() - 1;
         let tree = self.rule(|p| p.parse_query())?;
+        self.check_names(tree.as_ref())?;
         Ok(Text { tree, text: self.text_since(offset), offset })
+    }
+
+    /// sqlparser lets reserved words be tables.
+    fn check_names(&self, query: &ast::Query) -> Result<()> {
+        let mut reserved = None;
+        let _ = ast::visit_relations(query, |name| {
+            for ident in name.0.iter().filter_map(|p| p.as_ident()) {
+                if ident.quote_style.is_none() && is_reserved(&ident.value.to_ascii_lowercase()) {
+                    reserved = Some(ident.span);
+                    return ControlFlow::Break(());
+                }
+            }
+            ControlFlow::Continue(())
+        });
+        match reserved {
+            Some(span) => Err(self.error_at(self.source.offset(span.start))),
+            None => Ok(()),
+        }
     }
 
     pub(super) fn expr(&mut self) -> Result<Expr> {

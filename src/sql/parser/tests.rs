@@ -30,6 +30,7 @@ fn syntax_errors_are_postgres() {
     assert_eq!(fails("SELECT 'abc"), "42601@8 unterminated quoted string at or near \"'abc\"");
     assert_eq!(fails("CREATE TABLE t (a int,, b int)"), "42601@23 syntax error at or near \",\"");
     assert_eq!(fails("DROP TABLE"), "42601@11 syntax error at end of input");
+    assert_eq!(fails("SELECT * FROM WHERE"), "42601@15 syntax error at or near \"WHERE\"");
     assert_eq!(fails("FLUSH now"), "42601@7 syntax error at or near \"now\"");
 }
 
