@@ -19,6 +19,7 @@ const DDL: u8 = 1;
 const JOIN: u8 = 2;
 const LEAVE: u8 = 3;
 const EPOCH: u8 = 4;
+const SETTINGS: u8 = 5;
 
 /// The byte that names a record's kind.
 pub(super) fn kind(record: &Record) -> u8 {
@@ -27,6 +28,7 @@ pub(super) fn kind(record: &Record) -> u8 {
         Record::Join(_) => JOIN,
         Record::Leave { .. } => LEAVE,
         Record::Epoch(_) => EPOCH,
+        Record::Settings { .. } => SETTINGS,
     }
 }
 
@@ -71,6 +73,10 @@ pub(super) fn encode(record: &Record, out: &mut Vec<u8>) -> Result<()> {
         }
         Record::Join(join) => head(join, out),
         Record::Leave { view, epoch } => head(&LeaveHead { view: *view, epoch: *epoch }, out),
+        Record::Settings { epoch, payload } => {
+            head(epoch, out)?;
+            blob(payload, out)
+        }
         Record::Epoch(record) => {
             let batches = |all: &[TableChanges]| all.iter().map(batches_head).collect();
             let small = EpochHead {
@@ -105,6 +111,7 @@ pub(super) fn decode(kind: u8, payload: &[u8]) -> Result<Record> {
             let LeaveHead { view, epoch } = input.head()?;
             Record::Leave { view, epoch }
         }
+        SETTINGS => Record::Settings { epoch: input.head()?, payload: input.blob()?.to_vec() },
         EPOCH => {
             let small: EpochHead = input.head()?;
             let mut batches =

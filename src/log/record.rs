@@ -18,6 +18,13 @@ pub enum Record {
         /// Its last epoch.
         epoch: Epoch,
     },
+    /// ALTER SYSTEM: all server-wide settings, opaque here.
+    Settings {
+        /// The epoch under way when they were changed.
+        epoch: Epoch,
+        /// The settings.
+        payload: Vec<u8>,
+    },
     /// The inputs of one epoch.
     Epoch(EpochRecord),
 }
@@ -28,7 +35,7 @@ impl Record {
         match self {
             Self::Ddl(ddl) => ddl.epoch,
             Self::Join(join) => join.epoch,
-            Self::Leave { epoch, .. } => *epoch,
+            Self::Leave { epoch, .. } | Self::Settings { epoch, .. } => *epoch,
             Self::Epoch(record) => record.epoch,
         }
     }

@@ -42,6 +42,7 @@ fn records() -> Vec<Record> {
             late: vec![LateOrigin { view: ObjectId(4), epoch: Epoch(1) }],
         }),
         Record::Leave { view: ObjectId(4), epoch: Epoch(3) },
+        Record::Settings { epoch: Epoch(3), payload: b"{}".to_vec() },
     ]
 }
 
@@ -94,7 +95,7 @@ fn a_log_is_cut_unless_it_is_kept() {
     let before = cut.bytes();
     cut.cut(Epoch(3)).unwrap();
     assert!(cut.bytes() < before);
-    assert_eq!(read(&cut.read_from(Epoch(0)).unwrap()).unwrap().count(), 1);
+    assert_eq!(read(&cut.read_from(Epoch(0)).unwrap()).unwrap().count(), 2);
     let mut kept = log(true);
     kept.cut(Epoch(3)).unwrap();
     assert_eq!(kept.bytes(), before);

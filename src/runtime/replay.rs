@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use crate::connectors::{Read, Reader};
-use crate::data::{Epoch, ObjectId, Partition};
+use crate::data::{Changes, Epoch, ObjectId, Partition};
 use crate::error::{Error, Result, SqlState};
 use crate::log::{EpochRecord, JoinRecord, Record, SourceRange, TableChanges, read};
 
@@ -38,6 +38,9 @@ pub(super) fn run(
             Record::Ddl(ddl) if !ddl.dropped.is_empty() => {
                 sequencer.quiesce()?;
                 sources.retain(|p, _| !ddl.dropped.contains(&p.source));
+                if !ddl.payload.is_empty() {
+                    rebuild(&ddl.payload)?;
+                }
                 sequencer.drop_objects(&ddl.dropped, ddl.payload)?;
             }
             Record::Ddl(ddl) => {
@@ -46,11 +49,12 @@ pub(super) fn run(
                 match spec {
                     Some(Spec::Table(spec)) => sequencer.add_table(spec)?,
                     Some(Spec::Source(spec)) => sequencer.add_source(spec)?,
-                    Some(Spec::View(spec)) => sequencer.install(spec, None)?,
+                    Some(Spec::View(spec)) => sequencer.install(spec, None, true)?,
                     None => {}
                 }
             }
             Record::Join(join) => sequencer.replay_join(join, &mut sources)?,
+            Record::Settings { payload, .. } => sequencer.replay_settings(&payload)?,
             Record::Leave { view, epoch } => {
                 sequencer.quiesce()?;
                 sequencer.leave_clock(epoch, &[view])?;
@@ -65,6 +69,12 @@ pub(super) fn run(
 }
 
 impl Sequencer {
+    fn replay_settings(&mut self, payload: &[u8]) -> Result<()> {
+        let settings = serde_json::from_slice(payload)
+            .map_err(|e| Error::internal(format!("the input log has settings that cannot be read: {e}")))?;
+        self.change_settings(settings)
+    }
+
     /// Waits until all epochs are published.
     fn quiesce(&mut self) -> Result<()> {
         while !self.in_flight.is_empty() {
@@ -88,8 +98,9 @@ impl Sequencer {
         let view = join.view;
         self.reinstall(view)?;
         let mut adopted: BTreeMap<ObjectId, Vec<(Clock, SourceRange, Again)>> = BTreeMap::new();
+        let mut read: BTreeMap<ObjectId, Vec<Changes>> = BTreeMap::new();
         for range in &join.caught_up {
-            let (clock, again) = self.feed_again(view, range)?;
+            let (clock, again) = self.feed_again(view, range, &mut read)?;
             adopted.entry(range.partition.source).or_default().push((clock, range.clone(), again));
         }
         for (source, parts) in adopted {
@@ -104,16 +115,22 @@ impl Sequencer {
                 self.open_feed_at(source, offset, clocks)?;
             }
         }
-        self.join(view, join.caught_up)
+        self.join(view, join.caught_up, read.into_iter().collect())
     }
 
     /// Reads what a view read on its own before it joined, judged as the shared reader's rows were.
-    fn feed_again(&mut self, view: ObjectId, range: &SourceRange) -> Result<(Clock, Again)> {
+    fn feed_again(
+        &mut self,
+        view: ObjectId,
+        range: &SourceRange,
+        read: &mut BTreeMap<ObjectId, Vec<Changes>>,
+    ) -> Result<(Clock, Again)> {
         let Partition { source, index } = range.partition;
         let feed = self.feeds.get(&source).ok_or_else(|| missing(source))?;
         let mut clock = Clock::new(range.partition, feed.watermark.clone());
         let shared = feed.parts.get(index as usize);
         let floors = shared.map(|p| p.clock.floors.clone()).unwrap_or_default();
+        let is_new = shared.is_none();
         let mut again = self.open_again(range.partition)?;
         while clock.rows < range.rows {
             let at = clock.rows;
@@ -125,7 +142,10 @@ impl Sequencer {
             let piece = self.next_again(&mut again, range.partition, most)?;
             let changes = clock.admit_timed(piece.rows, None, piece.times.as_ref())?;
             if !changes.is_empty() {
-                self.feed_view(view, source, &[changes])?;
+                self.feed_view(view, source, std::slice::from_ref(&changes))?;
+                if is_new && self.config.record_digests {
+                    read.entry(source).or_default().push(changes);
+                }
             }
         }
         // Reads without rows that follow belong to the range too.
@@ -209,7 +229,7 @@ impl Sequencer {
         Ok(())
     }
 
-    fn replay_table(&mut self, id: ObjectId, changes: Vec<crate::data::Changes>) -> Result<()> {
+    fn replay_table(&mut self, id: ObjectId, changes: Vec<Changes>) -> Result<()> {
         let Some(table) = self.tables.get_mut(&id) else { return Err(missing(id)) };
         for change in changes {
             table.store.apply(&change)?;
@@ -260,7 +280,7 @@ impl Sequencer {
         Ok(())
     }
 
-    fn replay_piece(&mut self, place: (ObjectId, usize), change: crate::data::Changes) -> Result<()> {
+    fn replay_piece(&mut self, place: (ObjectId, usize), change: Changes) -> Result<()> {
         self.open_for_replay(place.0)?;
         let feed = self.feeds.get(&place.0).ok_or_else(|| missing(place.0))?;
         let times = feed.watermark.as_ref().map(|spec| Times::of(spec, &change.rows)).transpose()?;

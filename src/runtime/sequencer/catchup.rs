@@ -5,6 +5,7 @@
 //! rest, and joins. So catching up always ends. Rows are judged as they were the first time: by their partition's
 //! watermark, hand-made moves included.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::data::{Changes, ObjectId, Partition};
@@ -25,6 +26,8 @@ pub(super) struct CatchUp {
     fed: Vec<(Arc<Vec<Changes>>, usize)>,
     /// The barrier is set.
     joining: bool,
+    /// Rows of sources that nobody had read before, when inputs are recorded.
+    read: BTreeMap<ObjectId, Vec<Changes>>,
 }
 
 struct CatchPart {
@@ -37,6 +40,9 @@ struct CatchPart {
     holds: bool,
     done: bool,
 }
+
+/// What a view read on its own: ranges, and, when inputs are recorded, the rows of sources that nobody had read before.
+pub(super) type CaughtUp = (Vec<SourceRange>, Vec<(ObjectId, Vec<Changes>)>);
 
 /// Where a catching-up reader has to get.
 #[derive(Clone, PartialEq, Eq)]
@@ -81,7 +87,7 @@ impl Sequencer {
         for part in &parts {
             self.hold(part.source, part.index, &part.goal, |p| p.slowed += 1);
         }
-        self.catchups.insert(view, CatchUp { parts, fed: vec![], joining: false });
+        self.catchups.insert(view, CatchUp { parts, fed: vec![], joining: false, read: BTreeMap::new() });
         Ok(true)
     }
 
@@ -107,11 +113,11 @@ impl Sequencer {
     }
 
     /// Lets go of what a catching-up view held.
-    pub(super) fn end_catch_up(&mut self, view: ObjectId) -> Result<Vec<SourceRange>> {
-        let Some(mut catchup) = self.catchups.remove(&view) else { return Ok(vec![]) };
+    pub(super) fn end_catch_up(&mut self, view: ObjectId) -> Result<CaughtUp> {
+        let Some(mut catchup) = self.catchups.remove(&view) else { return Ok((vec![], vec![])) };
         catchup.close();
         let mut ranges = Vec::new();
-        for part in catchup.parts {
+        for part in std::mem::take(&mut catchup.parts) {
             let held = usize::from(part.holds);
             self.hold(part.source, part.index, &part.goal, |p| {
                 p.slowed -= 1;
@@ -125,7 +131,7 @@ impl Sequencer {
                 self.open_feed_at(part.source, part.position.offset, vec![part.clock])?;
             }
         }
-        Ok(ranges)
+        Ok((ranges, catchup.read.into_iter().collect()))
     }
 
     /// Moves all catching-up views on; those that have got there ask for a quiet moment to join.
@@ -153,7 +159,7 @@ impl Sequencer {
     fn move_on(&mut self, view: ObjectId, catchup: &mut CatchUp) -> Result<()> {
         catchup.fed.retain(|(batches, _)| Arc::strong_count(batches) > 1);
         let limit = self.config.limits.ingest_rows;
-        let CatchUp { parts, fed, .. } = catchup;
+        let CatchUp { parts, fed, read, .. } = catchup;
         for part in parts.iter_mut().filter(|p| !p.done) {
             loop {
                 let left = self.rows_left(part);
@@ -172,7 +178,10 @@ impl Sequencer {
                 let Some(item) = part.queue.pop() else { break };
                 let piece = self.next_piece(part, item, left)?;
                 if let Some(piece) = piece {
-                    self.feed_piece(view, part, piece, fed)?;
+                    let changes = self.feed_piece(view, part, piece, fed)?;
+                    if self.config.record_digests && part.goal != Goal::Shared && !changes.is_empty() {
+                        read.entry(part.source).or_default().push(changes);
+                    }
                 }
             }
         }
@@ -227,16 +236,16 @@ impl Sequencer {
         part: &mut CatchPart,
         piece: Piece,
         fed: &mut Vec<(Arc<Vec<Changes>>, usize)>,
-    ) -> Result<()> {
+    ) -> Result<Changes> {
         let rows = piece.rows.num_rows();
         part.position = piece.end();
         let changes = part.clock.admit_timed(piece.rows, None, piece.times.as_ref())?;
         self.hold(part.source, part.index, &part.goal, |p| p.credit += rows / 4 + 1);
         if rows > 0 {
-            let batches = self.feed_view(view, part.source, &[changes])?;
+            let batches = self.feed_view(view, part.source, std::slice::from_ref(&changes))?;
             fed.push((batches, rows));
         }
-        Ok(())
+        Ok(changes)
     }
 
     /// Sends a hydrating view rows of one of its inputs.

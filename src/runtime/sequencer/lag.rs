@@ -91,7 +91,7 @@ impl Sequencer {
 
     /// Brings a view back whose pause the log says is over.
     pub(in crate::runtime) fn reinstall(&mut self, view: ObjectId) -> Result<()> {
-        self.away.remove(&view).map_or(Ok(()), |away| self.install(away.spec, None))
+        self.away.remove(&view).map_or(Ok(()), |away| self.install(away.spec, None, true))
     }
 
     /// Lets views try again whose pause is over and whose inputs are running.
@@ -107,7 +107,7 @@ impl Sequencer {
                 self.away.insert(id, away);
                 continue;
             }
-            self.install(away.spec, None)?;
+            self.install(away.spec, None, true)?;
         }
         Ok(())
     }

@@ -34,7 +34,7 @@ use super::digest::InputEpoch;
 use super::message::{Commit, Message, Publish, shut_down};
 use super::shared::Shared;
 use super::status::{Status, WatermarkStatus};
-use super::{RuntimeConfig, SourceSpec, TableSpec, Workers};
+use super::{RuntimeConfig, Settings, SourceSpec, TableSpec, Workers};
 
 use catchup::CatchUp;
 pub(super) use epoch::{InFlight, OpenEpoch};
@@ -235,9 +235,8 @@ impl Sequencer {
             Message::Flush(reply) => self.flush(reply),
             Message::Advance(source, to, reply) => self.advance(source, to, reply)?,
             Message::AlterSystem(settings, reply) => {
-                self.config.settings = settings.clone();
-                let _ = self.shared.publisher.send(Publish::Settings(settings));
-                let _ = reply.send(Ok(()));
+                let changed = self.change_settings(settings);
+                let _ = reply.send(changed);
             }
             Message::Settings(reply) => drop(reply.send(Ok(self.config.settings.clone()))),
             Message::Status(reply) => {
@@ -253,6 +252,15 @@ impl Sequencer {
             Message::Late { view, epoch, rows } => self.late_rows(view, epoch, rows),
             Message::Blockers(epoch, views) => self.leave_clock(epoch, &views)?,
         }
+        Ok(())
+    }
+
+    /// ALTER SYSTEM.
+    pub(super) fn change_settings(&mut self, settings: Settings) -> Result<()> {
+        let payload = serde_json::to_vec(&settings).map_err(|e| Error::internal(e.to_string()))?;
+        self.log.append(&Record::Settings { epoch: self.next_epoch, payload })?;
+        self.config.settings = settings.clone();
+        let _ = self.shared.publisher.send(Publish::Settings(settings));
         Ok(())
     }
 

@@ -508,12 +508,14 @@ async fn a_creation_that_is_dropped_leaves_no_view() {
     runtime.create_source(source(S, follow)).await.unwrap();
     runtime.create_view(view(V, &[S])).await.unwrap();
     runtime.flush().await.unwrap();
-    for _ in 0..5 {
-        let _ = tokio::time::timeout(Duration::from_millis(1), runtime.create_view(view(W, &[S]))).await;
+    for id in 20..25 {
+        let given_up = runtime.create_view(view(ObjectId(id), &[S]));
+        let _ = tokio::time::timeout(Duration::from_millis(1), given_up).await;
     }
-    // It can be made again: nothing of it is left.
     runtime.create_view(view(W, &[S])).await.unwrap();
     assert_eq!(read(&runtime, V).await, read(&runtime, W).await);
+    let left: Vec<ObjectId> = runtime.status().await.unwrap().views.iter().map(|v| v.id).collect();
+    assert_eq!(left, [V, W]);
     runtime.shutdown().await;
 }
 

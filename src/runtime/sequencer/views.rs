@@ -26,6 +26,8 @@ pub(in crate::runtime) struct ViewState {
     /// What its graph names.
     direct: Vec<ObjectId>,
     phase: Phase,
+    /// Its creation is in the log: it has joined before.
+    is_logged: bool,
     /// Whoever waits for it to join.
     reply: Option<Reply<Result<Epoch>>>,
 }
@@ -85,8 +87,7 @@ impl Sequencer {
             let _ = reply.send(Err(error));
             return Ok(());
         }
-        self.log_ddl(spec.ddl.clone(), vec![])?;
-        self.install(spec, Some(reply))
+        self.install(spec, Some(reply), false)
     }
 
     fn check_view(&self, spec: &ViewSpec) -> Result<()> {
@@ -104,7 +105,12 @@ impl Sequencer {
     }
 
     /// Builds a view's dataflow and starts its hydration.
-    pub(in crate::runtime) fn install(&mut self, spec: ViewSpec, reply: Option<Reply<Result<Epoch>>>) -> Result<()> {
+    pub(in crate::runtime) fn install(
+        &mut self,
+        spec: ViewSpec,
+        reply: Option<Reply<Result<Epoch>>>,
+        is_logged: bool,
+    ) -> Result<()> {
         let view = spec.id;
         if let Some(workers) = &self.workers {
             workers.send(Command::Install { view, graph: Arc::clone(&spec.graph), restore: None });
@@ -117,7 +123,7 @@ impl Sequencer {
                 None => drop(reads.insert(*object)),
             }
         }
-        self.views.insert(view, ViewState { spec, reads, direct: direct.clone(), phase: Phase::Hydrating, reply });
+        self.views.insert(view, ViewState { spec, reads, direct: direct.clone(), phase: Phase::Hydrating, is_logged, reply });
         if self.replaying {
             return Ok(());
         }
@@ -138,11 +144,22 @@ impl Sequencer {
         if let Err(error) = self.check_view(&state.spec) {
             return self.give_up(view, Some(error));
         }
-        let caught_up = self.end_catch_up(view)?;
-        self.join(view, caught_up)
+        if !state.is_logged {
+            // Only now: a creation that is given up before leaves no trace.
+            let ddl = state.spec.ddl.clone();
+            self.log_ddl(ddl, vec![])?;
+        }
+        let (caught_up, read) = self.end_catch_up(view)?;
+        self.join(view, caught_up, read)
     }
 
-    pub(in crate::runtime) fn join(&mut self, view: ObjectId, caught_up: Vec<SourceRange>) -> Result<()> {
+    /// Joins it; `read` is what it read of sources that were not read before (for tests).
+    pub(in crate::runtime) fn join(
+        &mut self,
+        view: ObjectId,
+        caught_up: Vec<SourceRange>,
+        read: Vec<(ObjectId, Vec<Changes>)>,
+    ) -> Result<()> {
         let Some(state) = self.views.get(&view) else { return Ok(()) };
         let (direct, spec) = (state.direct.clone(), state.spec.clone());
         for object in direct {
@@ -175,7 +192,7 @@ impl Sequencer {
         self.in_flight.push_back(InFlight { epoch, rows: 0, bytes: 0, closed, join: true });
         if self.config.record_digests {
             let watermarks = Arc::clone(&self.vector);
-            self.inputs.push(InputEpoch { epoch, inputs: vec![], watermarks, joined: vec![view] });
+            self.inputs.push(InputEpoch { epoch, inputs: read, watermarks, joined: vec![view] });
         }
         Ok(())
     }
@@ -227,7 +244,6 @@ impl Sequencer {
     pub(super) fn give_up(&mut self, view: ObjectId, error: Option<Error>) -> Result<()> {
         self.end_catch_up(view)?;
         if let Some(state) = self.views.remove(&view) {
-            self.log_ddl(vec![], vec![view])?;
             if let Some(workers) = &self.workers {
                 workers.send(Command::Drop(view));
             }

@@ -23,6 +23,9 @@ pub(super) struct LateWrite {
     pub(super) rows: Vec<RecordBatch>,
 }
 
+/// What a transaction did, or why it did nothing.
+type Transacted = Result<(Vec<WriteResult>, BTreeMap<ObjectId, Vec<Changes>>)>;
+
 impl TableWrite {
     /// The table that it writes.
     pub fn table(&self) -> ObjectId {
@@ -102,11 +105,7 @@ impl Sequencer {
     }
 
     /// Makes all writes at the heads, or none.
-    #[expect(clippy::type_complexity, reason = "the outer error is ours, the inner one the user's")]
-    fn transact(
-        &mut self,
-        writes: Vec<TableWrite>,
-    ) -> Result<Result<(Vec<WriteResult>, BTreeMap<ObjectId, Vec<Changes>>)>> {
+    fn transact(&mut self, writes: Vec<TableWrite>) -> Result<Transacted> {
         let mut begun: BTreeSet<ObjectId> = BTreeSet::new();
         let mut changes: BTreeMap<ObjectId, Vec<Changes>> = BTreeMap::new();
         let mut results = Vec::with_capacity(writes.len());
