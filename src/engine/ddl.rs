@@ -109,8 +109,8 @@ impl Session {
         if old.is_none() {
             self.taken(&create.name, false)?;
         }
-        let bound = self.binder_session(|binder| binder.query(&create.query, &[]))?;
-        let fields = renamed(bound.columns, &create.columns)?;
+        let bound = self.binder_session(|binder| binder.plain_view(&create.query, &create.columns))?;
+        let fields = bound.columns;
         check_distinct(&fields)?;
         let kind = Kind::View(View { query: create.query.text.clone(), depends: bound.depends });
         let object = match old {
@@ -501,20 +501,6 @@ fn watermark(schema: &Schema, definition: &WatermarkDef) -> Result<Watermark> {
         return Err(at(Error::new(SqlState::DATATYPE_MISMATCH, message)));
     }
     Ok(Watermark { column, expression: definition.expression.text.clone() })
-}
-
-/// The names given in CREATE VIEW v (a, b) in the place of the query's first ones.
-pub(super) fn renamed(fields: Vec<Field>, names: &[String]) -> Result<Vec<Field>> {
-    if names.len() > fields.len() {
-        let message = "CREATE VIEW specifies more column names than columns";
-        return Err(Error::new(SqlState::SYNTAX_ERROR, message));
-    }
-    let given = names.iter().map(Some).chain(std::iter::repeat(None));
-    let name = |(field, name): (Field, Option<&String>)| match name {
-        Some(name) => field.with_name(name),
-        None => field,
-    };
-    Ok(fields.into_iter().zip(given).map(name).collect())
 }
 
 fn check_distinct(fields: &[Field]) -> Result<()> {

@@ -12,6 +12,7 @@ pub mod arithmetic;
 pub mod cast;
 pub mod interval;
 pub mod native;
+pub mod subquery;
 pub mod window;
 
 mod aggregate;
@@ -57,6 +58,7 @@ pub fn registry() -> &'static Functions {
 fn ours() -> Vec<ScalarUDF> {
     let mut all: Vec<ScalarUDF> = Op::ALL.into_iter().map(|op| ScalarUDF::new_from_impl(Arithmetic::new(op))).collect();
     let natives = [intervals::ALL, math::ALL, text::ALL].concat();
+    all.push(subquery::or_empty_array());
     all.extend(natives.into_iter().map(|f| ScalarUDF::new_from_impl(Native::new(f, &TimeZone::utc()))));
     all
 }

@@ -15,6 +15,7 @@ mod operators;
 mod prepare;
 mod provider;
 mod query;
+mod subqueries;
 mod table_functions;
 mod typing;
 mod windows;

@@ -41,6 +41,7 @@ impl VisitorMut for Prepare {
                 if let SetExpr::Select(select) = query.body.as_mut() {
                     merged_columns(select);
                 }
+                empty_selects(&mut query.body);
                 ControlFlow::Continue(())
             }
         }
@@ -104,6 +105,18 @@ fn refuse(query: &Query) -> Option<Error> {
             Some(Error::unsupported("data-modifying WITH", "Send the statements one by one in a transaction."))
         }
         _ => None,
+    }
+}
+
+/// SELECTs whose answer is known to be empty.
+fn empty_selects(body: &mut SetExpr) {
+    match body {
+        SetExpr::Select(select) => super::subqueries::empty(select),
+        SetExpr::SetOperation { left, right, .. } => {
+            empty_selects(left);
+            empty_selects(right);
+        }
+        _ => {}
     }
 }
 
@@ -293,7 +306,7 @@ fn function_after(function: &mut Function) -> Result<Option<Expr>> {
 
 /// `ARRAY(query)`: its rows' only column, as an array.
 fn array_of(query: &Query) -> Result<Expr> {
-    let template = "SELECT coalesce(array_agg(c), ARRAY[]) AS \"array\" FROM (SELECT 1) AS x (c)";
+    let template = "SELECT array_agg(c) AS \"array\" FROM (SELECT 1) AS x (c)";
     let mut outer = crate::sql::parser::reparse_query(template)?.tree;
     if let SetExpr::Select(select) = outer.body.as_mut()
         && let Some(from) = select.from.first_mut()
@@ -301,7 +314,7 @@ fn array_of(query: &Query) -> Result<Expr> {
     {
         *subquery = Box::new(query.clone());
     }
-    Ok(Expr::Subquery(outer))
+    Ok(call("or_empty_array", vec![Expr::Subquery(outer)]))
 }
 
 fn text(value: &str) -> Expr {

@@ -20,6 +20,7 @@ use super::lazy::lazy;
 use super::names::visible;
 use super::prepare::prepare;
 use super::provider::{Provider, options};
+use super::subqueries::as_values;
 use super::typing::{Typer, is_unknown, plain, type_name};
 use super::{Binder, BoundQuery, BoundView, moment};
 use crate::catalog::{Relation, SystemRelation};
@@ -82,7 +83,8 @@ pub(super) fn planner<'p, 'a>(provider: &'p Provider<'a>) -> SqlToRel<'p, Provid
 /// DataFusion's plan of a query, not yet typed.
 fn raw_plan(provider: &Provider<'_>, tree: ast::Query, parameters: &Parameters) -> DfResult<LogicalPlan> {
     let mut context = PlannerContext::new().with_prepare_param_data_types(parameters.clone());
-    planner(provider).sql_statement_to_plan_with_context(ast::Statement::Query(Box::new(tree)), &mut context)
+    let statement = ast::Statement::Query(Box::new(tree));
+    as_values(planner(provider).sql_statement_to_plan_with_context(statement, &mut context)?)
 }
 
 /// A plan with PostgreSQL's types, analyzed, with columns of types that columns may have.
