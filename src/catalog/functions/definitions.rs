@@ -1,5 +1,7 @@
 //! The SQL that made objects: pg_get_viewdef, pg_get_indexdef, ..
 
+use arrow::array::StringArray;
+use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 
 use super::{Declared, NULL, Type, int_at, relation_at, text, text_at};
@@ -9,7 +11,7 @@ use crate::catalog::system::Environment;
 use crate::data::ObjectId;
 use crate::error::Result;
 
-use Type::{Bool, Int, Oid, Relation, Text};
+use Type::{Bool, Int, Oid, Relation, Text, Texts};
 
 pub(super) const FUNCTIONS: &[Declared] = &[
     Declared::new("pg_get_expr", &[Text, Oid, Bool], Text, |_, row| Ok(text(text_at(row, 0)))).optional(1),
@@ -24,6 +26,8 @@ pub(super) const FUNCTIONS: &[Declared] = &[
     Declared::new("pg_get_function_identity_arguments", &[Oid], Text, none),
     Declared::new("pg_get_statisticsobjdef_columns", &[Oid], Text, none),
     Declared::new("pg_get_statisticsobjdef", &[Oid], Text, none),
+    Declared::new("options_as_texts", &[Texts], Texts, options_as_texts),
+    Declared::new("prefix_elements", &[Text, Texts], Texts, prefix_elements),
 ];
 
 /// Nothing of this kind exists.
@@ -60,4 +64,32 @@ fn constraint_definition(environment: &dyn Environment, row: &[ScalarValue]) -> 
     let oid = int_at(row, 0).and_then(|o| u32::try_from(o).ok()).unwrap_or(0);
     let table = table_of_key(oid).and_then(|id| snapshot.get(id));
     Ok(table.map_or(NULL, |t| text(format!("PRIMARY KEY ({})", key_columns(t)))))
+}
+
+/// `name=value` as `name 'value'`.
+fn options_as_texts(_: &dyn Environment, row: &[ScalarValue]) -> Result<ScalarValue> {
+    Ok(texts(texts_at(row, 0).iter().map(|option| {
+        let (name, value) = option.split_once('=').unwrap_or((option, ""));
+        format!("{} '{}'", quote_ident(name), value.replace('\'', "''"))
+    })))
+}
+
+fn prefix_elements(_: &dyn Environment, row: &[ScalarValue]) -> Result<ScalarValue> {
+    let prefix = text_at(row, 0);
+    Ok(texts(texts_at(row, 1).iter().map(|element| format!("{prefix}{element}"))))
+}
+
+fn texts(values: impl Iterator<Item = String>) -> ScalarValue {
+    let values: Vec<ScalarValue> = values.map(text).collect();
+    ScalarValue::List(ScalarValue::new_list_nullable(&values, &DataType::Utf8))
+}
+
+/// Argument `i` as a list of texts.
+fn texts_at(row: &[ScalarValue], i: usize) -> Vec<String> {
+    let Some(ScalarValue::List(list)) = row.get(i) else { return Vec::new() };
+    let values = list.values();
+    match values.as_any().downcast_ref::<StringArray>() {
+        Some(values) => values.iter().map(|v| v.unwrap_or_default().to_owned()).collect(),
+        None => Vec::new(),
+    }
 }

@@ -1,17 +1,17 @@
 //! Subqueries as values, brought to a form that DataFusion can decorrelate.
 //!
 //! * a correlated scalar subquery that is no aggregate gets one round it that lets at most one row through (21000);
-//! * EXISTS in a SELECT list becomes a count;
+//! * its conditions that are no equations with the outer query are moved out of it, or made equations' consequences;
 //! * a SELECT that joins a system relation which is always empty is not worked out (psql asks several of them much).
 
 use std::sync::Arc;
 
-use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{Column, ScalarValue};
+use datafusion::common::Column;
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::error::Result as DfResult;
-use datafusion::functions_aggregate::expr_fn::count;
-use datafusion::logical_expr::expr::{AggregateFunction, Exists};
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Subquery, lit};
+use datafusion::logical_expr::expr::AggregateFunction;
+use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
+use datafusion::logical_expr::{BinaryExpr, Expr, Filter, LogicalPlan, LogicalPlanBuilder, Operator, Subquery, when};
 use datafusion::sql::sqlparser::ast::{
     self, GroupByExpr, JoinConstraint, JoinOperator, Select, SelectItem, TableFactor, Value,
 };
@@ -23,13 +23,9 @@ use crate::sql::parser::cursor::fold;
 /// Rewrites the subqueries of a plan.
 pub(super) fn as_values(plan: LogicalPlan) -> DfResult<LogicalPlan> {
     plan.transform_up_with_subqueries(|node| {
-        let in_list = matches!(node, LogicalPlan::Projection(_));
         node.map_expressions(|expr| {
             expr.transform_up(|e| match e {
-                Expr::ScalarSubquery(subquery) if must_be_single(&subquery) => {
-                    Ok(Transformed::yes(Expr::ScalarSubquery(single(subquery)?)))
-                }
-                Expr::Exists(exists) if in_list => Ok(Transformed::yes(counted(exists)?)),
+                Expr::ScalarSubquery(subquery) if must_be_single(&subquery) => Ok(Transformed::yes(single(subquery)?)),
                 other => Ok(Transformed::no(other)),
             })
         })
@@ -41,25 +37,97 @@ fn must_be_single(subquery: &Subquery) -> bool {
     !subquery.outer_ref_columns.is_empty() && subquery.subquery.max_rows().is_none_or(|rows| rows > 1)
 }
 
-fn single(subquery: Subquery) -> DfResult<Subquery> {
+/// `(SELECT single_value(e) ..)`, in CASE when some of its conditions look at the outer query alone.
+fn single(subquery: Subquery) -> DfResult<Expr> {
+    let mut outside = Vec::new();
     let plan = subquery.subquery.as_ref().clone();
+    let plan = plan.transform_down(|node| match node {
+        LogicalPlan::Filter(filter) => Ok(Transformed::yes(conditions(filter, &mut outside)?)),
+        other => Ok(Transformed::no(other)),
+    })?;
+    let plan = plan.data;
     let (qualifier, field) = plan.schema().qualified_field(0);
     let column = Expr::Column(Column::from((qualifier, field)));
     let name = field.name().clone();
     let call = AggregateFunction::new_udf(single_value(), vec![column], false, None, vec![], None);
     let call = Expr::AggregateFunction(call).alias(name);
     let plan = LogicalPlanBuilder::from(plan).aggregate(Vec::<Expr>::new(), vec![call])?.build()?;
-    Ok(Subquery { subquery: Arc::new(plan), ..subquery })
+    let outer_ref_columns = outer_references(&plan)?;
+    let value = Expr::ScalarSubquery(Subquery { subquery: Arc::new(plan), outer_ref_columns, ..subquery });
+    match conjunction(outside) {
+        Some(condition) => when(condition, value).end(),
+        None => Ok(value),
+    }
 }
 
-fn counted(exists: Exists) -> DfResult<Expr> {
-    let plan = exists.subquery.subquery.as_ref().clone();
-    let plan = LogicalPlanBuilder::from(plan)
-        .aggregate(Vec::<Expr>::new(), vec![count(lit(1_i64)).alias("count")])?
-        .build()?;
-    let number = Expr::ScalarSubquery(Subquery { subquery: Arc::new(plan), ..exists.subquery });
-    let zero = Expr::Literal(ScalarValue::Int64(Some(0)), None);
-    Ok(if exists.negated { number.eq(zero) } else { number.gt(zero) })
+/// The columns of the outer query that a plan names, its subqueries not counted.
+fn outer_references(plan: &LogicalPlan) -> DfResult<Vec<Expr>> {
+    let mut found = Vec::new();
+    plan.apply(|node| {
+        node.apply_expressions(|expr| {
+            expr.apply(|e| {
+                if matches!(e, Expr::OuterReferenceColumn(..)) && !found.contains(e) {
+                    found.push(e.clone());
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    })?;
+    Ok(found)
+}
+
+/// A filter of a subquery without the conditions that look at the outer query alone (they go to `outside`), and with the
+/// inner column in the place of an outer one that a condition says is equal.
+fn conditions(filter: Filter, outside: &mut Vec<Expr>) -> DfResult<LogicalPlan> {
+    let all = split_conjunction_owned(filter.predicate);
+    let equal: Vec<(Expr, Expr)> = all.iter().filter_map(equation).collect();
+    let mut inside = Vec::new();
+    for condition in all {
+        if equation(&condition).is_some() || !condition.contains_outer() {
+            inside.push(condition);
+        } else if condition.column_refs().is_empty()
+            && !condition.exists(|e| Ok(matches!(e, Expr::ScalarSubquery(_))))?
+        {
+            outside.push(to_outside(condition)?);
+        } else {
+            inside.push(by_inner(condition, &equal)?);
+        }
+    }
+    match conjunction(inside) {
+        Some(predicate) => Ok(LogicalPlan::Filter(Filter::try_new(predicate, filter.input)?)),
+        None => Ok(filter.input.as_ref().clone()),
+    }
+}
+
+/// `outer = inner`, either way round.
+fn equation(condition: &Expr) -> Option<(Expr, Expr)> {
+    let Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) = condition else { return None };
+    match (left.as_ref(), right.as_ref()) {
+        (outer @ Expr::OuterReferenceColumn(..), inner) | (inner, outer @ Expr::OuterReferenceColumn(..))
+            if !inner.contains_outer() =>
+        {
+            Some((outer.clone(), inner.clone()))
+        }
+        _ => None,
+    }
+}
+
+fn to_outside(condition: Expr) -> DfResult<Expr> {
+    let plain = condition.transform(|e| {
+        Ok(match e {
+            Expr::OuterReferenceColumn(_, column) => Transformed::yes(Expr::Column(column)),
+            other => Transformed::no(other),
+        })
+    });
+    plain.map(|t| t.data)
+}
+
+fn by_inner(condition: Expr, equal: &[(Expr, Expr)]) -> DfResult<Expr> {
+    let replaced = condition.transform(|e| {
+        let found = equal.iter().find(|(outer, _)| *outer == e).map(|(_, inner)| inner.clone());
+        Ok(found.map_or_else(|| Transformed::no(e), Transformed::yes))
+    });
+    replaced.map(|t| t.data)
 }
 
 /// Empties a SELECT over an inner join with a system relation that never has a row.
