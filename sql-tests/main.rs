@@ -9,6 +9,7 @@ mod clients;
 mod connection;
 mod consistency;
 mod database;
+mod examples;
 mod flights;
 mod oracle;
 mod plans;
@@ -40,6 +41,7 @@ fn main() {
     trials.extend(protocol::trials());
     trials.extend(clients::trials());
     trials.extend(consistency::trials());
+    trials.extend(examples::trials());
     trials.extend(flights::trials());
     trials.extend(random::trials());
     libtest_mimic::run(&arguments, trials).exit();
