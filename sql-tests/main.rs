@@ -10,6 +10,7 @@ mod connection;
 mod consistency;
 mod database;
 mod examples;
+mod faults;
 mod flights;
 mod oracle;
 mod plans;
@@ -33,6 +34,9 @@ pub fn trial(name: impl Into<String>, test: impl Future<Output = Result<(), Stri
 }
 
 fn main() {
+    if let Ok(fault) = std::env::var(faults::VARIABLE) {
+        std::process::exit(faults::hunt(&fault));
+    }
     let arguments = Arguments::from_args();
     let mut trials = Vec::new();
     trials.extend(tidy::trials());
@@ -44,5 +48,6 @@ fn main() {
     trials.extend(examples::trials());
     trials.extend(flights::trials());
     trials.extend(random::trials());
+    trials.extend(faults::trials());
     libtest_mimic::run(&arguments, trials).exit();
 }

@@ -124,6 +124,11 @@ impl<'a> Model<'a> {
             return Ok(done.clone());
         }
         let Some(view) = self.views.get(&id).copied() else { return Ok(None) };
+        // Streams of one generator are caught up outside of epochs when a view joins: not recorded row by row.
+        let grouped = |id: &ObjectId| self.engine.catalog.snapshot().get(*id).is_some_and(|o| is_nexmark(o));
+        if scanned(&view.query).iter().any(grouped) {
+            return Ok(None);
+        }
         let mut plan = view.query.clone();
         let windows = judged_windows(&view.plan.root);
         if !windows.is_empty() {
@@ -159,8 +164,10 @@ impl<'a> Model<'a> {
             let Some(rows) = rows else { return Ok(None) };
             contents.insert(id, rows);
         }
-        // A plan that fails as a whole may still hold rows that do not: not modelled here, but in the .slt files.
-        Ok(execute(self.engine, plan, &contents).await.ok())
+        match execute(self.engine, plan, &contents).await {
+            Ok(rows) => Ok(Some(rows)),
+            Err(_) => Ok(tolerant(self.engine, plan, &contents).await),
+        }
     }
 
     /// All accepted rows of a table or source at an epoch.
@@ -289,6 +296,10 @@ impl<'a> Model<'a> {
     }
 }
 
+fn is_nexmark(object: &Object) -> bool {
+    object.connector().is_some_and(|c| c.connector == "nexmark")
+}
+
 /// The watermark just before each row of a batch, and in `now` the one after all of them.
 fn judge_rows(
     object: &Object,
@@ -404,22 +415,12 @@ fn scanned(plan: &LogicalPlan) -> Vec<ObjectId> {
 /// Puts tables of pairs where the topmost window nodes are.
 fn replace_windows(plan: LogicalPlan, tables: &mut impl Iterator<Item = RecordBatch>) -> Result<LogicalPlan> {
     let replaced = plan.transform_down(|node| {
-        let Some(assign) = window_of(&node) else { return Ok(Transformed::no(node)) };
+        if window_of(&node).is_none() {
+            return Ok(Transformed::no(node));
+        }
         let rows = tables.next().expect("as many tables as windows");
-        let names = (0..rows.num_columns()).map(|i| format!("c{i}"));
-        let fields =
-            rows.schema().fields().iter().zip(names).map(|(f, n)| f.as_ref().clone().with_name(n)).collect::<Vec<_>>();
-        let schema = Arc::new(arrow::datatypes::Schema::new(fields));
-        let rows = RecordBatch::try_new(schema.clone(), rows.columns().to_vec())?;
-        let table = MemTable::try_new(schema, vec![vec![rows]])?;
-        let scan = LogicalPlanBuilder::scan("pairs", provider_as_source(Arc::new(table)), None)?.build()?;
-        let exprs = assign.output().iter().enumerate().map(|(i, (qualifier, field))| {
-            Expr::from(datafusion::common::Column::new(Some("pairs"), format!("c{i}")))
-                .alias_qualified(qualifier.cloned(), field.name())
-        });
-        let exprs = exprs.collect();
-        let projection = Projection::try_new_with_schema(exprs, Arc::new(scan), assign.output().clone())?;
-        Ok(Transformed::new(LogicalPlan::Projection(projection), true, TreeNodeRecursion::Jump))
+        let scan = scan_of(&node, &rows);
+        Ok(Transformed::new(scan, true, TreeNodeRecursion::Jump))
     });
     replaced.map(|t| t.data).map_err(text)
 }
@@ -450,6 +451,51 @@ async fn execute(
         .collect::<std::result::Result<_, _>>()
         .map_err(text)?;
     arrow::compute::concat_batches(&schema, &batches).map_err(text)
+}
+
+/// Runs a plan node by node; a row in which one of a node's expressions fails, when it is alone, is no input of that node.
+/// `None` where a node fails otherwise.
+async fn tolerant(engine: &Engine, plan: &LogicalPlan, contents: &HashMap<ObjectId, RecordBatch>) -> Option<RecordBatch> {
+    let mut inputs = Vec::new();
+    for input in plan.inputs() {
+        inputs.push(Box::pin(tolerant(engine, input, contents)).await?);
+    }
+    if inputs.is_empty() {
+        return execute(engine, plan, contents).await.ok();
+    }
+    let run = async |inputs: &[RecordBatch]| {
+        let scans: Vec<LogicalPlan> = plan.inputs().iter().zip(inputs).map(|(p, rows)| scan_of(p, rows)).collect();
+        let node = plan.with_new_exprs(plan.expressions(), scans).map_err(text)?;
+        execute(engine, &node, contents).await
+    };
+    if let Ok(rows) = run(&inputs).await {
+        return Some(rows);
+    }
+    let [rows] = inputs.as_slice() else { return None };
+    let mut good = Vec::new();
+    for i in 0..rows.num_rows() {
+        good.push(run(&[rows.slice(i, 1)]).await.is_ok());
+    }
+    let rows = arrow::compute::filter_record_batch(rows, &good.into()).ok()?;
+    run(&[rows]).await.ok()
+}
+
+/// A scan of given rows that has the schema of a plan.
+fn scan_of(plan: &LogicalPlan, rows: &RecordBatch) -> LogicalPlan {
+    let fields = rows.schema().fields().iter().enumerate().map(|(i, f)| f.as_ref().clone().with_name(format!("c{i}"))).collect::<Vec<_>>();
+    let schema = Arc::new(arrow::datatypes::Schema::new(fields));
+    let build = || {
+        let rows = RecordBatch::try_new(schema.clone(), rows.columns().to_vec())?;
+        let table = MemTable::try_new(schema.clone(), vec![vec![rows]])?;
+        let scan = LogicalPlanBuilder::scan("pairs", provider_as_source(Arc::new(table)), None)?.build()?;
+        let columns = plan.schema().iter().enumerate().map(|(i, (qualifier, field))| {
+            Expr::from(datafusion::common::Column::new(Some("pairs"), format!("c{i}")))
+                .alias_qualified(qualifier.cloned(), field.name())
+        });
+        let projection = Projection::try_new_with_schema(columns.collect(), Arc::new(scan), plan.schema().clone())?;
+        Ok::<_, datafusion::error::DataFusionError>(LogicalPlan::Projection(projection))
+    };
+    build().expect("rows of the plan's schema")
 }
 
 fn window_schema(assign: &WindowAssign) -> SchemaRef {

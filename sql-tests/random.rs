@@ -78,6 +78,8 @@ struct History {
     next_id: i64,
     /// Event time, in seconds, of what comes next in order.
     clock: i64,
+    /// What `clock` counts from, in seconds since 1970: some histories begin shortly before.
+    base: i64,
 }
 
 impl History {
@@ -86,8 +88,9 @@ impl History {
         let mode = [Mode::One, Mode::Four, Mode::OneRow, Mode::Replay][rng.random_range(0..4)];
         let database = Database::start(mode).await?;
         let connection = Connection::open(&database.uri(), Some(database.clone())).await.map_err(|e| e.to_string())?;
+        let base = if rng.random_bool(0.25) { -40 } else { 1_767_225_600 };
         let (script, tables, sources) = (format!("-- mode {}\n", mode.name()), Vec::new(), Vec::new());
-        Ok(Self { rng, database, connection, script, tables, sources, views: 0, refused: 0, next_id: 0, clock: 0 })
+        Ok(Self { rng, database, connection, script, tables, sources, views: 0, refused: 0, next_id: 0, clock: 0, base })
     }
 
     async fn play(&mut self) -> Result<(), String> {
@@ -186,8 +189,9 @@ impl History {
 
     fn predicate(&mut self) -> String {
         let n = self.rng.random_range(0..5);
-        match self.rng.random_range(0..7) {
+        match self.rng.random_range(0..8) {
             0 => format!("v > {n}"),
+            6 => format!("{n} / v < 2"),
             1 => format!("v <= {n}"),
             2 => "k <> 'b'".into(),
             3 => "k IS NOT NULL".into(),
@@ -199,7 +203,7 @@ impl History {
 
     /// Something with the columns k, v, d, ts, fit for FROM.
     fn source(&mut self, depth: usize) -> String {
-        let choice = self.rng.random_range(0..if depth == 0 { 3 } else { 8 });
+        let choice = self.rng.random_range(0..if depth == 0 { 3 } else { 9 });
         match choice {
             0 | 1 => self.table(),
             2 if !self.sources.is_empty() => {
@@ -362,6 +366,11 @@ impl History {
         }
     }
 
+    fn timestamp(&self, at: i64) -> String {
+        let at = chrono::DateTime::from_timestamp(self.base + at, 0).unwrap_or_default();
+        at.format("'%Y-%m-%d %H:%M:%S'").to_string()
+    }
+
     fn insert(&mut self, t: usize) -> String {
         let rows = if self.rng.random_bool(0.5) { 1 } else { self.rng.random_range(1..=20) };
         let mut values = Vec::new();
@@ -369,12 +378,11 @@ impl History {
             self.clock += self.rng.random_range(0..4);
             let behind = if self.rng.random_bool(0.15) { self.rng.random_range(1..60) } else { 0 };
             let at = (self.clock - behind).max(0);
-            let (h, m, s) = (at / 3600, at / 60 % 60, at % 60);
+            let at = self.timestamp(at);
             let k = self.pick(&["'a'", "'b'", "'c'", "'d'", "''", "NULL"]);
             let v = self.pick(&["0", "1", "2", "3", "4", "5", "NULL"]);
             let d = self.pick(&["0", "0.25", "0.5", "1.75", "-2.5", "NULL"]);
-            let ts =
-                if self.rng.random_bool(0.02) { "NULL".into() } else { format!("'2026-01-01 {h:02}:{m:02}:{s:02}'") };
+            let ts = if self.rng.random_bool(0.02) { "NULL".into() } else { at };
             let id = self.next_id;
             self.next_id += 1;
             self.tables[t].ids.push(id);
@@ -386,9 +394,9 @@ impl History {
         let name = table.name.clone();
         if again {
             let id = table.ids[self.rng.random_range(0..table.ids.len())];
-            let (h, m, s) = (self.clock / 3600, self.clock / 60 % 60, self.clock % 60);
+            let at = self.timestamp(self.clock);
             return format!(
-                "INSERT INTO {name} VALUES ({id}, 'z', 9, 9.25, '2026-01-01 {h:02}:{m:02}:{s:02}') \
+                "INSERT INTO {name} VALUES ({id}, 'z', 9, 9.25, {at}) \
                  ON CONFLICT (id) DO UPDATE SET v = excluded.v, ts = excluded.ts"
             );
         }
