@@ -14,7 +14,7 @@ use crate::connection::Connection;
 use crate::database::{Database, Mode};
 
 const WRITERS: u64 = 4;
-const STEPS: u64 = 60;
+const STEPS: u64 = 16;
 
 const SCHEMA: &str = "
 CREATE TABLE transfers (id INT PRIMARY KEY, src INT NOT NULL, dst INT NOT NULL, amount INT NOT NULL);

@@ -15,8 +15,8 @@ use crate::connection::Connection;
 use crate::database::{Database, Mode};
 
 /// Seeds of an ordinary run, and how many of them one trial takes.
-const SEEDS: std::ops::Range<u64> = 0..24;
-const CHUNK: u64 = 4;
+const SEEDS: std::ops::Range<u64> = 0..10;
+const CHUNK: u64 = 2;
 
 /// Some trials of several seeds each.
 pub fn trials() -> Vec<Trial> {
@@ -118,6 +118,9 @@ impl History {
         if self.views == 0 {
             return Err(format!("all {} views were refused", self.refused));
         }
+        if self.database.comparisons() == 0 {
+            return Err("the oracle had nothing to compare".into());
+        }
         self.database.finish().await
     }
 
@@ -187,11 +190,15 @@ impl History {
         self.tables[i].name.clone()
     }
 
+    /// One in eight fails where v is 0, which is an error of that row alone.
     fn predicate(&mut self) -> String {
+        if self.rng.random_bool(0.125) { "12 / v < 5".into() } else { self.safe_predicate() }
+    }
+
+    fn safe_predicate(&mut self) -> String {
         let n = self.rng.random_range(0..5);
-        match self.rng.random_range(0..8) {
+        match self.rng.random_range(0..7) {
             0 => format!("v > {n}"),
-            6 => format!("{n} / v < 2"),
             1 => format!("v <= {n}"),
             2 => "k <> 'b'".into(),
             3 => "k IS NOT NULL".into(),
@@ -362,7 +369,7 @@ impl History {
         match self.rng.random_range(0..3) {
             0 => format!("id = {id}"),
             1 => format!("id BETWEEN {} AND {id}", id - 3),
-            _ => self.predicate(),
+            _ => self.safe_predicate(),
         }
     }
 
