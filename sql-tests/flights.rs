@@ -132,12 +132,17 @@ async fn check(file: PathBuf, is_cut: bool, workers: usize) -> Result<(), String
 }
 
 async fn check_on(connection: &Connection, file: &Path, is_cut: bool) -> Result<(), String> {
-    for view in &VIEWS {
+    // A slow machine, or a build without optimizations, may well be behind for a while.
+    run(connection, "ALTER SYSTEM SET max_lag = '1h'").await?;
+    // Without optimizations the whole file goes through the tumbling windows only.
+    let views: Vec<&Expected> =
+        VIEWS.iter().filter(|v| is_cut || !cfg!(debug_assertions) || v.window.starts_with("TUMBLE")).collect();
+    for view in &views {
         run(connection, &ddl(file, view)).await?;
     }
     run(connection, "FLUSH").await?;
     let mut wrong = Vec::new();
-    for view in &VIEWS {
+    for view in views {
         let (found, expected) = (summary(connection, view.name).await?, if is_cut { view.cut } else { view.full });
         if found != expected {
             wrong.push(format!("{}: expected {expected:?}, found {found:?}", view.name));

@@ -383,6 +383,16 @@ fn judged_windows(plan: &Plan) -> Vec<Judged> {
     }
 }
 
+/// Whether all that a plan remembers lies in windows that become final.
+pub fn frees_its_state(plan: &Plan) -> bool {
+    let here = match plan {
+        Plan::Aggregate(a) => a.windowed.as_ref().is_some_and(|w| w.column.lateness.is_some()),
+        Plan::Join(_) => false,
+        _ => true,
+    };
+    here && plan.inputs().into_iter().all(frees_its_state)
+}
+
 /// The topmost window nodes of a logical plan, from left to right.
 fn first_windows(plan: &LogicalPlan, found: &mut Vec<WindowAssign>) {
     match window_of(plan) {
@@ -455,7 +465,11 @@ async fn execute(
 
 /// Runs a plan node by node; a row in which one of a node's expressions fails, when it is alone, is no input of that node.
 /// `None` where a node fails otherwise.
-async fn tolerant(engine: &Engine, plan: &LogicalPlan, contents: &HashMap<ObjectId, RecordBatch>) -> Option<RecordBatch> {
+async fn tolerant(
+    engine: &Engine,
+    plan: &LogicalPlan,
+    contents: &HashMap<ObjectId, RecordBatch>,
+) -> Option<RecordBatch> {
     let mut inputs = Vec::new();
     for input in plan.inputs() {
         inputs.push(Box::pin(tolerant(engine, input, contents)).await?);
@@ -482,7 +496,13 @@ async fn tolerant(engine: &Engine, plan: &LogicalPlan, contents: &HashMap<Object
 
 /// A scan of given rows that has the schema of a plan.
 fn scan_of(plan: &LogicalPlan, rows: &RecordBatch) -> LogicalPlan {
-    let fields = rows.schema().fields().iter().enumerate().map(|(i, f)| f.as_ref().clone().with_name(format!("c{i}"))).collect::<Vec<_>>();
+    let fields = rows
+        .schema()
+        .fields()
+        .iter()
+        .enumerate()
+        .map(|(i, f)| f.as_ref().clone().with_name(format!("c{i}")))
+        .collect::<Vec<_>>();
     let schema = Arc::new(arrow::datatypes::Schema::new(fields));
     let build = || {
         let rows = RecordBatch::try_new(schema.clone(), rows.columns().to_vec())?;

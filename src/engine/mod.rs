@@ -10,7 +10,7 @@
 //!        show.rs       SHOW, DESCRIBE, EXPLAIN; settings.rs SET; introspect.rs the system relations of what runs
 //! ```
 //!
-//! Uses: error, config, metrics, data, functions, connectors, catalog, sql, plan, operators, store, runtime
+//! Uses: error, config, metrics, data, connectors, catalog, sql, plan, operators, store, runtime
 
 mod inspect;
 pub mod outcome;

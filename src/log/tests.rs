@@ -1,3 +1,5 @@
+//! The log against damage.
+
 use std::sync::Arc;
 
 use arrow::array::{Int64Array, RecordBatch};

@@ -1,3 +1,5 @@
+//! Stores against plain lists.
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

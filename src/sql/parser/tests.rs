@@ -1,3 +1,5 @@
+//! What parses, and what does not.
+
 use super::parse;
 use crate::sql::Statement;
 
