@@ -43,6 +43,7 @@ pub(super) fn run(timely: &mut timely::worker::Worker, commands: &Receiver<Comma
         reports,
         dataflows: Vec::new(),
         last_figures: Instant::now(),
+        pause: FIGURES_EVERY,
     };
     loop {
         let mut taken = 0;
@@ -68,6 +69,8 @@ struct Worker {
     /// In the order of installation: a view comes after the views that it reads.
     dataflows: Vec<Dataflow>,
     last_figures: Instant,
+    /// Until the next ones.
+    pause: Duration,
 }
 
 /// A view's dataflow on this worker.
@@ -205,7 +208,7 @@ impl Worker {
             return None;
         }
         let since = self.last_figures.elapsed();
-        if let Some(wait) = FIGURES_EVERY.checked_sub(since).filter(|w| !w.is_zero()) {
+        if let Some(wait) = self.pause.checked_sub(since).filter(|w| !w.is_zero()) {
             return Some(wait);
         }
         self.last_figures = Instant::now();
@@ -216,6 +219,8 @@ impl Worker {
             }
             let _ = self.reports.send(Report::Operators { view: dataflow.view, worker: self.index, nodes });
         }
+        // Counting the bytes of big states takes time: never more than a fiftieth of it.
+        self.pause = FIGURES_EVERY.max(self.last_figures.elapsed() * 50);
         None
     }
 }
