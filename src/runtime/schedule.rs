@@ -63,6 +63,9 @@ impl Schedule {
     }
 }
 
+/// Rows for one view that imports, with their times.
+pub(super) type Exported = RefCell<VecDeque<(u64, Changes)>>;
+
 /// What a view's last stage leaves for views on this view, on one worker.
 #[derive(Default)]
 pub(super) struct Export {
@@ -71,7 +74,7 @@ pub(super) struct Export {
     /// The last epoch that it was told to end.
     pub(super) scheduled: Cell<u64>,
     /// One queue per view that imports.
-    pub(super) readers: RefCell<Vec<Weak<RefCell<VecDeque<(u64, Changes)>>>>>,
+    pub(super) readers: RefCell<Vec<Weak<Exported>>>,
 }
 
 /// What the stages of one dataflow share on one worker.

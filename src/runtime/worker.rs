@@ -1,6 +1,5 @@
 //! One worker thread: take commands, move rows from view to view, step timely, report; sleep when there is nothing.
 
-use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -11,7 +10,7 @@ use crossbeam_channel::{Receiver, Sender, TryRecvError};
 use super::command::{Command, EpochInput, NodeState, OperatorStats, Report};
 use super::exchange::Parcel;
 use super::render::{Handle, Rendered, render};
-use super::schedule::{Entry, Export};
+use super::schedule::{Entry, Export, Exported};
 use crate::data::{Changes, Epoch, ObjectId, WatermarkVector, Watermarks};
 use crate::error::{Error, Result};
 use crate::operators::Graph;
@@ -97,7 +96,7 @@ struct Input {
 /// From a view's dataflow to one that reads the view, on the same worker.
 struct Link {
     export: Rc<Export>,
-    rows: Rc<RefCell<VecDeque<(u64, Changes)>>>,
+    rows: Rc<Exported>,
     /// The importer's epochs for which this input is still open, and whether they concern the exporter.
     open: VecDeque<(u64, bool)>,
 }

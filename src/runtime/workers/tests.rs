@@ -180,11 +180,14 @@ pub(in crate::runtime) fn passing(object: ObjectId) -> Arc<Graph> {
     graph(vec![node("Pass", vec![(Upstream::Object(object), Exchange::Pipeline)], || Box::new(Pass))])
 }
 
+/// k, v and diff of some rows.
+type Rows = Vec<(i64, i64, i64)>;
+
 /// Workers and what they reported.
 struct Run {
     workers: Workers,
     reports: Receiver<Report>,
-    rows: BTreeMap<(ObjectId, u64), Vec<(i64, i64, i64)>>,
+    rows: BTreeMap<(ObjectId, u64), Rows>,
     errors: BTreeMap<(ObjectId, u64), Vec<String>>,
     complete: Vec<(ObjectId, u64)>,
     figures: HashMap<(ObjectId, usize), Vec<OperatorStats>>,
