@@ -81,7 +81,8 @@ async fn run(file: &'static str, shows: &'static [&'static str]) -> Result<(), S
 /// Whether a row is the expected one; a value `*` is any.
 fn fits(row: &str, expected: &str) -> bool {
     let (row, expected): (Vec<_>, Vec<_>) = (row.split('|').collect(), expected.split('|').collect());
-    row.len() == expected.len() && row.iter().zip(expected).all(|(value, expected)| expected == "*" || *value == expected)
+    row.len() == expected.len()
+        && row.iter().zip(expected).all(|(value, expected)| expected == "*" || *value == expected)
 }
 
 /// The SQL in a Markdown text.

@@ -48,8 +48,20 @@ pub(super) struct Activity {
     /// When it began, microseconds since 1970.
     pub since: i64,
     pub running: bool,
-    /// When the transaction block began.
-    pub transaction_since: Option<i64>,
+    /// pg_cursors.
+    pub cursors: Vec<OpenCursor>,
+    /// pg_prepared_statements: names and texts.
+    pub prepared: Vec<(String, String)>,
+}
+
+/// One row of pg_cursors.
+#[derive(Clone, Debug)]
+pub(super) struct OpenCursor {
+    pub name: String,
+    pub statement: String,
+    pub hold: bool,
+    /// Microseconds since 1970.
+    pub created: i64,
 }
 
 impl Shared {

@@ -27,8 +27,8 @@ pub(super) async fn rows(shared: &Arc<Shared>, relation: &SystemRelation) -> Res
         ("highwater", "settings") => all_settings(shared, &mut rows).await?,
         ("pg_catalog", "pg_settings") => pg_settings(shared, &mut rows).await?,
         ("pg_catalog", "pg_stat_activity") => activity(shared, &mut rows),
-        // A session's cursors and prepared statements belong to whoever holds the session: nobody can ask meanwhile.
-        ("pg_catalog", "pg_cursors" | "pg_prepared_statements") => {}
+        ("pg_catalog", "pg_cursors") => cursors(shared, &mut rows),
+        ("pg_catalog", "pg_prepared_statements") => prepared(shared, &mut rows),
         (namespace, name) => return Err(Error::internal(format!("no rows for {namespace}.{name}"))),
     }
     rows.finish()
@@ -255,6 +255,30 @@ fn activity(shared: &Shared, rows: &mut Rows) {
             ("query_id", Value::Null),
             ("query", activity.query.into()),
             ("backend_type", "client backend".into()),
+        ]);
+    }
+}
+
+/// The session's own cursors, as they were before the statement that asks.
+fn cursors(shared: &Shared, rows: &mut Rows) {
+    for cursor in &shared.activity.lock().cursors {
+        rows.push([
+            ("name", (&cursor.name).into()),
+            ("statement", (&cursor.statement).into()),
+            ("is_holdable", cursor.hold.into()),
+            ("creation_time", cursor.created.into()),
+        ]);
+    }
+}
+
+/// The session's own statements of PREPARE.
+fn prepared(shared: &Shared, rows: &mut Rows) {
+    for (name, text) in &shared.activity.lock().prepared {
+        rows.push([
+            ("name", name.into()),
+            ("statement", text.into()),
+            ("prepare_time", Value::Null),
+            ("from_sql", true.into()),
         ]);
     }
 }

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::cursor::Cursor;
 use super::dml::returning_columns;
-use super::environment::Shared;
+use super::environment::{OpenCursor, Shared};
 use super::outcome::{Column, Description, Notice, Outcome, TransactionStatus};
 use super::stream::{Guard, unwinding};
 use super::transaction::Mode;
@@ -143,6 +143,7 @@ impl Session {
         let token = self.shared.begin_statement(&prepared.parsed.text);
         let timeout = self.shared.settings.lock().duration_ms("statement_timeout");
         let guard = Guard::new(self.shared.clone(), token, timeout);
+        self.list_held();
         let done = unwinding(self.statement(prepared, &parameters, guard)).await;
         if done.is_err() {
             self.shared.fail();
@@ -411,6 +412,19 @@ impl Session {
         }
     }
 
+    /// Tells pg_cursors and pg_prepared_statements what the session holds.
+    fn list_held(&self) {
+        let cursor = |(name, cursor): (&String, &Cursor)| OpenCursor {
+            name: name.clone(),
+            statement: cursor.statement.clone(),
+            hold: cursor.hold,
+            created: cursor.created,
+        };
+        let mut activity = self.shared.activity.lock();
+        activity.cursors = self.cursors.iter().map(cursor).collect();
+        activity.prepared = self.prepared.iter().map(|(name, p)| (name.clone(), p.parsed.text.clone())).collect();
+    }
+
     fn settings_statement(&mut self, statement: &Statement) -> Result<Outcome> {
         match statement {
             Statement::Set { name, value, local } => {
@@ -470,7 +484,7 @@ impl Session {
             let message = format!("prepared statement \"{name}\" already exists");
             return Err(Error::new(SqlState::DUPLICATE_PREPARED_STATEMENT, message));
         }
-        let oids = types.iter().map(|t| sql::type_oid(t)).collect::<Result<Vec<_>>>()?;
+        let oids = types.iter().map(sql::type_oid).collect::<Result<Vec<_>>>()?;
         let parsed = Parsed { text: text.to_owned(), statement: Arc::new(statement.clone()) };
         let prepared = self.bind(&parsed, &oids)?;
         self.prepared.insert(name.to_owned(), prepared);

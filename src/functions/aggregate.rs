@@ -205,13 +205,22 @@ impl Groups {
         let taken = |row: usize| values.is_valid(row) && filter.is_none_or(|f| f.is_valid(row) && f.value(row));
         let rows = groups.iter().enumerate().filter(|(row, _)| taken(*row));
         match &mut self.totals {
-            Totals::Exact { values: totals, .. } => {
-                let values = exact(values)?;
-                let values = values.as_primitive::<Decimal128Type>();
-                for (row, &group) in rows.clone() {
-                    add_exact(&mut totals[group], values.value(row));
+            Totals::Exact { values: totals, .. } => match values.data_type() {
+                DataType::Int16 | DataType::Int32 | DataType::Int64 => {
+                    let values = compute::cast(values, &DataType::Int64)?;
+                    let values = values.as_primitive::<Int64Type>();
+                    for (row, &group) in rows.clone() {
+                        add_exact(&mut totals[group], values.value(row).into());
+                    }
                 }
-            }
+                _ => {
+                    let values = exact(values)?;
+                    let values = values.as_primitive::<Decimal128Type>();
+                    for (row, &group) in rows.clone() {
+                        add_exact(&mut totals[group], values.value(row));
+                    }
+                }
+            },
             Totals::Float(totals) => {
                 let values = compute::cast(values, &DataType::Float64)?;
                 let values = values.as_primitive::<Float64Type>();

@@ -312,7 +312,7 @@ fn float_to_int(array: &ArrayRef, to: &DataType) -> crate::error::Result<ArrayRe
     let wide = compute::cast(array, &DataType::Float64)?;
     let convert = |v: f64| -> crate::error::Result<i64> {
         let rounded = v.round_ties_even();
-        let fits = (-9.223_372_036_854_775_8e18..9.223_372_036_854_775_8e18).contains(&rounded);
+        let fits = (-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(&rounded);
         if fits { Ok(rounded as i64) } else { Err(out_of_range(to)) }
     };
     let ints = wide.as_primitive::<Float64Type>().iter().map(|v| v.map(convert).transpose());

@@ -396,7 +396,7 @@ fn date_trunc(call: &Call<'_>) -> Result<ArrayRef> {
     }
     let values = values.as_primitive::<TimestampMicrosecondType>();
     let zoned = matches!(data_type, DataType::Timestamp(_, Some(_)));
-    let named = call.args.get(2).map(|z| Zones::new(z));
+    let named = call.args.get(2).map(Zones::new);
     let mut named = named.transpose()?;
     let one = |row: usize| -> Result<Option<i64>> {
         let Some(unit) = units.at(row) else { return Ok(None) };

@@ -177,8 +177,11 @@ pub struct Node {
     /// no alarm.
     pub closing: Option<WatermarkExpr>,
     /// Makes the operator on one worker.
-    pub build: Arc<dyn Fn(&Worker) -> Result<Box<dyn Operator>> + Send + Sync>,
+    pub build: Arc<Build>,
 }
+
+/// Makes an operator on one worker.
+pub type Build = dyn Fn(&Worker) -> Result<Box<dyn Operator>> + Send + Sync;
 
 /// Which worker an operator is built on.
 #[derive(Clone, Copy, Debug)]

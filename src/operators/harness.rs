@@ -107,11 +107,10 @@ impl<'a> Harness<'a> {
                 for (port, changes) in queue {
                     operator.apply(port, changes, &watermarks, &mut out)?;
                 }
-                while touched {
+                let mut done = !touched;
+                while !done {
                     let mut fuel = Fuel(self.fuel);
-                    if operator.step(Epoch(epoch), &watermarks, &mut fuel, &mut out)? == Step::Done {
-                        break;
-                    }
+                    done = operator.step(Epoch(epoch), &watermarks, &mut fuel, &mut out)? == Step::Done;
                 }
                 for changes in std::mem::take(&mut out.rows) {
                     if node + 1 == self.graph.nodes.len() {

@@ -428,7 +428,7 @@ async fn run(case: &Case, plan: &ViewPlan, seed: u64) -> Result<(), String> {
         Run { case, plan, rng, model, view: Bag::new(), errors: Bag::new(), counters: super::Counters::default() };
     let workers = run.rng.random_range(1..4);
     let mut harness = Harness::new(&graph, workers).unwrap();
-    harness.fuel = if seed % 2 == 0 { 3 } else { usize::MAX };
+    harness.fuel = if seed.is_multiple_of(2) { 3 } else { usize::MAX };
     let mut now = -40;
     let (t, u) = run.changes(now, true);
     run.model.joined = true;

@@ -75,6 +75,7 @@ impl Piece {
 
 /// What comes out of a queue, in order.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly all are pieces")]
 pub(super) enum Arrived {
     /// Rows.
     Piece(Piece),

@@ -258,10 +258,10 @@ impl Sequencer {
             self.open.ranges.push(range.clone());
             return Ok(());
         }
-        if !sources.contains_key(&range.partition) {
-            sources.insert(range.partition, self.open_again(range.partition)?);
-        }
-        let Some(mut again) = sources.remove(&range.partition) else { return Err(missing(source)) };
+        let mut again = match sources.remove(&range.partition) {
+            Some(again) => again,
+            None => self.open_again(range.partition)?,
+        };
         let mut rows = 0;
         let place = (source, index as usize);
         loop {

@@ -22,6 +22,9 @@ use super::window_exec::WindowPlanner;
 use crate::error::Result;
 use crate::functions::registry;
 
+/// What stands in for a scan's source; `None` leaves it.
+pub type Provide<'a> = dyn FnMut(&Arc<dyn TableSource>) -> Result<Option<Arc<dyn TableProvider>>> + 'a;
+
 /// Plans and runs batches. Everything of a session is in the bound plan, so one serves all. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Executor {
@@ -52,11 +55,7 @@ impl Executor {
     }
 
     /// Replaces the sources of scans, in subqueries too: what `provide` leaves (None) stays.
-    pub fn with_sources(
-        &self,
-        plan: LogicalPlan,
-        provide: &mut dyn FnMut(&Arc<dyn TableSource>) -> Result<Option<Arc<dyn TableProvider>>>,
-    ) -> Result<LogicalPlan> {
+    pub fn with_sources(&self, plan: LogicalPlan, provide: &mut Provide<'_>) -> Result<LogicalPlan> {
         let replaced = plan.transform_up_with_subqueries(|node| match node {
             LogicalPlan::TableScan(mut scan) => match provide(&scan.source)? {
                 Some(provider) => {

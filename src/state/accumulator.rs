@@ -417,7 +417,7 @@ impl Accumulator {
     }
 
     /// Loads entries from the columns of [`Self::dump`], taking them off the front of `columns`.
-    pub fn load(&mut self, entries: &[u32], columns: &mut std::vec::IntoIter<ArrayRef>) -> Result<()> {
+    pub fn load(&mut self, entries: &[u32], columns: &mut impl Iterator<Item = ArrayRef>) -> Result<()> {
         let short = || Error::internal("a state snapshot has too few columns");
         let mut next = || columns.next().ok_or_else(short);
         let put = |to: &mut [i64], column: ArrayRef| {

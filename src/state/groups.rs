@@ -395,7 +395,7 @@ impl GroupState {
             table.emitted |= rows.column(1).as_boolean().value(0);
             let weights = rows.column(2).as_primitive::<Int64Type>();
             entries.iter().zip(weights.values()).for_each(|(&e, &w)| table.weight[e as usize] = w);
-            let mut columns = rows.columns()[3 + width..].to_vec().into_iter();
+            let mut columns = rows.columns()[3 + width..].iter().cloned();
             for aggregate in &mut table.aggregates {
                 aggregate.load(&entries, &mut columns)?;
             }

@@ -32,15 +32,14 @@ fn size_pretty(_: &dyn Environment, row: &[ScalarValue]) -> Result<ScalarValue> 
 }
 
 fn pretty(mut size: i64) -> String {
-    let mut shift = 0;
-    for (unit, limit) in [("bytes", 10 << 10), ("kB", 20_479), ("MB", 20_479), ("GB", 20_479), ("TB", 20_479)] {
+    let units = [("bytes", 10 << 10), ("kB", 20_479), ("MB", 20_479), ("GB", 20_479), ("TB", 20_479)];
+    for (shift, (unit, limit)) in units.into_iter().enumerate() {
         if size.abs() < limit {
             let size = if shift == 0 { size } else { (size + size.signum()) / 2 };
             return format!("{size} {unit}");
         }
         // The first unit is divided by 512 and not by 1024: one bit is kept for rounding.
         size >>= if shift == 0 { 9 } else { 10 };
-        shift += 1;
     }
     format!("{} PB", (size + size.signum()) / 2)
 }

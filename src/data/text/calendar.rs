@@ -77,7 +77,7 @@ pub fn write_fraction(out: &mut impl Write, mut micros: u32) -> fmt::Result {
         return Ok(());
     }
     let mut width = 6;
-    while micros % 10 == 0 {
+    while micros.is_multiple_of(10) {
         micros /= 10;
         width -= 1;
     }

@@ -194,7 +194,7 @@ pub fn write_numeric(out: &mut impl Write, value: i128, scale: i8, trim: bool) -
         }
         return Ok(());
     }
-    while trim && scale > 0 && digits % 10 == 0 {
+    while trim && scale > 0 && digits.is_multiple_of(10) {
         digits /= 10;
         scale -= 1;
     }
@@ -217,7 +217,7 @@ pub fn write_f64(out: &mut impl Write, value: f64) -> fmt::Result {
     let mut buffer = Buffer::default();
     write!(buffer, "{value:e}")?;
     let size = value.abs();
-    if size >= EXACT_F64 && size < EXACT_MAX {
+    if (EXACT_F64..EXACT_MAX).contains(&size) {
         let ulp = 1u128 << ((size.to_bits() >> 52) - 1075).min(127);
         buffer.settle(size as u128, ulp, |buffer, digits| write!(buffer, "{value:.digits$e}"))?;
     } else if buffer.length >= 18 {
@@ -376,7 +376,7 @@ mod tests {
         write_f32(&mut s, 77_844_304.0).unwrap();
         assert_eq!(s, "7.7844304e+07");
         s.clear();
-        write_f32(&mut s, 517_021.625).unwrap();
+        write_f32(&mut s, 517_021.62).unwrap();
         assert_eq!(s, "517021.62");
         s.clear();
         write_f32(&mut s, 1e6).unwrap();

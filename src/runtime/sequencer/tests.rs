@@ -193,8 +193,10 @@ fn numbers(from: u64, to: u64) -> Vec<(i64, i64)> {
     (from as i64..to as i64).map(|i| (i, i * 17 % 40 + i)).collect()
 }
 
+type Pairs = Vec<(i64, i64)>;
+
 /// The rows of `numbers` that are not late, and those that are.
-fn judged(to: u64) -> (Vec<(i64, i64)>, Vec<(i64, i64)>) {
+fn judged(to: u64) -> (Pairs, Pairs) {
     let mut w = i64::MIN;
     numbers(0, to).into_iter().partition(|(_, v)| {
         let good = *v >= w;

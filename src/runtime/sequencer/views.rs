@@ -123,7 +123,8 @@ impl Sequencer {
                 None => drop(reads.insert(*object)),
             }
         }
-        self.views.insert(view, ViewState { spec, reads, direct: direct.clone(), phase: Phase::Hydrating, is_logged, reply });
+        self.views
+            .insert(view, ViewState { spec, reads, direct: direct.clone(), phase: Phase::Hydrating, is_logged, reply });
         if self.replaying {
             return Ok(());
         }

@@ -304,10 +304,10 @@ impl Connection {
     /// Sync: ends the batch, and its transaction.
     pub(super) async fn sync(&mut self) -> Result<(), End> {
         let failed = std::mem::take(&mut self.skipping);
-        if std::mem::take(&mut self.implicit) {
-            if let Err(stop) = self.end_implicit(!failed).await {
-                self.fail(stop)?;
-            }
+        if std::mem::take(&mut self.implicit)
+            && let Err(stop) = self.end_implicit(!failed).await
+        {
+            self.fail(stop)?;
         }
         // Portals live as long as their transaction.
         if self.is_idle() {

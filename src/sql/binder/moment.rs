@@ -22,7 +22,9 @@ struct Moment {
     signature: Signature,
 }
 
-const NAMES: [(&str, fn() -> DataType); 10] = [
+type TypeOf = fn() -> DataType;
+
+const NAMES: [(&str, TypeOf); 10] = [
     ("pg_typeof", || DataType::Utf8),
     ("now", timestamptz),
     ("current_timestamp", timestamptz),

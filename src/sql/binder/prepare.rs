@@ -313,11 +313,11 @@ fn array_of(query: &Query) -> Result<Expr> {
     let mut outer = crate::sql::parser::reparse_query(template)?.tree;
     if let SetExpr::Select(select) = outer.body.as_mut() {
         if let Some(plain) = aggregated(query) {
-            *select = Box::new(plain);
+            **select = plain;
         } else if let Some(from) = select.from.first_mut()
             && let TableFactor::Derived { subquery, .. } = &mut from.relation
         {
-            *subquery = Box::new(query.clone());
+            **subquery = query.clone();
         }
     }
     Ok(call("or_empty_array", vec![Expr::Subquery(outer)]))
@@ -622,11 +622,10 @@ fn name_select(select: &mut Select) {
         *count += 1;
         let n = *count;
         match item {
-            SelectItem::ExprWithAlias { alias, .. } => {
-                if n > 1 {
-                    *alias = Ident::with_quote('"', unique(&name, n));
-                }
+            SelectItem::ExprWithAlias { alias, .. } if n > 1 => {
+                *alias = Ident::with_quote('"', unique(&name, n));
             }
+            SelectItem::ExprWithAlias { .. } => {}
             SelectItem::UnnamedExpr(expr) => {
                 if column.is_some() && n == 1 && !wildcard {
                     continue;

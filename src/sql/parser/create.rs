@@ -354,7 +354,7 @@ impl Cursor<'_> {
 
     fn view_options(&mut self) -> Result<()> {
         let position = self.position();
-        for (option, _) in self.options()? {
+        if let Some((option, _)) = self.options()?.first() {
             let error = match option.as_str() {
                 "retention" => Error::unsupported("WITH (retention)", "Filter by time when you read the view."),
                 other => unknown_option(other, "materialized view", "There are none yet."),
