@@ -66,7 +66,7 @@ fn cut() -> PathBuf {
 fn full() -> Option<PathBuf> {
     let near = ["../shared", "../../shared"];
     let file = |up: &&str| Path::new(env!("CARGO_MANIFEST_DIR")).join(up).join("data/flights/landed_flights.parquet");
-    near.iter().map(|up| file(up)).find(|f| f.exists())
+    near.iter().map(file).find(|f| f.exists())
 }
 
 /// The cut always, the whole where it is there, and the batching test.

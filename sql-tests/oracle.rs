@@ -98,7 +98,7 @@ impl<'a> Model<'a> {
                 let partition = Partition { source: *id, index: 0 };
                 for batch in changes {
                     let mut now = own.0.get(&partition).map_or(EventTime::MIN, |w| w.watermark);
-                    let before = judge_rows(&object, &batch.rows, |i| batch.diff(i), &mut now)?;
+                    let before = judge_rows(object, &batch.rows, |i| batch.diff(i), &mut now)?;
                     if object.watermark().is_some() {
                         own.0.insert(partition, PartitionWatermark { watermark: now, idle: false });
                     }
@@ -381,16 +381,6 @@ fn judged_windows(plan: &Plan) -> Vec<Judged> {
         },
         other => other.inputs().into_iter().flat_map(judged_windows).collect(),
     }
-}
-
-/// Whether all that a plan remembers lies in windows that become final.
-pub fn frees_its_state(plan: &Plan) -> bool {
-    let here = match plan {
-        Plan::Aggregate(a) => a.windowed.as_ref().is_some_and(|w| w.column.lateness.is_some()),
-        Plan::Join(_) => false,
-        _ => true,
-    };
-    here && plan.inputs().into_iter().all(frees_its_state)
 }
 
 /// The topmost window nodes of a logical plan, from left to right.

@@ -11,11 +11,15 @@ use crate::catalog::SystemRelation;
 use crate::catalog::system::{Rows, Value};
 use crate::data::EventTime;
 use crate::error::{Error, Result};
-use crate::runtime::Settings;
+use crate::runtime::{ReadMode, Settings};
 
 /// A system relation's rows now.
 pub(super) async fn rows(shared: &Arc<Shared>, relation: &SystemRelation) -> Result<RecordBatch> {
     let mut rows = Rows::new(relation.schema.clone());
+    if relation.namespace == "highwater" {
+        // They show what was acknowledged before the statement, as a table would.
+        shared.engine.runtime.snapshot(ReadMode::Acknowledged).await?;
+    }
     match (relation.namespace, relation.name) {
         ("highwater", "views") => views(shared, &mut rows).await?,
         ("highwater", "watermarks") => watermarks(shared, &mut rows).await?,

@@ -119,10 +119,11 @@ fn finish(
         let before = &before.columns[*g];
         match &before.window {
             Some(window) => {
-                let shift = Monotone::Shift(-window.to_end() - window.lateness.unwrap_or(0));
+                // A window still to come ends behind W - d, so it starts no earlier than the window that holds W - d.
+                let lateness = Monotone::Shift(-window.lateness.unwrap_or(0));
                 let mut window = window.clone();
                 window.closing = window.closing.map(|w| w.behind_state());
-                let watermark = window.closing.clone().map(|w| w.then(&shift));
+                let watermark = window.closing.clone().map(|w| window.bound(w.then(&lateness)));
                 ColumnProperties { watermark, window: Some(window) }
             }
             // A row that waits for its window's end is older than the watermark when it comes.

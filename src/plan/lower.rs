@@ -249,9 +249,8 @@ impl Lowering<'_> {
             WindowKind::Hop { slide, size, offset } => Monotone::FirstHop { slide, size, offset },
         };
         let column = |role: WindowRole| {
-            let window = WindowColumn { node, role, size, lateness, closing: closing.clone() };
-            let shift = Monotone::Shift(size - window.to_end());
-            ColumnProperties { watermark: closing.clone().map(|w| w.then(&start).then(&shift)), window: Some(window) }
+            let window = WindowColumn { node, role, size, start: start.clone(), lateness, closing: closing.clone() };
+            ColumnProperties { watermark: closing.clone().map(|w| window.bound(w)), window: Some(window) }
         };
         let mut properties = Properties::plain(open(assign.output()));
         properties.append_only = before.append_only;

@@ -2,7 +2,7 @@
 
 use arrow::datatypes::SchemaRef;
 
-use crate::data::WatermarkExpr;
+use crate::data::{Monotone, WatermarkExpr};
 
 /// Derived properties of one plan node's output.
 #[derive(Clone, Debug)]
@@ -37,6 +37,8 @@ pub struct WindowColumn {
     pub role: WindowRole,
     /// Window length, microseconds.
     pub size: i64,
+    /// The start of the earliest window that a row at or after some time falls into, as a function of that time.
+    pub start: Monotone,
     /// How long after closing a window still takes changes; `None`: for ever.
     pub lateness: Option<i64>,
     /// The watermark that closes the windows, if the time column has one.
@@ -65,6 +67,11 @@ impl WindowColumn {
             WindowRole::End => 0,
             WindowRole::Time => WINDOW_TIME_GAP,
         }
+    }
+
+    /// The watermark of this column, given that of the time column.
+    pub fn bound(&self, time: WatermarkExpr) -> WatermarkExpr {
+        time.then(&self.start).then(&Monotone::Shift(self.size - self.to_end()))
     }
 }
 
