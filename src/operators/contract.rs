@@ -3,7 +3,7 @@
 //! **Operator side.** An operator is a pure incremental function over Z-sets: no I/O, no clock, no randomness, no timely.
 //! What it has sent after `step(e)`, summed by diff, is its function of all that it was given up to and including `e`.
 //!
-//! **Runner side** (asserted by [`super::checked`] in debug builds):
+//! **Runner side** (asserted by `super::checked` in debug builds):
 //! 1. `apply` is called with the changes of one epoch at a time: never with epoch `e+1` before `step(e)` returned
 //!    [`Step::Done`].
 //! 2. `step(e)` is called on every worker at the epoch at which the operator joins, and for every later epoch in which one

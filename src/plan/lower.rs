@@ -50,7 +50,7 @@ impl Default for ViewOptions {
     }
 }
 
-/// Lowers an optimized logical plan whose scans are over [`crate::catalog::relation::Relation`]s.
+/// Lowers an optimized logical plan whose scans are over `crate::catalog::relation::Relation`s.
 ///
 /// What is known of an input (append-only, key, watermarks) comes from its catalog object.
 ///

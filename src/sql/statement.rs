@@ -45,7 +45,7 @@ pub enum Statement {
     Update(Box<Update>),
     /// DELETE.
     Delete(Box<Delete>),
-    /// TRUNCATE [TABLE] a, b.
+    /// TRUNCATE `TABLE` a, b.
     Truncate(Vec<Name>),
     /// COPY t [(columns)] FROM STDIN.
     CopyFrom(CopyFrom),
@@ -84,9 +84,9 @@ pub enum Statement {
     Rollback,
     /// SAVEPOINT name.
     Savepoint(String),
-    /// RELEASE [SAVEPOINT] name.
+    /// RELEASE `SAVEPOINT` name.
     Release(String),
-    /// ROLLBACK TO [SAVEPOINT] name.
+    /// ROLLBACK TO `SAVEPOINT` name.
     RollbackTo(String),
     /// SET TRANSACTION, SET SESSION CHARACTERISTICS AS TRANSACTION.
     SetTransaction(TransactionModes),

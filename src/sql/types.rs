@@ -25,7 +25,7 @@ impl TypePlanner for PgTypes {
 /// A type as a statement names it.
 pub type TypeName = Sql;
 
-/// PostgreSQL's oid of a type. Errors: as [`field`].
+/// PostgreSQL's oid of a type. Errors: as `field`.
 pub fn type_oid(name: &TypeName) -> Result<u32> {
     Ok(crate::data::types::pg_type(&field("", name)?).oid)
 }

@@ -9,7 +9,7 @@
 //! | date, time, timestamp, timestamptz | [`datetime`], [`calendar`], [`TimeZone`] |
 //! | interval | [`interval`] |
 //! | bytea, varchar(n), uuid, json | [`string`] |
-//! | arrays | [`array`] |
+//! | arrays | `array` |
 //!
 //! Uses: error
 

@@ -1,9 +1,9 @@
 //! Syntax -> analyzed DataFusion plans with PostgreSQL's names, types and errors.
 //!
-//! A query's life here: [`prepare`] changes its syntax (column names, literals), DataFusion's `SqlToRel` plans it over
-//! [`provider`], which answers for names and functions and hooks in [`operators`] (types of operators) and [`windows`]
-//! (TUMBLE, HOP); [`typing`] gives all other expressions PostgreSQL's types, [`lazy`] makes AND and OR lazy, [`errors`]
-//! words what went wrong. [`query`] puts it together, [`dml`] does INSERT, UPDATE, DELETE.
+//! A query's life here: `prepare` changes its syntax (column names, literals), DataFusion's `SqlToRel` plans it over
+//! `provider`, which answers for names and functions and hooks in `operators` (types of operators) and `windows`
+//! (TUMBLE, HOP); `typing` gives all other expressions PostgreSQL's types, `lazy` makes AND and OR lazy, `errors`
+//! words what went wrong. `query` puts it together, `dml` does INSERT, UPDATE, DELETE.
 
 mod bound;
 mod dml;
