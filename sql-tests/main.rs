@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 use libtest_mimic::{Arguments, Failed, Trial};
 
 mod bag;
+mod bench;
 mod clients;
 mod connection;
 mod consistency;
@@ -48,6 +49,7 @@ fn main() {
     trials.extend(examples::trials());
     trials.extend(flights::trials());
     trials.extend(random::trials());
+    trials.extend(bench::trials());
     trials.extend(faults::trials());
     libtest_mimic::run(&arguments, trials).exit();
 }

@@ -1,9 +1,10 @@
-//! The command line: `serve` and `demo`.
+//! The command line: `serve`, `demo` and `bench`.
 //!
 //! Exit codes: 0 fine, 1 failure with one clear line, 2 bad usage.
 //!
-//! Uses: error, config, data, engine, server
+//! Uses: error, config, data, connectors, runtime, engine, server
 
+mod bench;
 mod demo;
 mod serve;
 
@@ -34,6 +35,8 @@ enum Command {
     Serve(Serve),
     /// Serves a running example: a generated auction stream, TUMBLE and HOP views, late rows.
     Demo(Listen),
+    /// Measures this build on this machine, each case beside a baseline in the same run.
+    Bench(bench::Bench),
 }
 
 #[derive(Args)]
@@ -92,6 +95,12 @@ pub fn main() -> ExitCode {
         }
         Command::Serve(serve) => (serve.listen.config(), None),
         Command::Demo(listen) => (listen.config(), Some(demo::SCRIPT)),
+        Command::Bench(bench) => {
+            return match bench::run(&bench) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => failure(&error),
+            };
+        }
     };
     match serve::run(config, script) {
         Ok(()) => ExitCode::SUCCESS,
@@ -152,7 +161,8 @@ mod tests {
             "highwater serve --workers 0",
             "highwater serve --workers 257",
             "highwater serve --file-root /nowhere/at/all",
-            "highwater bench",
+            "highwater bench nothing",
+            "highwater bench --rows 0",
         ] {
             let error = parse(bad).err().map(|e| e.exit_code());
             assert_eq!(error, Some(2), "{bad}");

@@ -20,11 +20,16 @@ pub fn run(config: ServeConfig, script: Option<&str>) -> Result<()> {
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,highwater=info"));
     let ansi = std::io::stderr().is_terminal();
     let _ = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(ansi).with_writer(std::io::stderr).try_init();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(STACK_BYTES).build()?;
+    let runtime = tokio()?;
     // The main thread's own stack is too small for the script's planning.
     let script = script.map(str::to_owned);
     let done = runtime.block_on(async move { tokio::spawn(serve(config, script)).await });
     done.map_err(|error| Error::internal(format!("the server panicked: {error}")))?
+}
+
+/// The runtime of a server.
+pub(super) fn tokio() -> Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(STACK_BYTES).build()?)
 }
 
 async fn serve(config: ServeConfig, script: Option<String>) -> Result<()> {

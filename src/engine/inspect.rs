@@ -11,7 +11,8 @@ use crate::catalog::Catalog;
 use crate::catalog::object::{Kind, Object};
 use crate::error::{Error, Result};
 use crate::plan::ViewPlan;
-use crate::runtime::{Digest, Runtime, RuntimeConfig, Spec};
+use crate::runtime::{Digest, Runtime, RuntimeConfig, SourceSpec, Spec, ViewSpec};
+use crate::sql::Statement;
 use crate::sql::binder::{BindSession, Binder};
 
 /// A materialized view, planned anew from its definition.
@@ -47,6 +48,28 @@ impl Engine {
         }
         views.sort_by_key(|v| v.object.id);
         Ok(views)
+    }
+
+    /// What the runtime would be asked for by this CREATE MATERIALIZED VIEW; nothing is created.
+    pub fn inspect_plan(self: &Arc<Self>, create: &str) -> Result<ViewSpec> {
+        let session = self.connect(Startup::default())?;
+        let parsed = crate::sql::parse(create)?.into_iter().next().map(|p| p.statement);
+        let Some(Statement::CreateMaterializedView(create)) = parsed else {
+            return Err(Error::internal("not a CREATE MATERIALIZED VIEW"));
+        };
+        let planned = session.plan_create(&create)?;
+        let kind = Kind::MaterializedView(session.describe(&create, &planned));
+        let object = session.new_object(&create.name.name, planned.schema(), kind);
+        planned.spec(object.id, &object.name, Ddl::Create(object.clone()).bytes()?)
+    }
+
+    /// A source of the catalog, as the runtime was given it.
+    pub fn inspect_source(self: &Arc<Self>, name: &str) -> Result<SourceSpec> {
+        let session = self.inspection()?;
+        let snapshot = self.catalog.snapshot();
+        let object = snapshot.by_name(name).filter(|o| matches!(o.kind, Kind::Source(_)));
+        let object = object.ok_or_else(|| Error::internal(format!("{name} is not a source")))?;
+        self.source_spec(&Binder::new(&snapshot, &session), object, self.connector(object)?)
     }
 
     /// Ends the worker threads and starts `workers` new ones with the state of the old. Sessions, cursors and

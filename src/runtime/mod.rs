@@ -12,6 +12,7 @@
 //! Uses: error, config, metrics, data, connectors, state, operators, log, store
 
 mod arrival;
+mod bare;
 pub mod command;
 mod digest;
 mod driver;
@@ -32,6 +33,7 @@ mod subscribe;
 mod worker;
 mod workers;
 
+pub use bare::Bare;
 pub use digest::{Digest, InputEpoch};
 pub use handle::{Runtime, Snapshot, WriteLease, is_conflict};
 pub use spec::{
