@@ -6,7 +6,7 @@ use arrow::array::RecordBatch;
 use arrow::compute::BatchCoalescer;
 
 use crate::cli::demo;
-use crate::config::{BATCH_ROWS, EngineConfig, EPOCH_ROWS};
+use crate::config::{BATCH_ROWS, EPOCH_ROWS, EngineConfig};
 use crate::connectors::Read;
 use crate::engine::Engine;
 use crate::error::{Error, Result};

@@ -28,7 +28,8 @@ const LATENESS: &str = "EMIT ON WINDOW CLOSE ALLOW LATENESS INTERVAL '1' MINUTE"
 
 const TUMBLE: &str = "SELECT window_start, auction, count(*) AS n, sum(price) AS total, max(price) AS top
     FROM TUMBLE(bid, date_time, INTERVAL '10' SECOND) GROUP BY window_start, auction";
-const TUMBLE_BATCH: &str = "SELECT date_bin(INTERVAL '10 seconds', date_time), auction, count(*), sum(price), max(price)
+const TUMBLE_BATCH: &str =
+    "SELECT date_bin(INTERVAL '10 seconds', date_time), auction, count(*), sum(price), max(price)
     FROM bid GROUP BY 1, 2";
 const TUMBLE_TEXT: &str = "SELECT window_start, channel, count(*) AS n, sum(price) AS total, max(price) AS top
     FROM TUMBLE(bid, date_time, INTERVAL '10' SECOND) GROUP BY window_start, channel";
