@@ -68,6 +68,7 @@
 pub mod error;
 pub mod config;
 pub mod metrics;
+pub mod fault;
 pub mod data;
 pub mod functions;
 pub mod formats;

@@ -19,11 +19,13 @@ pub mod text;
 mod time;
 pub mod types;
 mod watermark;
+mod words;
 
 pub use change::{Arrival, Changes};
 pub use key::{BUCKETS, Bucket, KeyEncoder, Keys, hash};
 pub use time::{Epoch, EventTime, Partition, PartitionWatermark, WatermarkVector, Watermarks};
 pub use watermark::{CalendarUnit, Judge, Monotone, WatermarkExpr, WatermarkTerm, floor};
+pub use words::{from_words, is_word, to_words};
 
 use serde::{Deserialize, Serialize};
 

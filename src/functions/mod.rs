@@ -1,13 +1,15 @@
 //! SQL functions: DataFusion's, and in their place or besides them ours where PostgreSQL's behave otherwise.
 //!
 //! * [`registry`]: all that do not depend on a session, built once; [`zoned`]: those that depend on its TimeZone;
+//! * [`accumulator`]: what aggregates hold per group, in views and in SELECT alike;
 //! * [`arithmetic`], [`cast`], [`interval`], [`window`]: what the binder builds operators and windows from.
 //!
 //! Functions that know the session or the catalog (`current_setting`, `to_regclass`, ..) are
 //! [`crate::catalog`]'s and come to the binder with the session.
 //!
-//! Uses: error, data
+//! Uses: error, fault, data
 
+pub mod accumulator;
 pub mod arithmetic;
 pub mod cast;
 pub mod interval;

@@ -75,7 +75,7 @@ impl AggregateOperator {
         let width = plan.group.len();
         let kind = |call: &crate::plan::AggregateCall| AccumulatorKind {
             function: call.function,
-            input: call.argument.map(|_| call.input_type.clone()),
+            inputs: call.input_types.clone(),
             output: call.output_type.clone(),
             retracting: !input.append_only,
             distinct: call.distinct,
@@ -94,7 +94,7 @@ impl AggregateOperator {
             window: plan.windowed.as_ref().map(|w| w.bounds.clone()).unwrap_or_default(),
             exchange: plan.exchange(),
             kinds: plan.calls.iter().map(kind).collect(),
-            arguments: plan.calls.iter().map(|c| (c.argument, c.filter)).collect(),
+            arguments: plan.calls.iter().map(|c| (c.arguments.clone(), c.filter)).collect(),
             keep_old: !matches!(emission, Emission::OnClose { .. }),
         })?;
         let owns_global = width == 0 && GroupState::global_bucket().worker(worker.peers) == worker.index;
@@ -196,12 +196,11 @@ impl AggregateOperator {
 
     /// What the touched groups `from..to` were before the epoch.
     fn old_rows(&self, table: &GroupTable, from: usize, to: usize) -> Result<Rows> {
-        let places: Vec<u32> = (from as u32..to as u32).collect();
         let global = self.width == 0;
-        let there = places.iter().map(|&i| if global { table.emitted } else { table.old_weight(i as usize) > 0 });
-        let mut rows = Rows { columns: vec![], there: there.collect(), errors: vec![None; places.len()] };
-        for aggregate in table.old() {
-            let finished = aggregate.finish(&places)?;
+        let there = (from..to).map(|i| if global { table.emitted } else { table.old_weight(i) > 0 });
+        let mut rows = Rows { columns: vec![], there: there.collect(), errors: vec![None; to - from] };
+        for results in table.old() {
+            let finished = results.get(from, to)?;
             finished.errors.into_iter().for_each(|(i, e)| rows.errors[i] = Some(e));
             rows.columns.push(finished.column);
         }

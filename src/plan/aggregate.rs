@@ -190,29 +190,24 @@ fn call(expr: &Expr, output: &DataType, retracting: bool, needed: &mut Needed<'_
     };
     // min and max are the same over distinct values.
     let distinct = params.distinct && !matches!(function, AggregateFunction::Min | AggregateFunction::Max);
-    let input_type = match &argument {
-        Some(argument) => argument.get_type(needed.from)?,
-        None => DataType::Int64,
-    };
-    let kind = AccumulatorKind {
-        function,
-        input: argument.as_ref().map(|_| input_type.clone()),
-        output: output.clone(),
-        retracting,
-        distinct,
-    };
+    let input_types = argument.iter().map(|a| Ok(a.get_type(needed.from)?)).collect::<Result<Vec<_>>>()?;
+    let kind = AccumulatorKind { function, inputs: input_types.clone(), output: output.clone(), retracting, distinct };
     if !kind.supported() {
         return Err(Error::unsupported(
-            format!("{name}({input_type}) in a materialized view"),
+            format!("{name}({}) in a materialized view", list(&input_types)),
             "Cast the argument to a number.",
         ));
     }
     if distinct {
-        check_key_type(&input_type)?;
+        input_types.iter().try_for_each(check_key_type)?;
     }
-    let argument = argument.map(|a| needed.column(&a)).transpose()?;
+    let arguments = argument.iter().map(|a| needed.column(a)).collect::<Result<_>>()?;
     let filter = params.filter.as_ref().map(|f| needed.column(f)).transpose()?;
-    Ok(AggregateCall { function, argument, distinct, filter, input_type, output_type: output.clone(), text })
+    Ok(AggregateCall { function, arguments, distinct, filter, input_types, output_type: output.clone(), text })
+}
+
+fn list(types: &[DataType]) -> String {
+    types.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// A literal true, for joins and filters that were optimized away.

@@ -163,14 +163,14 @@ impl Aggregate {
 pub struct AggregateCall {
     /// Which.
     pub function: AggregateFunction,
-    /// The argument's column; `None` for `count(*)`.
-    pub argument: Option<usize>,
+    /// The arguments' columns; none for `count(*)`.
+    pub arguments: Vec<usize>,
     /// Only distinct values.
     pub distinct: bool,
     /// A boolean column: only rows where it is true.
     pub filter: Option<usize>,
-    /// The argument's type.
-    pub input_type: DataType,
+    /// The arguments' types.
+    pub input_types: Vec<DataType>,
     /// The result's type.
     pub output_type: DataType,
     /// As EXPLAIN prints it.

@@ -15,10 +15,9 @@ use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBat
 use arrow::compute::take_record_batch;
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 
-use super::accumulator::{Accumulator, AccumulatorKind};
-use super::interner::{BatchKeys, Interner, from_words, is_word, to_words};
-use super::{Part, State, part};
-use crate::data::{BUCKETS, Bucket, Epoch, EventTime, KeyEncoder};
+use super::interner::{BatchKeys, Interner};
+use super::{Accumulator, AccumulatorKind, Part, Results, State, part};
+use crate::data::{BUCKETS, Bucket, Epoch, EventTime, KeyEncoder, from_words, is_word, to_words};
 use crate::error::{Error, Result};
 
 /// Where groups without a window are kept.
@@ -35,8 +34,8 @@ pub struct GroupLayout {
     pub exchange: Vec<usize>,
     /// The aggregates.
     pub kinds: Vec<AccumulatorKind>,
-    /// Per aggregate: the input column of its argument and that of its filter.
-    pub arguments: Vec<(Option<usize>, Option<usize>)>,
+    /// Per aggregate: the input columns of its arguments and that of its filter.
+    pub arguments: Vec<(Vec<usize>, Option<usize>)>,
     /// Whether every touched entry's results before the epoch are kept; otherwise only those of emitted tables.
     pub keep_old: bool,
 }
@@ -65,7 +64,7 @@ pub struct GroupTable {
     is_dirty: Vec<bool>,
     dirty: Vec<u32>,
     old_weight: Vec<i64>,
-    old: Vec<Accumulator>,
+    old: Vec<Results>,
     /// Whether its rows have been sent.
     pub emitted: bool,
 }
@@ -80,7 +79,7 @@ impl GroupTable {
             is_dirty: vec![],
             dirty: vec![],
             old_weight: vec![],
-            old: layout.kinds.iter().map(Accumulator::copies).collect(),
+            old: layout.kinds.iter().map(|_| Results::default()).collect(),
             emitted: false,
         })
     }
@@ -96,7 +95,7 @@ impl GroupTable {
     }
 
     /// Notes the entries that this epoch touches for the first time, with what they were.
-    fn touch(&mut self, entries: &[u32], keep_old: bool) {
+    fn touch(&mut self, entries: &[u32], keep_old: bool) -> Result<()> {
         let from = self.dirty.len();
         for &e in entries {
             let flag = &mut self.is_dirty[e as usize];
@@ -109,9 +108,10 @@ impl GroupTable {
             let fresh = &self.dirty[from..];
             self.old_weight.extend(fresh.iter().map(|&e| self.weight[e as usize]));
             for (old, now) in self.old.iter_mut().zip(&self.aggregates) {
-                old.append_from(now, fresh);
+                old.append(now, fresh)?;
             }
         }
+        Ok(())
     }
 
     /// The entries touched in this epoch.
@@ -134,8 +134,8 @@ impl GroupTable {
         &self.aggregates
     }
 
-    /// The aggregates before the epoch, by position among the touched entries.
-    pub fn old(&self) -> &[Accumulator] {
+    /// The aggregates' results before the epoch, by position among the touched entries.
+    pub fn old(&self) -> &[Results] {
         &self.old
     }
 
@@ -185,7 +185,7 @@ impl GroupState {
         let mut entries = vec![];
         table.keys.intern(&BatchKeys::Empty, 0, 1, &mut entries);
         table.grow();
-        table.touch(&entries, true);
+        table.touch(&entries, true)?;
         self.dirty.insert(NO_WINDOW);
         Ok(())
     }
@@ -222,17 +222,17 @@ impl GroupState {
             let Some(table) = self.tables.get_mut(&end) else { continue };
             table.keys.intern(&keys, offset, length, &mut entries);
             table.grow();
-            table.touch(&entries, keep_old);
+            table.touch(&entries, keep_old)?;
             let diffs = diffs.map(|d| &d.values()[offset..offset + length]);
             match diffs {
                 None => entries.iter().for_each(|&e| table.weight[e as usize] += 1),
                 Some(d) => entries.iter().zip(d).for_each(|(&e, &d)| table.weight[e as usize] += d),
             }
-            for (aggregate, (argument, filter)) in table.aggregates.iter_mut().zip(&self.layout.arguments) {
+            for (aggregate, (arguments, filter)) in table.aggregates.iter_mut().zip(&self.layout.arguments) {
                 let slice = |c: &usize| rows.column(*c).slice(offset, length);
-                let argument = argument.as_ref().map(slice);
+                let arguments: Vec<ArrayRef> = arguments.iter().map(slice).collect();
                 let filter = filter.as_ref().map(slice);
-                aggregate.update(&entries, argument.as_ref(), filter.as_ref().map(|f| f.as_boolean()), diffs)?;
+                aggregate.update(&entries, &arguments, filter.as_ref().map(|f| f.as_boolean()), diffs)?;
             }
             self.dirty.insert(end);
             self.entries = entries;
@@ -312,7 +312,7 @@ impl GroupState {
             }
         }
         table.old_weight.clear();
-        table.old.iter_mut().for_each(|a| a.resize(0));
+        table.old.iter_mut().for_each(Results::clear);
         self.forget(end, &gone, epoch)?;
         if let Some(table) = self.tables.get_mut(&end) {
             if table.keys.len() == 0 {
@@ -397,7 +397,7 @@ impl GroupState {
             entries.iter().zip(weights.values()).for_each(|(&e, &w)| table.weight[e as usize] = w);
             let mut columns = rows.columns()[3 + width..].iter().cloned();
             for aggregate in &mut table.aggregates {
-                aggregate.load(&entries, &mut columns)?;
+                aggregate.merge(&entries, &mut columns)?;
             }
         }
         Ok(())

@@ -8,19 +8,16 @@
 //! parts of one bucket restore on whichever worker owns the bucket; a snapshot is the same whatever number of workers
 //! made it, up to order.
 //!
-//! Uses: data, error
+//! Uses: error, fault, data, functions
 
-mod accumulator;
-mod extreme;
-pub mod fault;
 mod groups;
 mod interner;
 mod key;
 mod part;
 mod rows;
-mod sum;
 
-pub use accumulator::{Accumulator, AccumulatorKind, AggregateFunction, CellError, Finished};
+pub use crate::fault;
+pub use crate::functions::accumulator::{Accumulator, AccumulatorKind, AggregateFunction, CellError, Results};
 pub use groups::{GroupLayout, GroupState, GroupTable, NO_WINDOW};
 pub use key::check_key_type;
 pub use rows::RowState;

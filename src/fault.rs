@@ -1,6 +1,8 @@
 //! Seeded faults: single, named mistakes that tests switch on to see that they are noticed.
 //!
 //! In builds without debug assertions [`on`] is `false` at compile time.
+//!
+//! Uses: nothing
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU8, Ordering};

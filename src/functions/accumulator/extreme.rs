@@ -12,22 +12,30 @@ use arrow::array::{
 };
 use arrow::datatypes::{DataType, Decimal128Type, Float32Type, Float64Type, Int64Type};
 
-use super::fault::{self, Fault};
-use super::interner::{from_words, is_word, to_words};
+use super::lists::{lists, unlist};
+use super::{Cells, Finished, Rows};
+use crate::data::{from_words, is_word, to_words};
 use crate::error::{Error, Result};
+use crate::fault::{self, Fault};
 
 /// The extremes of a column of groups.
-pub(super) enum Extreme {
+pub(super) struct Extreme {
+    codes: Forms,
+    input: DataType,
+    output: DataType,
+}
+
+enum Forms {
     /// Integers, dates, times, floats, booleans.
-    Word(Cells<i64>),
+    Word(Codes<i64>),
     /// numeric.
-    Wide(Cells<i128>),
+    Wide(Codes<i128>),
     /// text, bytea.
-    Bytes(Cells<Box<[u8]>>),
+    Bytes(Codes<Box<[u8]>>),
 }
 
 /// One extreme per entry.
-pub(super) struct Cells<C> {
+struct Codes<C> {
     min: bool,
     kept: Kept<C>,
 }
@@ -51,7 +59,7 @@ pub(super) fn supported(data_type: &DataType) -> bool {
         )
 }
 
-impl<C: Ord + Clone> Cells<C> {
+impl<C: Ord + Clone> Codes<C> {
     fn new(min: bool, retracting: bool) -> Self {
         Self { min, kept: if retracting { Kept::Multiset(vec![]) } else { Kept::Plain(vec![]) } }
     }
@@ -114,12 +122,6 @@ impl<C: Ord + Clone> Cells<C> {
         }
     }
 
-    fn append_from(&mut self, from: &Self, entries: &[u32]) {
-        if let Kept::Plain(cells) = &mut self.kept {
-            cells.extend(entries.iter().map(|&e| from.get(e as usize).cloned()));
-        }
-    }
-
     /// Entries' contents for a snapshot: (index among `entries`, code, weight).
     fn dump(&self, entries: &[u32]) -> Vec<(u32, C, i64)> {
         let mut out = vec![];
@@ -169,92 +171,75 @@ impl ToOwnedCode<Box<[u8]>> for [u8] {
 
 impl Extreme {
     /// For values of a type; `retracting` tells whether they can be taken back.
-    pub fn new(data_type: &DataType, min: bool, retracting: bool) -> Self {
-        match data_type {
-            DataType::Decimal128(..) => Self::Wide(Cells::new(min, retracting)),
-            DataType::Utf8 | DataType::Binary => Self::Bytes(Cells::new(min, retracting)),
-            _ => Self::Word(Cells::new(min, retracting)),
+    pub fn new(input: &DataType, output: &DataType, min: bool, retracting: bool) -> Self {
+        let codes = match input {
+            DataType::Decimal128(..) => Forms::Wide(Codes::new(min, retracting)),
+            DataType::Utf8 | DataType::Binary => Forms::Bytes(Codes::new(min, retracting)),
+            _ => Forms::Word(Codes::new(min, retracting)),
+        };
+        Self { codes, input: input.clone(), output: output.clone() }
+    }
+}
+
+impl Cells for Extreme {
+    fn resize(&mut self, entries: usize) {
+        match &mut self.codes {
+            Forms::Word(c) => c.resize(entries),
+            Forms::Wide(c) => c.resize(entries),
+            Forms::Bytes(c) => c.resize(entries),
         }
     }
 
-    pub fn resize(&mut self, entries: usize) {
-        match self {
-            Self::Word(c) => c.resize(entries),
-            Self::Wide(c) => c.resize(entries),
-            Self::Bytes(c) => c.resize(entries),
+    fn reset(&mut self, entry: u32) {
+        match &mut self.codes {
+            Forms::Word(c) => c.reset(entry),
+            Forms::Wide(c) => c.reset(entry),
+            Forms::Bytes(c) => c.reset(entry),
         }
     }
 
-    pub fn reset(&mut self, entry: u32) {
-        match self {
-            Self::Word(c) => c.reset(entry),
-            Self::Wide(c) => c.reset(entry),
-            Self::Bytes(c) => c.reset(entry),
-        }
-    }
-
-    pub fn bytes(&self) -> usize {
-        match self {
-            Self::Word(c) => c.bytes(|_| 0),
-            Self::Wide(c) => c.bytes(|_| 0),
-            Self::Bytes(c) => c.bytes(|b| b.len()),
-        }
-    }
-
-    /// Appends copies of another's current extremes; `self` is plain.
-    pub fn append_from(&mut self, from: &Self, entries: &[u32]) {
-        match (self, from) {
-            (Self::Word(c), Self::Word(from)) => c.append_from(from, entries),
-            (Self::Wide(c), Self::Wide(from)) => c.append_from(from, entries),
-            (Self::Bytes(c), Self::Bytes(from)) => c.append_from(from, entries),
-            _ => debug_assert!(false, "extremes of different types"),
-        }
-    }
-
-    /// Adds the values of the rows that `rows` names (by position, with entry and diff); NULLs are left out.
-    pub fn update(&mut self, column: &ArrayRef, rows: impl Iterator<Item = (usize, u32, i64)>) -> Result<()> {
-        let valid = |i: &usize| column.is_valid(*i);
-        match self {
-            Self::Word(cells) => {
+    fn update(&mut self, rows: &Rows<'_>) -> Result<()> {
+        let column = rows.argument(0)?;
+        match &mut self.codes {
+            Forms::Word(cells) => {
                 let codes = word_codes(column)?;
                 let codes = codes.values();
-                for (i, entry, diff) in rows.filter(|(i, ..)| valid(i)) {
-                    cells.add(entry, &codes[i], diff);
-                }
+                rows.each(|i, entry, diff| cells.add(entry, &codes[i], diff));
             }
-            Self::Wide(cells) => {
+            Forms::Wide(cells) => {
                 let codes = column.as_primitive::<Decimal128Type>().values();
-                for (i, entry, diff) in rows.filter(|(i, ..)| valid(i)) {
-                    cells.add(entry, &codes[i], diff);
-                }
+                rows.each(|i, entry, diff| cells.add(entry, &codes[i], diff));
             }
-            Self::Bytes(cells) => {
+            Forms::Bytes(cells) => {
                 if let Some(text) = column.as_string_opt::<i32>() {
-                    for (i, entry, diff) in rows.filter(|(i, ..)| valid(i)) {
-                        cells.add(entry, text.value(i).as_bytes(), diff);
-                    }
+                    rows.each(|i, entry, diff| cells.add(entry, text.value(i).as_bytes(), diff));
                 } else {
                     let bytes = column.as_binary::<i32>();
-                    for (i, entry, diff) in rows.filter(|(i, ..)| valid(i)) {
-                        cells.add(entry, bytes.value(i), diff);
-                    }
+                    rows.each(|i, entry, diff| cells.add(entry, bytes.value(i), diff));
                 }
             }
         }
         Ok(())
     }
 
-    /// The extremes of entries, as a column.
-    pub fn column(&self, entries: impl Iterator<Item = usize>, data_type: &DataType) -> Result<ArrayRef> {
-        Ok(match self {
-            Self::Word(c) => decode_words(entries.map(|e| c.get(e).copied()).collect(), data_type),
-            Self::Wide(c) => decode_wide(entries.map(|e| c.get(e).copied()).collect(), data_type)?,
-            Self::Bytes(c) => decode_bytes(entries.map(|e| c.get(e).map(AsRef::as_ref)), data_type),
-        })
+    fn finish(&self, entries: &[u32]) -> Result<Finished> {
+        let entries = entries.iter().map(|&e| e as usize);
+        Ok(Finished::fine(match &self.codes {
+            Forms::Word(c) => decode_words(entries.map(|e| c.get(e).copied()).collect(), &self.output),
+            Forms::Wide(c) => decode_wide(entries.map(|e| c.get(e).copied()).collect(), &self.output)?,
+            Forms::Bytes(c) => decode_bytes(entries.map(|e| c.get(e).map(AsRef::as_ref)), &self.output),
+        }))
     }
 
-    /// The contents of entries: index among them, value, weight.
-    pub fn dump(&self, entries: &[u32], data_type: &DataType) -> Result<(Vec<u32>, ArrayRef, Vec<i64>)> {
+    fn bytes(&self) -> usize {
+        match &self.codes {
+            Forms::Word(c) => c.bytes(|_| 0),
+            Forms::Wide(c) => c.bytes(|_| 0),
+            Forms::Bytes(c) => c.bytes(|b| b.len()),
+        }
+    }
+
+    fn dump(&self, entries: &[u32]) -> Result<Vec<ArrayRef>> {
         fn split<C>(dump: Vec<(u32, C, i64)>) -> (Vec<u32>, Vec<Option<C>>, Vec<i64>) {
             let mut out = (vec![], vec![], vec![]);
             for (i, c, n) in dump {
@@ -264,20 +249,26 @@ impl Extreme {
             }
             out
         }
-        Ok(match self {
-            Self::Word(c) => {
+        let (index, values, weights) = match &self.codes {
+            Forms::Word(c) => {
                 let (index, codes, weights) = split(c.dump(entries));
-                (index, decode_words(codes.into_iter().collect(), data_type), weights)
+                (index, decode_words(codes.into_iter().collect(), &self.input), weights)
             }
-            Self::Wide(c) => {
+            Forms::Wide(c) => {
                 let (index, codes, weights) = split(c.dump(entries));
-                (index, decode_wide(codes, data_type)?, weights)
+                (index, decode_wide(codes, &self.input)?, weights)
             }
-            Self::Bytes(c) => {
+            Forms::Bytes(c) => {
                 let (index, codes, weights) = split(c.dump(entries));
-                (index, decode_bytes(codes.iter().map(Option::as_deref), data_type), weights)
+                (index, decode_bytes(codes.iter().map(Option::as_deref), &self.input), weights)
             }
-        })
+        };
+        lists(entries.len(), &index, vec![values], weights)
+    }
+
+    fn merge(&mut self, entries: &[u32], columns: &mut dyn Iterator<Item = ArrayRef>) -> Result<()> {
+        let (entries, values, weights) = unlist(entries, 1, columns)?;
+        self.update(&Rows { entries: &entries, arguments: &values, mask: None, diffs: Some(&weights) })
     }
 }
 
@@ -343,12 +334,15 @@ mod tests {
 
     #[test]
     fn the_next_value_shows_when_the_extreme_is_taken_back() {
-        let mut max = Extreme::new(&DataType::Utf8, false, true);
+        let mut max = Extreme::new(&DataType::Utf8, &DataType::Utf8, false, true);
         max.resize(1);
-        let column: ArrayRef = Arc::new(StringArray::from(vec![Some("a"), Some("c"), None, Some("c")]));
-        max.update(&column, (0..4).map(|i| (i, 0, 1))).unwrap();
-        max.update(&column, (1..2).map(|i| (i, 0, -2))).unwrap();
-        let now = max.column(0..1, &DataType::Utf8).unwrap();
-        assert_eq!(now.as_string::<i32>().value(0), "a");
+        let mut add = |texts: &[&str], diffs: &[i64]| {
+            let column: ArrayRef = Arc::new(StringArray::from(texts.to_vec()));
+            let entries = vec![0; texts.len()];
+            max.update(&Rows { entries: &entries, arguments: &[column], mask: None, diffs: Some(diffs) }).unwrap();
+            max.finish(&[0]).unwrap().column.as_string::<i32>().value(0).to_owned()
+        };
+        assert_eq!(add(&["a", "c", "c"], &[1, 1, 1]), "c");
+        assert_eq!(add(&["c"], &[-2]), "a");
     }
 }

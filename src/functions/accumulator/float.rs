@@ -15,11 +15,7 @@ impl FloatSum {
     #[inline]
     pub fn add(&mut self, value: f64, diff: i64) {
         if value.is_finite() {
-            let y = value * diff as f64;
-            let t = self.sum + y;
-            let lost = if self.sum.abs() >= y.abs() { (self.sum - t) + y } else { (y - t) + self.sum };
-            self.compensation += lost;
-            self.sum = t;
+            self.add_finite(value * diff as f64);
         } else if value.is_nan() {
             self.nan += diff;
         } else if value > 0.0 {
@@ -27,6 +23,23 @@ impl FloatSum {
         } else {
             self.negative += diff;
         }
+    }
+
+    #[inline]
+    fn add_finite(&mut self, y: f64) {
+        let t = self.sum + y;
+        let lost = if self.sum.abs() >= y.abs() { (self.sum - t) + y } else { (y - t) + self.sum };
+        self.compensation += lost;
+        self.sum = t;
+    }
+
+    /// Adds another's values.
+    pub fn merge(&mut self, other: &Self) {
+        self.add_finite(other.sum);
+        self.compensation += other.compensation;
+        self.nan += other.nan;
+        self.positive += other.positive;
+        self.negative += other.negative;
     }
 
     /// The sum; `None` when finite values have overflowed.
