@@ -98,7 +98,8 @@ pub struct Csv {
     options: Options,
     /// One column of text per field of a record, in order.
     fields: SchemaRef,
-    null: Regex,
+    /// What stands for NULL, if it is not the empty field.
+    null: Option<Regex>,
     align: Align,
 }
 
@@ -107,18 +108,25 @@ impl Csv {
     pub fn new(options: Options, names: &[String], target: SchemaRef) -> Result<Self> {
         let fields = names.iter().map(|name| Field::new(name, DataType::Utf8, true));
         let fields = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
-        let null = format!("^{}$", regex::escape(&options.null));
-        let null = Regex::new(&null).map_err(|e| Error::internal(e.to_string()))?;
+        let null = match options.null.as_str() {
+            "" => None,
+            null => {
+                let exactly = format!("^{}$", regex::escape(null));
+                Some(Regex::new(&exactly).map_err(|e| Error::internal(e.to_string()))?)
+            }
+        };
         Ok(Self { options, fields, null, align: Align::new(target) })
     }
 
     /// All records at once, if they are all well-formed.
     fn split(&self, bytes: &[u8], records: usize) -> Result<RecordBatch, arrow::error::ArrowError> {
-        let mut decoder = ReaderBuilder::new(Arc::clone(&self.fields))
+        let mut reader = ReaderBuilder::new(Arc::clone(&self.fields))
             .with_delimiter(self.options.delimiter)
-            .with_null_regex(self.null.clone())
-            .with_batch_size(records + 1)
-            .build_decoder();
+            .with_batch_size(records + 1);
+        if let Some(null) = &self.null {
+            reader = reader.with_null_regex(null.clone());
+        }
+        let mut decoder = reader.build_decoder();
         let mut rest = bytes;
         while !rest.is_empty() {
             let taken = decoder.decode(rest)?;
@@ -180,7 +188,7 @@ impl Csv {
 }
 
 impl Decoder for Csv {
-    fn decode(&mut self, records: &Records, origin: &str) -> Result<Decoded> {
+    fn decode(&self, records: &Records, origin: &str) -> Result<Decoded> {
         let mut bad = BTreeMap::new();
         let whole = self.split(records.bytes(), records.len()).ok();
         let whole = whole.filter(|batch| batch.num_rows() == records.len() && !records.has_endless());

@@ -100,7 +100,7 @@ impl Json {
 }
 
 impl Decoder for Json {
-    fn decode(&mut self, records: &Records, origin: &str) -> Result<Decoded> {
+    fn decode(&self, records: &Records, origin: &str) -> Result<Decoded> {
         let mut bad = BTreeMap::new();
         let whole = self.parse(records.bytes(), records.len()).ok().filter(|batch| batch.num_rows() == records.len());
         let (parsed, kept) = match whole {

@@ -11,12 +11,14 @@
 //!
 //! Uses: error, data
 
+mod ahead;
 mod align;
 pub mod csv;
 pub mod json;
 mod records;
 pub mod text;
 
+pub use ahead::{Coming, threads};
 pub use align::{Align, convertible};
 pub use records::{Cut, RECORD_BYTES_MAX, RecordReader, Records};
 
@@ -28,11 +30,11 @@ use crate::error::{Result, SqlState};
 pub const BATCH_RECORDS_MAX: usize = 8192;
 
 /// Turns records into rows of one schema.
-pub trait Decoder: Send {
+pub trait Decoder: Send + Sync {
     /// Decodes some records. `origin` (a file's name) begins the messages of bad ones.
     ///
     /// Errors: bugs only; what is wrong with a record is in [`Decoded::bad`].
-    fn decode(&mut self, records: &Records, origin: &str) -> Result<Decoded>;
+    fn decode(&self, records: &Records, origin: &str) -> Result<Decoded>;
 }
 
 /// What became of some records: the rows of the good ones, in order, and the bad ones, in order.

@@ -6,15 +6,31 @@
 //! | suite | measures | beside |
 //! |---|---|---|
 //! | [`windows`] | views over rows in memory, into a reader that counts | DataFusion's batch run over the same batches |
+//! | [`file`] | Parquet, CSV and JSON files to a view, COPY to a table | DataFusion's batch run over the file; PostgreSQL |
+//! | [`latency`] | an INSERT until another connection's SUBSCRIBE has it | SELECT 1 |
+//! | [`idle`] | the time until a server is ready, and the CPU time of a hundred views at rest | |
+//! | [`views`] | the CPU time of an epoch with 1, 10 and 100 views on one table | one view |
+//! | nexmark | queries of the Nexmark benchmark, as [`windows`] does | DataFusion's batch run over the same batches |
 
+mod baseline;
 mod checksum;
+mod child;
+mod client;
+mod file;
+mod folder;
+mod idle;
 mod input;
+mod latency;
 mod measure;
+mod memory;
 mod queries;
 mod report;
+mod svg;
+mod views;
 mod windows;
 
 use std::io::{IsTerminal, Write};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
@@ -31,6 +47,9 @@ pub(super) struct Bench {
     /// Write the figures there as JSON: an array of objects.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Draw the figures there as SVG.
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
     /// Rows of the largest input.
     #[arg(long, value_name = "N", default_value_t = 4_000_000, value_parser = clap::value_parser!(u64).range(1000..))]
     rows: u64,
@@ -43,6 +62,9 @@ pub(super) struct Bench {
     /// Only the cases whose name contains TEXT; may be repeated.
     #[arg(long = "case", value_name = "TEXT")]
     cases: Vec<String>,
+    /// A PostgreSQL to compare COPY with, which takes user postgres without a password.
+    #[arg(long, value_name = "HOST:PORT", value_parser = super::address)]
+    postgres: Option<SocketAddr>,
 }
 
 /// One suite of cases.
@@ -50,6 +72,16 @@ pub(super) struct Bench {
 enum Suite {
     /// Views over rows in memory: passthrough, TUMBLE and HOP in both EMIT modes, a VARCHAR key, a join, late rows
     Windows,
+    /// Parquet, CSV and JSON files to a view, through a server; COPY FROM STDIN to a table
+    File,
+    /// From INSERT to SUBSCRIBE, at 1,000 rows a second and with ten views
+    Latency,
+    /// How soon a server is ready, and what a hundred idle views cost
+    Idle,
+    /// What an epoch costs with 1, 10 and 100 views on one table
+    Views,
+    /// Queries of the Nexmark benchmark
+    Nexmark,
 }
 
 impl Bench {
@@ -70,10 +102,17 @@ pub(super) fn run(bench: &Bench) -> Result<()> {
     let mut figures: Vec<Figure> = Vec::new();
     for suite in suites {
         let found = match suite {
-            Suite::Windows => windows::run(bench)?,
+            Suite::Windows => windows::run(bench, queries::WINDOWS)?,
+            Suite::File => file::run(bench)?,
+            Suite::Latency => latency::run(bench)?,
+            Suite::Idle => idle::run(bench)?,
+            Suite::Views => views::run(bench)?,
+            Suite::Nexmark => windows::run(bench, queries::NEXMARK)?,
         };
         silence();
-        report::print(&found);
+        if !found.is_empty() {
+            report::print(&found);
+        }
         figures.extend(found);
     }
     if figures.is_empty() {
@@ -81,6 +120,9 @@ pub(super) fn run(bench: &Bench) -> Result<()> {
     }
     if let Some(path) = &bench.json {
         std::fs::write(path, report::json(&figures)?)?;
+    }
+    if let Some(path) = &bench.svg {
+        std::fs::write(path, svg::draw(&figures))?;
     }
     report::verdict(&figures)
 }

@@ -11,6 +11,8 @@ pub(super) struct Case {
     pub(super) inputs: &'static [&'static str],
     /// DataFusion's query.
     pub(super) baseline: &'static str,
+    /// Through sequencer, log and publisher into a view that can be read.
+    pub(super) stored: bool,
     /// The same view over rows of which none is late.
     pub(super) beside: Option<&'static str>,
 }
@@ -66,7 +68,7 @@ const fn case(
     inputs: &'static [&'static str],
     baseline: &'static str,
 ) -> Case {
-    Case { name, query, emit, inputs, baseline, beside: None }
+    Case { name, query, emit, inputs, baseline, stored: false, beside: None }
 }
 
 /// The cases of `bench windows`.
@@ -92,6 +94,7 @@ pub(super) const WINDOWS: &[Case] = &[
         &["bid", "auction"],
         "SELECT b.auction, b.price, a.seller FROM bid AS b JOIN auction AS a ON b.auction = a.id",
     ),
+    Case { stored: true, ..case("tumble_view", TUMBLE, UPDATE, &["bid"], TUMBLE_BATCH) },
     case("tumble_close_late0", TUMBLE, LATENESS, &["bid"], TUMBLE_BATCH),
     Case {
         beside: Some("tumble_close_late0"),
@@ -117,4 +120,57 @@ pub(super) const WINDOWS: &[Case] = &[
              FROM bid_late10 GROUP BY 1, 2",
         )
     },
+];
+
+/// The cases of `bench nexmark`: the queries of the benchmark that this dialect runs today.
+pub(super) const NEXMARK: &[Case] = &[
+    case(
+        "q0",
+        "SELECT auction, bidder, price, channel, date_time FROM bid",
+        UPDATE,
+        &["bid"],
+        "SELECT auction, bidder, price, channel, date_time FROM bid",
+    ),
+    // In whole numbers, on which both sides agree to the last digit.
+    case(
+        "q1",
+        "SELECT auction, bidder, price * 908 / 1000 AS price, date_time FROM bid",
+        UPDATE,
+        &["bid"],
+        "SELECT auction, bidder, price * 908 / 1000, date_time FROM bid",
+    ),
+    case(
+        "q2",
+        "SELECT auction, price FROM bid WHERE auction % 123 = 0",
+        UPDATE,
+        &["bid"],
+        "SELECT auction, price FROM bid WHERE auction % 123 = 0",
+    ),
+    // The most bids that any auction got, per window; not which auction.
+    case(
+        "q5_like",
+        "SELECT window_start, max(n) AS n FROM (
+           SELECT window_start, auction, count(*) AS n
+           FROM HOP(bid, date_time, INTERVAL '2' SECOND, INTERVAL '10' SECOND) GROUP BY window_start, auction
+         ) AS counts GROUP BY window_start",
+        UPDATE,
+        &["bid"],
+        "SELECT window_start, max(n) FROM (
+           SELECT pane - back AS window_start, auction, sum(n) AS n FROM (
+             SELECT date_bin(INTERVAL '2 seconds', date_time) AS pane, auction, count(*) AS n FROM bid GROUP BY 1, 2
+           ) CROSS JOIN (VALUES
+             (INTERVAL '0 seconds'), (INTERVAL '2 seconds'), (INTERVAL '4 seconds'), (INTERVAL '6 seconds'),
+             (INTERVAL '8 seconds')) AS windows (back)
+           GROUP BY 1, 2
+         ) GROUP BY 1",
+    ),
+    // The highest price per window; not who bid it.
+    case(
+        "q7_like",
+        "SELECT window_start, max(price) AS price FROM TUMBLE(bid, date_time, INTERVAL '10' SECOND)
+         GROUP BY window_start",
+        CLOSE,
+        &["bid"],
+        "SELECT date_bin(INTERVAL '10 seconds', date_time), max(price) FROM bid GROUP BY 1",
+    ),
 ];

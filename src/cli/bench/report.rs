@@ -1,9 +1,12 @@
 //! The table of figures, on the terminal and as JSON.
+//!
+//! A column is shown where some figure of the suite has a value for it.
 
 use std::io::Write;
 
 use serde::Serialize;
 
+use super::checksum::Checksum;
 use super::measure::{Taken, median};
 use crate::error::{Error, Result};
 
@@ -24,31 +27,80 @@ pub(super) struct Figure {
     /// The same for CPU time, which other work on the machine disturbs less: the baseline's over the engine's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) cpu_ratio: Option<f64>,
-    /// Times as long as the same view takes when no row is late.
+    /// Times as much as in the case that it is compared with: without late rows, or with one view.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) cost: Option<f64>,
+    /// Views on the table.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) views: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) p50_ms: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) p99_ms: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) baseline_p50_ms: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) baseline_p99_ms: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) startup_ms: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) cpu_ms_per_epoch: Option<f64>,
+    /// Of one core.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) cpu_percent: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) checksum: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) baseline_checksum: Option<String>,
 }
 
-impl Figure {
-    /// Of runs of the engine and of its baseline, over so many rows each.
-    pub(super) fn of(name: &str, workers: usize, rows: u64, engine: &[Taken], baseline: &[Taken]) -> Self {
-        let seconds = |taken: &[Taken]| median(taken.iter().map(|t| t.seconds));
+/// What the runs of a case gave.
+#[derive(Default)]
+pub(super) struct Runs {
+    engine: Vec<Taken>,
+    baseline: Vec<Taken>,
+    /// The engine's, and the baseline's if there is one.
+    sums: Vec<(Checksum, Option<Checksum>)>,
+}
+
+impl Runs {
+    /// Keeps a run of both sides. The first round (0) is for warming up: only what it computed counts.
+    pub(super) fn push(&mut self, round: u32, engine: (Taken, Checksum), baseline: (Taken, Checksum)) {
+        self.push_if(round, engine, Some(baseline));
+    }
+
+    /// The same where there may be no baseline.
+    pub(super) fn push_if(&mut self, round: u32, engine: (Taken, Checksum), baseline: Option<(Taken, Checksum)>) {
+        self.sums.push((engine.1, baseline.map(|(_, sum)| sum)));
+        if round > 0 {
+            self.engine.push(engine.0);
+            self.baseline.extend(baseline.map(|(taken, _)| taken));
+        }
+    }
+
+    /// The engine's median.
+    pub(super) fn seconds(&self) -> f64 {
+        median(self.engine.iter().map(|t| t.seconds))
+    }
+
+    /// The medians, and a checksum of which the baseline's differs if any does.
+    pub(super) fn figure(&self, name: &str, workers: usize, rows: u64) -> Figure {
         let cpu = |taken: &[Taken]| median(taken.iter().map(|t| t.cpu_seconds));
-        let rate = |taken: &[Taken]| rows as f64 / seconds(taken);
-        let ratio = |a: f64, b: f64| (b > 0.0).then_some(a / b);
-        Self {
+        let ratio = |a: f64, b: f64| (a > 0.0 && b > 0.0).then_some(a / b);
+        let baseline = median(self.baseline.iter().map(|t| t.seconds));
+        let differs = |(ours, theirs): &&(Checksum, Option<Checksum>)| theirs.is_some_and(|theirs| *ours != theirs);
+        let sums = self.sums.iter().find(differs).or(self.sums.first());
+        Figure {
             name: name.to_owned(),
             workers,
             rows,
-            rows_per_s: Some(rate(engine)),
-            baseline_rows_per_s: Some(rate(baseline)),
-            ratio: ratio(rate(engine), rate(baseline)),
-            cpu_ratio: ratio(cpu(baseline), cpu(engine)),
-            ..Self::default()
+            rows_per_s: ratio(rows as f64, self.seconds()),
+            baseline_rows_per_s: ratio(rows as f64, baseline),
+            ratio: ratio(baseline, self.seconds()),
+            cpu_ratio: ratio(cpu(&self.baseline), cpu(&self.engine)),
+            checksum: sums.map(|(ours, _)| ours.text()),
+            baseline_checksum: sums.and_then(|(_, theirs)| theirs.map(Checksum::text)),
+            ..Figure::default()
         }
     }
 }
@@ -60,39 +112,54 @@ pub(super) fn json(figures: &[Figure]) -> Result<String> {
 
 /// Prints the table of one suite.
 pub(super) fn print(figures: &[Figure]) {
-    if figures.is_empty() {
-        return;
-    }
-    let head = ["name", "workers", "rows", "rows/s", "baseline", "ratio", "cpu ratio", "cost", "checksum"];
-    let mut lines = vec![head.map(str::to_owned)];
-    lines.extend(figures.iter().map(cells));
-    let widths: Vec<usize> =
-        (0..head.len()).map(|column| lines.iter().map(|line| line[column].len()).max().unwrap_or(0)).collect();
+    let mut columns: Vec<Vec<String>> = COLUMNS
+        .iter()
+        .map(|(head, cell)| std::iter::once((*head).to_owned()).chain(figures.iter().map(cell)).collect())
+        .collect();
+    columns.retain(|cells: &Vec<String>| cells.iter().skip(1).any(|cell| !cell.is_empty()));
     let mut out = std::io::stdout();
-    for line in lines {
-        let cells = line.iter().zip(&widths).enumerate().map(|(column, (cell, &width))| match column {
-            0 => format!("{cell:width$}"),
-            _ => format!("{cell:>width$}"),
-        });
-        let _ = writeln!(out, "{}", cells.collect::<Vec<_>>().join("  ").trim_end());
+    for line in 0..=figures.len() {
+        let mut text = String::new();
+        for (at, cells) in columns.iter().enumerate() {
+            let width = cells.iter().map(String::len).max().unwrap_or(0);
+            let cell = &cells[line];
+            text += &if at == 0 { format!("{cell:width$}") } else { format!("  {cell:>width$}") };
+        }
+        let _ = writeln!(out, "{}", text.trim_end());
     }
     let _ = writeln!(out);
 }
 
-fn cells(figure: &Figure) -> [String; 9] {
-    let rate = |rate: Option<f64>| rate.map(|rate| format!("{:.2}M", rate / 1e6)).unwrap_or_default();
-    let times = |value: Option<f64>| value.map(|value| format!("{value:.2}")).unwrap_or_default();
-    [
-        figure.name.clone(),
-        figure.workers.to_string(),
-        figure.rows.to_string(),
-        rate(figure.rows_per_s),
-        rate(figure.baseline_rows_per_s),
-        times(figure.ratio),
-        times(figure.cpu_ratio),
-        times(figure.cost),
-        figure.checksum.clone().unwrap_or_default(),
-    ]
+type Cell = fn(&Figure) -> String;
+
+/// The columns of the table.
+const COLUMNS: [(&str, Cell); 17] = [
+    ("name", |f| f.name.clone()),
+    ("workers", |f| f.workers.to_string()),
+    ("views", |f| f.views.map(|views| views.to_string()).unwrap_or_default()),
+    ("rows", |f| if f.rows > 0 { f.rows.to_string() } else { String::new() }),
+    ("rows/s", |f| rate(f.rows_per_s)),
+    ("baseline", |f| rate(f.baseline_rows_per_s)),
+    ("ratio", |f| decimals(f.ratio)),
+    ("cpu ratio", |f| decimals(f.cpu_ratio)),
+    ("ready ms", |f| decimals(f.startup_ms)),
+    ("cpu %", |f| decimals(f.cpu_percent)),
+    ("cpu ms/epoch", |f| decimals(f.cpu_ms_per_epoch)),
+    ("cost", |f| decimals(f.cost)),
+    ("p50 ms", |f| decimals(f.p50_ms)),
+    ("p99 ms", |f| decimals(f.p99_ms)),
+    ("SELECT 1 p50", |f| decimals(f.baseline_p50_ms)),
+    ("SELECT 1 p99", |f| decimals(f.baseline_p99_ms)),
+    ("checksum", |f| f.checksum.clone().unwrap_or_default()),
+];
+
+/// Millions a second.
+pub(super) fn rate(rate: Option<f64>) -> String {
+    rate.map(|rate| format!("{:.2}M", rate / 1e6)).unwrap_or_default()
+}
+
+fn decimals(value: Option<f64>) -> String {
+    value.map(|value| format!("{value:.2}")).unwrap_or_default()
 }
 
 /// Fails if some case and its baseline disagree.

@@ -4,7 +4,8 @@
 //! timely workers ([`Bare`]). From the first epoch (65,536 rows each, four under way at most) until the last one, which
 //! ends event time, is complete, the clock runs: for the watermark of every row, exchange, state, emission, and readers
 //! (as many as workers) that count and checksum what the workers report instead of storing it. Not measured: reading
-//! sources, the log and the view store; starting threads and planning.
+//! sources, the log and the view store; starting threads and planning. `tumble_view` has all that: a source in memory is
+//! read, sequenced, logged and published, epoch by epoch, from CREATE MATERIALIZED VIEW until FLUSH returns.
 //!
 //! The baseline is DataFusion with its own SQL and functions over the same Arrow batches in memory, with as many
 //! partitions and threads as there are workers; the clock runs from the start of a physical plan until its last row is
@@ -13,22 +14,20 @@
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender, bounded, select, unbounded};
-use datafusion::datasource::MemTable;
-use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
-use datafusion::prelude::{SessionConfig, SessionContext};
-use futures::StreamExt;
 use tokio::runtime::Runtime;
 
+use super::baseline;
 use super::checksum::Checksum;
 use super::input::{self, Input};
-use super::measure::{Stopwatch, Taken, median};
-use super::report::Figure;
+use super::measure::{Stopwatch, Taken};
+use super::memory::Memory;
+use super::report::{Figure, Runs};
 use super::{Bench, queries};
 use crate::config::EPOCHS_IN_FLIGHT;
 use crate::data::Epoch;
 use crate::error::{Error, Result};
 use crate::runtime::command::Report;
-use crate::runtime::{Bare, ViewSpec};
+use crate::runtime::{Bare, ReadMode, RuntimeConfig, SourceSpec, ViewSpec};
 
 /// A case with what it needs to run.
 struct Ready<'a> {
@@ -37,17 +36,9 @@ struct Ready<'a> {
     inputs: Vec<&'a Input>,
 }
 
-/// What the runs of a case gave.
-#[derive(Default)]
-struct Runs {
-    engine: Vec<Taken>,
-    baseline: Vec<Taken>,
-    sums: Vec<(Checksum, Checksum)>,
-}
-
 /// Runs all cases that are wanted.
-pub(super) fn run(bench: &Bench) -> Result<Vec<Figure>> {
-    let cases: Vec<_> = queries::WINDOWS.iter().filter(|case| bench.wants(case.name)).collect();
+pub(super) fn run(bench: &Bench, cases: &'static [queries::Case]) -> Result<Vec<Figure>> {
+    let cases: Vec<_> = cases.iter().filter(|case| bench.wants(case.name)).collect();
     if cases.is_empty() {
         return Ok(Vec::new());
     }
@@ -71,12 +62,8 @@ pub(super) fn run(bench: &Bench) -> Result<Vec<Figure>> {
         let named = |name: &str| ready.iter().zip(&runs).find(|(r, _)| r.case.name == name).map(|(_, runs)| runs);
         for (Ready { case, inputs, .. }, runs) in ready.iter().zip(&runs) {
             let rows = inputs.iter().map(|input| input.rows()).sum();
-            let mut figure = Figure::of(case.name, peers, rows, &runs.engine, &runs.baseline);
-            let seconds = |runs: &Runs| median(runs.engine.iter().map(|t| t.seconds));
-            figure.cost = case.beside.and_then(named).map(|on_time| seconds(runs) / seconds(on_time));
-            let differs = runs.sums.iter().find(|(ours, theirs)| ours != theirs).or(runs.sums.first());
-            figure.checksum = differs.map(|(ours, _)| ours.text());
-            figure.baseline_checksum = differs.map(|(_, theirs)| theirs.text());
+            let mut figure = runs.figure(case.name, peers, rows);
+            figure.cost = case.beside.and_then(named).map(|on_time| runs.seconds() / on_time.seconds());
             figures.push(figure);
         }
     }
@@ -85,19 +72,17 @@ pub(super) fn run(bench: &Bench) -> Result<Vec<Figure>> {
 
 /// Takes turns: each round runs every case once, on both sides.
 fn measure(bench: &Bench, ready: &[Ready<'_>], inputs: &[Input], peers: usize) -> Result<Vec<Runs>> {
-    let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(peers).enable_all().build()?;
-    let context = context(inputs, peers)?;
+    let tokio = baseline::tokio(peers)?;
+    let context = baseline::context(inputs, peers)?;
     let mut runs: Vec<Runs> = ready.iter().map(|_| Runs::default()).collect();
     for round in 0..=bench.runs {
         for (ready, runs) in ready.iter().zip(&mut runs) {
             super::progress(&format!("{} with {peers} workers, run {round} of {}", ready.case.name, bench.runs));
-            let (ours, sum) = engine(ready, peers)?;
-            let (theirs, baseline_sum) = baseline(&tokio, &context, ready.case.baseline)?;
-            runs.sums.push((sum, baseline_sum));
-            if round > 0 {
-                runs.engine.push(ours);
-                runs.baseline.push(theirs);
-            }
+            let ours = if ready.case.stored { stored(&tokio, ready, peers)? } else { engine(ready, peers)? };
+            let plan = baseline::plan(&tokio, &context, ready.case.baseline)?;
+            let watch = Stopwatch::start();
+            let sum = baseline::run(&tokio, &context, &plan)?;
+            runs.push(round, ours, (watch.taken(), sum));
         }
     }
     Ok(runs)
@@ -133,6 +118,28 @@ fn engine(ready: &Ready<'_>, peers: usize) -> Result<(Taken, Checksum)> {
     let taken = watch.taken();
     bare.stop()?;
     Ok((taken, sum))
+}
+
+/// One run of the whole engine below SQL, into a view that can be read.
+fn stored(tokio: &Runtime, ready: &Ready<'_>, peers: usize) -> Result<(Taken, Checksum)> {
+    let runtime = crate::runtime::Runtime::start(RuntimeConfig { workers: peers, ..RuntimeConfig::default() })?;
+    let done = tokio.block_on(async {
+        for input in &ready.inputs {
+            let memory = Memory { schema: input.spec.schema.clone(), batches: input.batches.clone() };
+            runtime.create_source(SourceSpec { connector: Arc::new(memory), ..input.spec.clone() }).await?;
+        }
+        let watch = Stopwatch::start();
+        runtime.create_view(ready.view.clone()).await?;
+        runtime.flush().await?;
+        let taken = watch.taken();
+        let mut sum = Checksum::default();
+        for rows in runtime.snapshot(ReadMode::Acknowledged).await?.version(ready.view.id)?.batches()? {
+            sum.add(&rows, None)?;
+        }
+        Ok((taken, sum))
+    });
+    tokio.block_on(runtime.shutdown());
+    done
 }
 
 /// Bounds the epochs under way, and ends the readers behind the last one.
@@ -184,41 +191,4 @@ fn read(reports: &Receiver<Report>, gate: &Gate) -> Result<Checksum> {
             Report::Operators { .. } => {}
         }
     }
-}
-
-/// A DataFusion session over the inputs.
-fn context(inputs: &[Input], partitions: usize) -> Result<SessionContext> {
-    let context = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(partitions));
-    for input in inputs {
-        let mut parts = vec![Vec::new(); partitions];
-        for (at, batch) in input.batches.iter().enumerate() {
-            parts[at % partitions].push(batch.clone());
-        }
-        let table = MemTable::try_new(input.spec.schema.clone(), parts)?;
-        context.register_table(input.spec.name.as_str(), Arc::new(table))?;
-    }
-    Ok(context)
-}
-
-/// One run of the baseline.
-fn baseline(tokio: &Runtime, context: &SessionContext, query: &str) -> Result<(Taken, Checksum)> {
-    let plan = tokio.block_on(async { context.sql(query).await?.create_physical_plan().await })?;
-    let watch = Stopwatch::start();
-    let partitions = (0..plan.output_partitioning().partition_count()).map(|at| {
-        let (plan, task): (Arc<dyn ExecutionPlan>, _) = (plan.clone(), context.task_ctx());
-        tokio.spawn(async move {
-            let mut sum = Checksum::default();
-            let mut rows = plan.execute(at, task)?;
-            while let Some(batch) = rows.next().await {
-                sum.add(&batch?, None)?;
-            }
-            Ok::<_, Error>(sum)
-        })
-    });
-    let partitions: Vec<_> = partitions.collect();
-    let mut sum = Checksum::default();
-    for partition in partitions {
-        sum.merge(tokio.block_on(partition).map_err(|e| Error::internal(e.to_string()))??);
-    }
-    Ok((watch.taken(), sum))
 }

@@ -12,12 +12,12 @@ use super::paths::Listed;
 use crate::error::{Error, Result, SqlState};
 use crate::formats::csv::{self, Csv};
 use crate::formats::json::Json;
-use crate::formats::{Align, BATCH_RECORDS_MAX, Cut, Decoded, Decoder, RecordReader};
+use crate::formats::{Align, BATCH_RECORDS_MAX, Coming, Cut, Decoded, Decoder, RecordReader};
 
 /// A file that is being read.
 pub(super) trait OneFile: Send {
-    /// The next records, decoded, and their number; `None` at the end.
-    fn read(&mut self) -> Result<Option<(Decoded, u64)>>;
+    /// The next records, which may still be decoded while others are read, and their number; `None` at the end.
+    fn read(&mut self) -> Result<Option<(Coming<Result<Decoded>>, u64)>>;
 }
 
 /// Opens a file behind its first `skip` records. Also the number passed over: less than `skip` if the file has less.
@@ -27,7 +27,7 @@ pub(super) fn open(
     target: SchemaRef,
     skip: u64,
 ) -> Result<(Box<dyn OneFile>, u64)> {
-    let name = file.name.clone();
+    let name = Arc::from(file.name.as_str());
     match encoding {
         Encoding::Parquet => open_parquet(file, target, skip),
         Encoding::Csv(options) => {
@@ -35,31 +35,33 @@ pub(super) fn open(
             let skipped = records.skip(skip)?;
             let own = || target.fields().iter().map(|field| field.name().clone()).collect::<Vec<_>>();
             let names = if options.header { header } else { own() };
-            let decoder = Box::new(Csv::new(options.clone(), &names, Arc::clone(&target))?);
+            let decoder = Arc::new(Csv::new(options.clone(), &names, Arc::clone(&target))?);
             Ok((Box::new(Lines { name, records, decoder }), skipped))
         }
         Encoding::Json => {
             let mut records = RecordReader::new(file.open()?, Cut::Lines);
             let skipped = records.skip(skip)?;
-            Ok((Box::new(Lines { name, records, decoder: Box::new(Json::new(target)) }), skipped))
+            Ok((Box::new(Lines { name, records, decoder: Arc::new(Json::new(target)) }), skipped))
         }
     }
 }
 
 /// A file of text records.
 struct Lines {
-    name: String,
+    name: Arc<str>,
     records: RecordReader<fs::File>,
-    decoder: Box<dyn Decoder>,
+    decoder: Arc<dyn Decoder>,
 }
 
 impl OneFile for Lines {
-    fn read(&mut self) -> Result<Option<(Decoded, u64)>> {
+    fn read(&mut self) -> Result<Option<(Coming<Result<Decoded>>, u64)>> {
         let records = self.records.read(BATCH_RECORDS_MAX)?;
         if records.is_empty() {
             return Ok(None);
         }
-        Ok(Some((self.decoder.decode(&records, &self.name)?, records.len() as u64)))
+        let count = records.len() as u64;
+        let (decoder, name) = (Arc::clone(&self.decoder), Arc::clone(&self.name));
+        Ok(Some((Coming::start(move || decoder.decode(&records, &name)), count)))
     }
 }
 
@@ -87,13 +89,13 @@ struct Parquet {
 }
 
 impl OneFile for Parquet {
-    fn read(&mut self) -> Result<Option<(Decoded, u64)>> {
+    fn read(&mut self) -> Result<Option<(Coming<Result<Decoded>>, u64)>> {
         let Some(batch) = self.batches.as_mut().and_then(Iterator::next) else { return Ok(None) };
         let batch = batch.map_err(|e| not_parquet(&self.name, &e))?;
         let (name, before) = (&self.name, self.row);
         let decoded = self.align.batch(&batch, |row| format!("{name}: row {}", before + row as u64 + 1))?;
         self.row += batch.num_rows() as u64;
-        Ok(Some((decoded, batch.num_rows() as u64)))
+        Ok(Some((Coming::ready(Ok(decoded)), batch.num_rows() as u64)))
     }
 }
 

@@ -6,6 +6,7 @@
 use std::fmt::{self, Write};
 
 use super::calendar::{self, DAY, SECOND, write_civil, write_clock};
+use super::plain;
 use super::zone::{TimeZone, parse_offset, write_offset};
 use super::{invalid_datetime, out_of_range};
 use crate::error::{Error, Result, SqlState};
@@ -17,6 +18,9 @@ pub const TIMESTAMP_INFINITY: i64 = i64::MAX;
 
 /// Days since 1970-01-01.
 pub fn parse_date(text: &str) -> Result<i32> {
+    if let Some(days) = plain::date(text) {
+        return Ok(days);
+    }
     match Parts::read(text, "date")? {
         Read::Infinity => Ok(DATE_INFINITY),
         Read::MinusInfinity => Ok(i32::MIN),
@@ -38,6 +42,9 @@ pub fn parse_time(text: &str) -> Result<i64> {
 
 /// Microseconds since 1970-01-01 00:00:00; a time zone in the text is ignored, as PostgreSQL does.
 pub fn parse_timestamp(text: &str) -> Result<i64> {
+    if let Some((micros, "" | "Z")) = plain::timestamp(text) {
+        return Ok(micros);
+    }
     match Parts::read(text, "timestamp")? {
         Read::Infinity => Ok(TIMESTAMP_INFINITY),
         Read::MinusInfinity => Ok(i64::MIN),
@@ -48,6 +55,11 @@ pub fn parse_timestamp(text: &str) -> Result<i64> {
 
 /// Microseconds since 1970-01-01 00:00:00 UTC; `zone` counts where the text names none.
 pub fn parse_timestamptz(text: &str, zone: &TimeZone) -> Result<i64> {
+    match plain::timestamp(text) {
+        Some((micros, "Z" | "+00")) => return Ok(micros),
+        Some((local, "")) => return Ok(zone.to_utc(local)),
+        _ => {}
+    }
     match Parts::read(text, "timestamp with time zone")? {
         Read::Infinity => Ok(TIMESTAMP_INFINITY),
         Read::MinusInfinity => Ok(i64::MIN),

@@ -6,7 +6,7 @@
 //! | type | file |
 //! |---|---|
 //! | boolean, integers, floats, numeric | [`number`] |
-//! | date, time, timestamp, timestamptz | [`datetime`], [`calendar`], [`TimeZone`] |
+//! | date, time, timestamp, timestamptz | [`datetime`], [`calendar`], `plain`, [`TimeZone`] |
 //! | interval | [`interval`] |
 //! | bytea, varchar(n), uuid, json | [`string`] |
 //! | arrays | `array` |
@@ -20,6 +20,7 @@ mod column;
 pub mod datetime;
 pub mod interval;
 pub mod number;
+mod plain;
 pub mod string;
 mod zone;
 

@@ -20,6 +20,9 @@ pub fn parse_bool(text: &str) -> Result<bool> {
 
 /// An integer between `min` and `max`; `name` is the SQL type in the error.
 pub fn parse_int(text: &str, min: i64, max: i64, name: &str) -> Result<i64> {
+    if let Some(value) = plain_int(text.as_bytes()).filter(|value| (min..=max).contains(value)) {
+        return Ok(value);
+    }
     let body = text.trim();
     let (negative, digits) = match body.as_bytes().first() {
         Some(b'-') => (true, &body[1..]),
@@ -42,6 +45,26 @@ pub fn parse_int(text: &str, min: i64, max: i64, name: &str) -> Result<i64> {
         return Err(out_of_range(name, body));
     }
     Ok(value)
+}
+
+/// Digits behind at most a minus, and so few that nothing can overflow.
+fn plain_int(text: &[u8]) -> Option<i64> {
+    let (negative, digits) = match text.split_first() {
+        Some((b'-', digits)) => (true, digits),
+        _ => (false, text),
+    };
+    if digits.is_empty() || digits.len() > 18 {
+        return None;
+    }
+    let mut value = 0;
+    for byte in digits {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        value = value * 10 + i64::from(digit);
+    }
+    Some(if negative { -value } else { value })
 }
 
 /// A float; `NaN`, `Infinity` and `inf` in any case.
