@@ -6,11 +6,12 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, make_array};
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, make_array, new_null_array};
 use arrow::datatypes::{DataType, Float32Type, Float64Type, Schema};
 use arrow::row::{RowConverter, Rows, SortField};
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::words::to_words;
 use crate::error::Result;
 
 /// Number of hash ranges of keys. Buckets map to workers; snapshots are kept per bucket.
@@ -67,6 +68,42 @@ impl KeyEncoder {
         }
         let columns = columns.iter().map(normalise).collect::<Result<Vec<_>>>()?;
         Ok(Keys { rows: Some(self.converter.convert_columns(&columns)?), len })
+    }
+
+    /// The stable hash of the key of every row of a batch.
+    pub fn hashes(&self, batch: &RecordBatch) -> Result<Vec<u64>> {
+        if let [column] = self.columns[..]
+            && let Some(hashes) = self.word_hashes(batch.column(column))?
+        {
+            return Ok(hashes);
+        }
+        Ok(self.encode(batch)?.iter().map(hash).collect())
+    }
+
+    /// The hashes of one column of integers: its key bytes are a one and the number, the sign turned, big end first.
+    fn word_hashes(&self, column: &ArrayRef) -> Result<Option<Vec<u64>>> {
+        fn each<const N: usize>(words: &Int64Array, bytes: impl Fn(i64) -> [u8; N]) -> Vec<u64> {
+            words.values().iter().map(|&word| hash(&bytes(word))).collect()
+        }
+        let Some(words) = to_words(column) else { return Ok(None) };
+        let mut hashes = match column.data_type().primitive_width() {
+            Some(8) => each(&words, |w| {
+                let mut bytes = [1; 9];
+                bytes[1..].copy_from_slice(&(w ^ i64::MIN).to_be_bytes());
+                bytes
+            }),
+            Some(4) => each(&words, |w| {
+                let mut bytes = [1; 5];
+                bytes[1..].copy_from_slice(&(w as i32 ^ i32::MIN).to_be_bytes());
+                bytes
+            }),
+            _ => return Ok(None),
+        };
+        if words.null_count() > 0 {
+            let null = hash(self.encode_columns(&[new_null_array(column.data_type(), 1)], 1)?.get(0));
+            (0..hashes.len()).filter(|&i| words.is_null(i)).for_each(|i| hashes[i] = null);
+        }
+        Ok(Some(hashes))
     }
 
     /// The key columns of keys that this encoder (or an equal one) made.
@@ -137,7 +174,7 @@ fn normalise(array: &ArrayRef) -> Result<ArrayRef> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arrow::array::{Float32Array, Float64Array, Int64Array, ListArray, StringArray};
+    use arrow::array::{Float32Array, Float64Array, ListArray, StringArray};
 
     fn keys(columns: Vec<ArrayRef>) -> (KeyEncoder, Keys) {
         let named = columns.into_iter().enumerate().map(|(i, c)| (format!("c{i}"), c));
@@ -173,6 +210,23 @@ mod tests {
         let back = encoder.decode(k.iter()).unwrap();
         assert_eq!(&back[0], &numbers);
         assert_eq!(&back[1], &texts);
+    }
+
+    #[test]
+    fn hashes_of_integers_are_those_of_their_key_bytes() {
+        let numbers = [Some(2), None, Some(-1), Some(0), Some(i32::MIN), Some(i32::MAX)];
+        let columns: [ArrayRef; 3] = [
+            Arc::new(numbers.iter().map(|n| n.map(i64::from)).collect::<Int64Array>()),
+            Arc::new(numbers.into_iter().collect::<arrow::array::Int32Array>()),
+            Arc::new(numbers.iter().map(|n| n.map(|n| n as i16)).collect::<arrow::array::Int16Array>()),
+        ];
+        for column in columns {
+            let batch = RecordBatch::try_from_iter_with_nullable([("c", column, true)]).unwrap();
+            let encoder = KeyEncoder::new(&batch.schema(), &[0]).unwrap();
+            let keys = encoder.encode(&batch).unwrap();
+            let hashes: Vec<u64> = keys.iter().map(hash).collect();
+            assert_eq!(encoder.hashes(&batch).unwrap(), hashes);
+        }
     }
 
     #[test]

@@ -153,6 +153,11 @@ impl WatermarkExpr {
             Arrival::Settled => Judge::Constant(self.at(&watermarks.before)),
             Arrival::PerRow { partition, watermark } => {
                 let others = others(*partition, &watermarks.before);
+                if let [term] = &self.terms[..]
+                    && (term.direct && term.source == partition.source && term.functions.is_empty())
+                {
+                    return Judge::PerRow(watermark.values().iter().map(|&w| w.min(others.0)).collect());
+                }
                 let own = |w: i64| -> i64 {
                     let source = |term: &WatermarkTerm| {
                         if term.direct && term.source == partition.source {

@@ -68,10 +68,22 @@ impl WindowKind {
     }
 }
 
-/// TUMBLE: per row the start of its window, NULL where the time is NULL.
-pub fn tumble_starts(time: &TimestampMicrosecondArray, size: i64, offset: i64) -> Int64Array {
-    let starts = time.values().iter().map(|&t| floor_fast(t, size, offset)).collect::<Vec<_>>();
-    Int64Array::new(starts.into(), time.nulls().cloned())
+/// Per time the start of the last window that holds it.
+///
+/// Neighbours mostly lie in the same window: only one outside of the window before it costs a division.
+pub fn last_starts(times: &[i64], slide: i64, offset: i64) -> Vec<i64> {
+    let (mut start, mut width) = (0, 0);
+    let mut starts = Vec::with_capacity(times.len());
+    for &t in times {
+        // As unsigned, a time before the start is far behind it.
+        if t.wrapping_sub(start) as u64 >= width {
+            start = floor_fast(t, slide, offset);
+            // A start that saturated is no start: the next time is divided again.
+            width = if start == i64::MIN + 1 { 0 } else { slide as u64 };
+        }
+        starts.push(start);
+    }
+    starts
 }
 
 /// HOP (and TUMBLE, as the case of one): (row, window start) pairs, by ascending row, then ascending start. Rows without
@@ -110,10 +122,10 @@ mod tests {
     #[test]
     fn tumbles_align_to_the_epoch_and_reach_far() {
         let far = 250_000_000_000_000_000; // the year 9891: beyond nanoseconds
-        let time = TimestampMicrosecondArray::from(vec![Some(-1), Some(0), Some(9), Some(10), None, Some(far + 3)]);
-        let starts = tumble_starts(&time, 10, 0);
-        assert_eq!(starts, Int64Array::from(vec![Some(-10), Some(0), Some(0), Some(10), None, Some(far)]));
-        assert_eq!(tumble_starts(&time, 10, 3).value(1), -7);
+        let times = [-1, 0, 9, 10, far + 3, -10];
+        let starts = last_starts(&times, 10, 0);
+        assert_eq!(starts, vec![-10, 0, 0, 10, far, -10]);
+        assert_eq!(last_starts(&times, 10, 3)[1], -7);
     }
 
     #[test]
@@ -126,7 +138,8 @@ mod tests {
 
     #[test]
     fn the_ends_of_time_saturate() {
-        let time = TimestampMicrosecondArray::from(vec![i64::MIN + 2]);
-        assert_eq!(tumble_starts(&time, 1_000_000, 0).value(0), i64::MIN + 1);
+        let starts = last_starts(&[i64::MIN + 2, i64::MIN + 3, i64::MAX, i64::MIN], 1_000_000, 0);
+        assert_eq!(starts[..2], [i64::MIN + 1, i64::MIN + 1]);
+        assert_eq!(starts[2..], [floor(i64::MAX, 1_000_000, 0), i64::MIN + 1]);
     }
 }

@@ -6,12 +6,13 @@
 //! Watermark: EMIT ON WINDOW CLOSE sends a window's rows when watermark >= window_end; with a lateness d a window is final,
 //! and forgotten, when watermark >= window_end + d
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch};
+use arrow::array::{ArrayRef, BooleanArray, Int64Array};
+use arrow::buffer::BooleanBuffer;
+use arrow::compute::filter_record_batch;
 use arrow::compute::kernels::cmp::distinct;
-use arrow::compute::{concat_batches, filter_record_batch};
 use arrow::datatypes::SchemaRef;
 
 use super::evaluate::{batch, report};
@@ -21,7 +22,7 @@ use crate::data::{Changes, Epoch, EventTime, WatermarkExpr, Watermarks};
 use crate::error::{Error, Result};
 use crate::plan::Aggregate;
 use crate::state::fault::{self, Fault};
-use crate::state::{AccumulatorKind, CellError, GroupLayout, GroupState, GroupTable, NO_WINDOW, State};
+use crate::state::{CellError, Finished, GroupLayout, GroupState, GroupTable, NO_WINDOW, State};
 
 /// Rows per batch sent.
 const PIECE: usize = 8192;
@@ -32,6 +33,8 @@ pub(super) struct AggregateOperator {
     /// Number of group columns.
     width: usize,
     append_only: bool,
+    /// Whether it takes parts of groups.
+    parts: bool,
     emission: Emission,
     state: GroupState,
     /// Whether this worker sends the row of an aggregate without GROUP BY.
@@ -61,25 +64,52 @@ enum Work {
     Drop(i64),
 }
 
-/// The results of some groups: their rows, and which of them are there.
+/// The results of some groups: their rows, which of them are there, and why some have none.
 struct Rows {
     columns: Vec<ArrayRef>,
-    there: Vec<bool>,
-    errors: Vec<Option<CellError>>,
+    there: BooleanBuffer,
+    errors: BTreeMap<usize, CellError>,
+}
+
+impl Rows {
+    fn new(count: usize, there: impl Fn(usize) -> bool) -> Self {
+        Self { columns: vec![], there: BooleanBuffer::collect_bool(count, there), errors: BTreeMap::new() }
+    }
+
+    fn push(&mut self, finished: Finished) {
+        self.errors.extend(finished.errors);
+        self.columns.push(finished.column);
+    }
+
+    /// Which rows are shown among those that changed.
+    fn shown(&self, changed: &BooleanBuffer) -> BooleanBuffer {
+        let shown = changed & &self.there;
+        if self.errors.is_empty() {
+            return shown;
+        }
+        BooleanBuffer::collect_bool(shown.len(), |i| shown.value(i) && !self.errors.contains_key(&i))
+    }
+}
+
+/// What a plan's groups are.
+pub(super) fn layout(plan: &Aggregate, keep_old: bool) -> GroupLayout {
+    let append_only = plan.input.properties().append_only;
+    GroupLayout {
+        group: Arc::new(arrow::datatypes::Schema::new(plan.properties.schema.fields()[..plan.group.len()].to_vec())),
+        window: plan.windowed.as_ref().map(|w| w.bounds.clone()).unwrap_or_default(),
+        exchange: plan.exchange(),
+        panes: plan.panes.map(|p| (p.windows, p.slide)),
+        kinds: plan.calls.iter().map(|call| call.kind(append_only)).collect(),
+        arguments: plan.calls.iter().map(|c| (c.arguments.clone(), c.filter)).collect(),
+        keep_old,
+    }
 }
 
 impl AggregateOperator {
-    pub fn new(name: Arc<str>, plan: &Aggregate, worker: &Worker) -> Result<Self> {
-        let input = plan.input.properties();
+    /// `parts`: its input was aggregated before.
+    pub fn new(name: Arc<str>, plan: &Aggregate, worker: &Worker, parts: bool) -> Result<Self> {
         let schema = plan.properties.schema.clone();
         let width = plan.group.len();
-        let kind = |call: &crate::plan::AggregateCall| AccumulatorKind {
-            function: call.function,
-            inputs: call.input_types.clone(),
-            output: call.output_type.clone(),
-            retracting: !input.append_only,
-            distinct: call.distinct,
-        };
         let emission = match (&plan.windowed, plan.emit) {
             (Some(window), emit) => match (window.column.closing.clone(), window.column.lateness, emit) {
                 (Some(closing), Some(lateness), Emit::OnWindowClose) => Emission::OnClose { closing, lateness },
@@ -88,18 +118,15 @@ impl AggregateOperator {
             },
             (None, _) => Emission::Always,
         };
-        let group = Arc::new(arrow::datatypes::Schema::new(schema.fields()[..width].to_vec()));
-        let state = GroupState::new(GroupLayout {
-            group,
-            window: plan.windowed.as_ref().map(|w| w.bounds.clone()).unwrap_or_default(),
-            exchange: plan.exchange(),
-            kinds: plan.calls.iter().map(kind).collect(),
-            arguments: plan.calls.iter().map(|c| (c.arguments.clone(), c.filter)).collect(),
-            keep_old: !matches!(emission, Emission::OnClose { .. }),
-        })?;
+        let mut layout = layout(plan, !matches!(emission, Emission::OnClose { .. }));
+        if parts {
+            // Parts have the number of their windows right behind the group.
+            layout.panes = layout.panes.map(|(_, slide)| (width, slide));
+        }
+        let state = GroupState::new(layout)?;
         let owns_global = width == 0 && GroupState::global_bucket().worker(worker.peers) == worker.index;
         let append_only = plan.properties.append_only;
-        Ok(Self { name, schema, width, append_only, emission, state, owns_global, work: None })
+        Ok(Self { name, schema, width, append_only, parts, emission, state, owns_global, work: None })
     }
 
     /// By what this operator's windows close.
@@ -109,6 +136,7 @@ impl AggregateOperator {
 
     /// Decides what an epoch has to do.
     fn plan_work(&mut self, watermarks: &Watermarks) -> Result<VecDeque<Work>> {
+        self.state.merge_panes()?;
         let emitted = self.state.get(NO_WINDOW).is_some_and(|t| t.emitted);
         if self.owns_global && !emitted {
             self.state.touch_global()?;
@@ -168,7 +196,7 @@ impl AggregateOperator {
             }
             Work::All(end, entries, from) => {
                 let to = entries.len().min(from + PIECE);
-                let none = Rows { columns: vec![], there: vec![false; to - from], errors: vec![None; to - from] };
+                let none = Rows::new(to - from, |_| false);
                 self.send(end, &entries[from..to], none, out)?;
                 if to < entries.len() {
                     return Ok((Some(Work::All(end, entries, to)), to - from));
@@ -197,81 +225,61 @@ impl AggregateOperator {
     /// What the touched groups `from..to` were before the epoch.
     fn old_rows(&self, table: &GroupTable, from: usize, to: usize) -> Result<Rows> {
         let global = self.width == 0;
-        let there = (from..to).map(|i| if global { table.emitted } else { table.old_weight(i) > 0 });
-        let mut rows = Rows { columns: vec![], there: there.collect(), errors: vec![None; to - from] };
+        let there = |i| if global { table.emitted } else { table.old_weight(from + i) > 0 };
+        let mut rows = Rows::new(to - from, there);
         for results in table.old() {
-            let finished = results.get(from, to)?;
-            finished.errors.into_iter().for_each(|(i, e)| rows.errors[i] = Some(e));
-            rows.columns.push(finished.column);
+            rows.push(results.get(from, to)?);
         }
         Ok(rows)
     }
 
     fn new_rows(&self, table: &GroupTable, entries: &[u32]) -> Result<Rows> {
-        let global = self.width == 0;
-        let kept = fault::on(Fault::EmptyGroupKept);
-        let there = entries.iter().map(|&e| global || kept || table.weight(e) > 0);
-        let mut rows = Rows { columns: vec![], there: there.collect(), errors: vec![None; entries.len()] };
+        let always = self.width == 0 || fault::on(Fault::EmptyGroupKept);
+        let mut rows = Rows::new(entries.len(), |i| always || table.weight(entries[i]) > 0);
         for aggregate in table.aggregates() {
-            let finished = aggregate.finish(entries)?;
-            finished.errors.into_iter().for_each(|(i, e)| rows.errors[i] = Some(e));
-            rows.columns.push(finished.column);
+            rows.push(aggregate.finish(entries)?);
         }
         Ok(rows)
     }
 
-    /// Sends the difference between what groups were and what they are.
+    /// Sends the difference between what groups were and what they are: first the old rows, then the new ones. No row is
+    /// sent twice in an epoch, neither by this operator on one worker nor on two.
     fn send(&self, end: i64, entries: &[u32], old: Rows, out: &mut Output) -> Result<()> {
         let Some(table) = self.state.get(end) else { return Ok(()) };
         let new = self.new_rows(table, entries)?;
-        let mut changed: Vec<bool> = (0..entries.len()).map(|i| old.there[i] != new.there[i]).collect();
-        for (a, b) in old.columns.iter().zip(&new.columns) {
-            match distinct(a, b) {
-                Ok(differ) => changed.iter_mut().zip(differ.values()).for_each(|(c, d)| *c |= d),
-                Err(_) => changed.fill(true),
-            }
+        let changed = changed(&old, &new);
+        if changed.count_set_bits() == 0 {
+            return Ok(());
         }
-        (0..entries.len()).for_each(|i| changed[i] |= old.errors[i] != new.errors[i]);
         let group = self.state.group_columns(end, entries)?;
-        self.errors(&group, &old, &new, &changed, out)?;
-        let shown = |rows: &Rows| -> BooleanArray {
-            (0..entries.len()).map(|i| Some(changed[i] && rows.there[i] && rows.errors[i].is_none())).collect()
-        };
-        let mut parts: Vec<(RecordBatch, i64)> = vec![];
+        self.errors(&group, &old, &new, entries.len(), out)?;
         for (rows, sign) in [(old, -1), (new, 1)] {
-            let shown = shown(&rows);
-            if shown.true_count() == 0 {
+            let shown = rows.shown(&changed);
+            let count = shown.count_set_bits();
+            if count == 0 {
                 continue;
             }
             let columns = group.iter().cloned().chain(rows.columns).collect();
-            let all = batch(&self.schema, columns, entries.len())?;
-            let all = if shown.true_count() == all.num_rows() { all } else { filter_record_batch(&all, &shown)? };
-            parts.push((all, sign));
+            let mut all = batch(&self.schema, columns, entries.len())?;
+            if count < all.num_rows() {
+                all = filter_record_batch(&all, &BooleanArray::new(shown, None))?;
+            }
+            debug_assert!(sign > 0 || !self.append_only);
+            out.send(Changes::settled(all, (sign < 0).then(|| Int64Array::from(vec![sign; count]))));
         }
-        if self.append_only {
-            parts.into_iter().for_each(|(rows, _)| out.send(Changes::settled(rows, None)));
-            return Ok(());
-        }
-        if parts.is_empty() {
-            return Ok(());
-        }
-        let diffs: Vec<i64> =
-            parts.iter().flat_map(|(rows, sign)| std::iter::repeat_n(*sign, rows.num_rows())).collect();
-        let rows = concat_batches(&self.schema, parts.iter().map(|(rows, _)| rows))?;
-        out.send(Changes::settled(rows, Some(Int64Array::from(diffs))));
         Ok(())
     }
 
     /// Reports groups without a result: those that were so before, taken back, and those that are so now.
-    fn errors(&self, group: &[ArrayRef], old: &Rows, new: &Rows, changed: &[bool], out: &mut Output) -> Result<()> {
-        if old.errors.iter().chain(&new.errors).all(Option::is_none) {
+    fn errors(&self, group: &[ArrayRef], old: &Rows, new: &Rows, count: usize, out: &mut Output) -> Result<()> {
+        if old.errors.is_empty() && new.errors.is_empty() {
             return Ok(());
         }
         let schema = Arc::new(arrow::datatypes::Schema::new(self.schema.fields()[..self.width].to_vec()));
-        let rows = batch(&schema, group.to_vec(), changed.len())?;
-        for i in (0..changed.len()).filter(|&i| old.errors[i] != new.errors[i] || old.there[i] != new.there[i]) {
+        let rows = batch(&schema, group.to_vec(), count)?;
+        for i in (0..count).filter(|i| old.errors.get(i) != new.errors.get(i) || differ(old, new, *i)) {
             for (side, diff) in [(old, -1), (new, 1)] {
-                if let Some(error) = side.errors[i].as_ref().filter(|_| side.there[i]) {
+                if let Some(error) = side.errors.get(&i).filter(|_| side.there.value(i)) {
                     report(&self.name, &Error::new(error.code, error.message), &rows, i, diff, out);
                 }
             }
@@ -280,11 +288,38 @@ impl AggregateOperator {
     }
 }
 
+/// Whether a group is there in one of two but not in the other.
+fn differ(old: &Rows, new: &Rows, i: usize) -> bool {
+    old.there.value(i) != new.there.value(i)
+}
+
+/// The groups that are not what they were.
+fn changed(old: &Rows, new: &Rows) -> BooleanBuffer {
+    let mut changed = &old.there ^ &new.there;
+    for (a, b) in old.columns.iter().zip(&new.columns) {
+        changed = match distinct(a, b) {
+            Ok(differ) => &changed | differ.values(),
+            Err(_) => BooleanBuffer::new_set(changed.len()),
+        };
+    }
+    if old.errors == new.errors {
+        return changed;
+    }
+    BooleanBuffer::collect_bool(changed.len(), |i| changed.value(i) || old.errors.get(&i) != new.errors.get(&i))
+}
+
 impl Operator for AggregateOperator {
     fn apply(&mut self, _port: usize, changes: Changes, _watermarks: &Watermarks, out: &mut Output) -> Result<()> {
-        if fault::on(Fault::DistinctRepeats) && self.schema.fields().len() == self.width && self.width > 0 {
+        if fault::on(Fault::DistinctRepeats)
+            && !self.parts
+            && self.schema.fields().len() == self.width
+            && self.width > 0
+        {
             let copies = changes.rows.clone();
             out.send(Changes::settled(copies, changes.diffs.clone()));
+        }
+        if self.parts {
+            return self.state.add_parts(&changes.rows);
         }
         self.state.add(&changes.rows, changes.diffs.as_ref())
     }

@@ -202,6 +202,8 @@ pub struct Graph {
     pub append_only: bool,
     /// Columns that identify a row of the view, when the planner knows some.
     pub key: Option<Vec<usize>>,
+    /// Whether the view sends no row twice in an epoch, be it inserted or taken back.
+    pub consolidated: bool,
 }
 
 impl Graph {

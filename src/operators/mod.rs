@@ -12,6 +12,7 @@ mod evaluate;
 mod filter;
 pub mod harness;
 mod join;
+mod preaggregate;
 mod project;
 mod render;
 #[cfg(test)]

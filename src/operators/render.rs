@@ -2,22 +2,29 @@
 
 use std::sync::Arc;
 
-use super::aggregate::AggregateOperator;
+use super::aggregate::{AggregateOperator, layout};
 use super::checked::{Promise, checked};
 use super::filter::FilterOperator;
 use super::join::JoinOperator;
+use super::preaggregate::PreaggregateOperator;
 use super::project::ProjectOperator;
 use super::union::UnionOperator;
 use super::unnest::UnnestOperator;
 use super::window::WindowOperator;
 use super::{Exchange, Graph, Node, Operator, Upstream, Worker};
 use crate::error::Result;
-use crate::plan::{Plan, ViewPlan};
+use crate::plan::{Aggregate, Plan, Scalar, ViewPlan, preaggregates, shaped};
 
 /// The dataflow of a view. Its last node gives rows of the view's schema.
 pub fn render(plan: &ViewPlan) -> Result<Graph> {
-    let mut graph = Graph { nodes: vec![], constants: vec![], append_only: plan.append_only, key: plan.key.clone() };
-    let last = render_node(&plan.root, &mut graph);
+    let mut graph = Graph {
+        nodes: vec![],
+        constants: vec![],
+        append_only: plan.append_only,
+        key: plan.key.clone(),
+        consolidated: consolidated(&plan.root),
+    };
+    let last = render_node(&shaped(&plan.root), &mut graph);
     // The view's columns have the names that the query gave them; a view of a bare relation has no node of its own.
     let schema = plan.schema.clone();
     let name = "View".to_owned();
@@ -38,12 +45,31 @@ pub fn render(plan: &ViewPlan) -> Result<Graph> {
     Ok(graph)
 }
 
+/// Whether a plan sends each row at most once in an epoch: aggregates send the difference between what a group was and
+/// what it is, and what is above them leaves different rows different.
+fn consolidated(plan: &Plan) -> bool {
+    match plan {
+        Plan::Aggregate(_) => true,
+        Plan::Filter(n) => consolidated(&n.input),
+        Plan::Project(n) => {
+            let kept: Vec<usize> = n.scalars.0.iter().filter_map(Scalar::as_column).collect();
+            consolidated(&n.input) && (0..n.input.properties().columns.len()).all(|c| kept.contains(&c))
+        }
+        Plan::Source(_) | Plan::Values(_) | Plan::Unnest(_) | Plan::Union(_) | Plan::Window(_) | Plan::Join(_) => false,
+    }
+}
+
 /// Adds a plan's nodes; gives where its rows come from.
 fn render_node(plan: &Plan, graph: &mut Graph) -> Upstream {
     if let Plan::Source(source) = plan {
         return Upstream::Object(source.object);
     }
-    let inputs: Vec<Upstream> = plan.inputs().into_iter().map(|input| render_node(input, graph)).collect();
+    let mut inputs: Vec<Upstream> = plan.inputs().into_iter().map(|input| render_node(input, graph)).collect();
+    if let Plan::Aggregate(n) = plan
+        && preaggregates(n)
+    {
+        inputs = inputs.into_iter().map(|input| preaggregate(n, input, graph)).collect();
+    }
     let exchanges: Vec<Exchange> = match plan {
         Plan::Aggregate(n) => vec![Exchange::Key(n.exchange())],
         Plan::Join(n) => {
@@ -78,9 +104,51 @@ fn render_node(plan: &Plan, graph: &mut Graph) -> Upstream {
             Plan::Aggregate(n) => AggregateOperator::closing(n),
             _ => None,
         },
-        build: Arc::new(move |worker| Ok(checked(build(&owned, worker)?, &promise))),
+        build: Arc::new(move |worker| Ok(checked(build(&owned, worker)?, &promise.among(&owned, worker)?))),
     });
     Upstream::Node(graph.nodes.len() - 1)
+}
+
+/// Adds the node below an aggregate that aggregates what is on one worker; alone, a worker lets the rows pass.
+fn preaggregate(n: &Aggregate, input: Upstream, graph: &mut Graph) -> Upstream {
+    let rows = n.input.properties().clone();
+    let owned = n.clone();
+    let name = "Preaggregate";
+    graph.nodes.push(Node {
+        name: name.to_owned(),
+        inputs: vec![(input, Exchange::Pipeline)],
+        schema: rows.schema.clone(),
+        closing: None,
+        build: Arc::new(move |worker| {
+            let mut promise = Promise {
+                name: name.to_owned(),
+                schema: rows.schema.clone(),
+                append_only: rows.append_only,
+                inputs: vec![(rows.schema.clone(), rows.append_only)],
+            };
+            if worker.peers == 1 {
+                return Ok(checked(Box::new(UnionOperator::new(rows.schema.clone())), &promise));
+            }
+            promise.schema = layout(&owned, false).parts()?;
+            promise.append_only = true;
+            Ok(checked(Box::new(PreaggregateOperator::new(&owned)?), &promise))
+        }),
+    });
+    Upstream::Node(graph.nodes.len() - 1)
+}
+
+impl Promise {
+    /// Among several workers an aggregate takes parts.
+    fn among(&self, plan: &Plan, worker: &Worker) -> Result<Self> {
+        let mut promise = self.clone();
+        if let Plan::Aggregate(n) = plan
+            && worker.peers > 1
+            && preaggregates(n)
+        {
+            promise.inputs = vec![(layout(n, false).parts()?, true)];
+        }
+        Ok(promise)
+    }
 }
 
 /// One operator on one worker.
@@ -96,7 +164,10 @@ fn build(plan: &Plan, worker: &Worker) -> Result<Box<dyn Operator>> {
             Box::new(UnnestOperator::new(n.columns.clone(), n.preserve_nulls, n.properties.schema.clone()))
         }
         Plan::Window(n) => Box::new(WindowOperator::new(name, n.clone())),
-        Plan::Aggregate(n) => Box::new(AggregateOperator::new(name, n, worker)?),
+        Plan::Aggregate(n) => {
+            let parts = worker.peers > 1 && preaggregates(n);
+            Box::new(AggregateOperator::new(name, n, worker, parts)?)
+        }
         Plan::Join(n) => Box::new(JoinOperator::new(n)?),
     })
 }

@@ -16,7 +16,7 @@ use super::evaluate::{batch, report};
 use super::{Counters, Fuel, LateRows, Operator, Output, Step};
 use crate::data::{Arrival, Changes, Epoch, EventTime, Judge, Watermarks};
 use crate::error::{Error, Result, SqlState};
-use crate::functions::window::{WindowKind, tumble_starts};
+use crate::functions::window::last_starts;
 use crate::plan::Window;
 use crate::state::fault::{self, Fault};
 use crate::state::{Part, State};
@@ -55,11 +55,12 @@ impl State for Joined {
     }
 }
 
-/// (row, window) pairs: the rows in order, once per window.
-struct Pairs {
-    /// `None`: every row, once.
-    rows: Option<Vec<u32>>,
-    starts: Int64Array,
+/// The windows of rows.
+struct Assigned {
+    /// Per row: the start of its last window.
+    last: Vec<i64>,
+    /// Per row: how many windows take it, counted back from the last; `None`: all of them do.
+    taken: Option<Vec<u32>>,
 }
 
 impl WindowOperator {
@@ -91,38 +92,33 @@ impl WindowOperator {
         }
     }
 
-    fn starts(&self, times: &[i64], column: &ArrayRef) -> Pairs {
+    fn assign(&self, times: &[i64]) -> Assigned {
         let kind = self.plan.kind;
-        let count = times.len() as u32;
-        if fault::on(Fault::FloorTowardsZero) {
-            let slide = kind.slide();
-            return Pairs { rows: None, starts: times.iter().map(|t| t / slide * slide).collect() };
-        }
-        match kind {
-            WindowKind::Tumble { size, offset } => {
-                let time = column.as_primitive::<TimestampMicrosecondType>();
-                Pairs { rows: None, starts: tumble_starts(time, size, offset) }
-            }
-            WindowKind::Hop { slide, .. } => {
-                let last: Vec<i64> = times.iter().map(|&t| kind.last_start(t)).collect();
-                let until = i64::from(fault::on(Fault::HopMissesLast));
-                let back = (until..kind.windows_per_row()).rev();
-                let (mut rows, mut starts) = (vec![], vec![]);
-                for back in back {
-                    rows.extend(0..count);
-                    starts.extend(last.iter().map(|l| l.saturating_sub(back.saturating_mul(slide))));
-                }
-                Pairs { rows: Some(rows), starts: starts.into() }
-            }
-        }
+        let last = match fault::on(Fault::FloorTowardsZero) {
+            true => times.iter().map(|t| t / kind.slide() * kind.slide()).collect(),
+            false => last_starts(times, kind.slide(), kind.offset()),
+        };
+        Assigned { last, taken: None }
     }
 
-    /// Takes out the pairs that are too late, counts, and sends the rows that are left without any.
+    /// In how many windows a row is when none is too late for it.
+    fn windows(&self) -> u32 {
+        u32::try_from(self.plan.kind.windows_per_row()).unwrap_or(u32::MAX)
+    }
+
+    /// The end of the window that is `back` before a row's last one.
+    fn end(&self, last: i64, back: u32) -> i64 {
+        let kind = self.plan.kind;
+        kind.end(last.saturating_sub(i64::from(back).saturating_mul(kind.slide())))
+    }
+
+    /// Takes out the windows that are final, counts, and sends the rows that are left without any. Most rows, also of a
+    /// batch with late ones, lie in no closed window: they cost a comparison.
     fn turn_away(
         &self,
         changes: &Changes,
         times: &[i64],
-        pairs: &mut Pairs,
+        assigned: &mut Assigned,
         judge: &Judge,
         out: &mut Output,
     ) -> Result<()> {
@@ -131,33 +127,30 @@ impl WindowOperator {
             Judge::Constant(w) => w.0,
             Judge::PerRow(w) => w[row],
         };
-        let kind = self.plan.kind;
         let lateness = self.plan.lateness.filter(|_| !fault::on(Fault::FinalAccepted));
-        let mut missed = vec![0_u32; changes.len()];
-        let mut closed = vec![false; changes.len()];
-        let mut taken = vec![false; changes.len()];
-        let mut keep = Vec::with_capacity(pairs.starts.len());
-        for (i, &start) in pairs.starts.values().iter().enumerate() {
-            let row = pairs.rows.as_ref().map_or(i, |rows| rows[i] as usize);
-            let (end, w) = (kind.end(start), watermark(row));
-            let too_late = lateness.is_some_and(|d| w >= end.saturating_add(d));
-            if too_late {
-                missed[row] += 1;
-            } else {
-                closed[row] |= w >= end;
-                taken[row] = true;
-            }
-            keep.push(!too_late);
-        }
+        let windows = self.windows();
         let mut counters = Counters::default();
-        let mut rejected = vec![];
-        for row in 0..changes.len() {
+        let mut rejected: Vec<u32> = vec![];
+        for (row, &last) in assigned.last.iter().enumerate() {
+            let w = watermark(row);
+            if w < self.end(last, windows - 1) {
+                continue;
+            }
+            let too_late = |back: u32| lateness.is_some_and(|d| w >= self.end(last, back).saturating_add(d));
+            let mut taken = windows;
+            while taken > 0 && too_late(taken - 1) {
+                taken -= 1;
+            }
             let n = changes.diff(row).unsigned_abs();
-            counters.windows_missed += n * u64::from(missed[row]);
-            counters.late_accepted += if closed[row] { n } else { 0 };
-            if !taken[row] && missed[row] > 0 {
+            counters.windows_missed += n * u64::from(windows - taken);
+            if taken == 0 {
                 counters.late_rejected += n;
                 rejected.push(row as u32);
+            } else if w >= self.end(last, taken - 1) {
+                counters.late_accepted += n;
+            }
+            if taken < windows {
+                assigned.taken.get_or_insert_with(|| vec![windows; times.len()])[row] = taken;
             }
         }
         out.counters.add(&counters);
@@ -166,17 +159,51 @@ impl WindowOperator {
             out.late.push(LateRows {
                 event_time: time(&|r| times[r]),
                 watermark: time(&watermark),
-                windows_missed: rejected.iter().map(|&r| missed[r as usize]).collect(),
+                windows_missed: vec![windows; rejected.len()],
                 changes: changes.take(&UInt32Array::from(rejected))?,
             });
         }
-        if counters.windows_missed > 0 {
-            let kept = || keep.iter().enumerate().filter(|(_, k)| **k).map(|(i, _)| i);
-            let rows = kept().map(|i| pairs.rows.as_ref().map_or(i as u32, |rows| rows[i])).collect();
-            pairs.starts = kept().map(|i| pairs.starts.value(i)).collect();
-            pairs.rows = Some(rows);
-        }
         Ok(())
+    }
+
+    /// The rows to send, in order, once per window (or once, in panes), and the start of the window of each; no rows: all
+    /// as they are.
+    fn pairs(&self, assigned: Assigned) -> (Option<Vec<u32>>, Vec<i64>) {
+        let Assigned { last, taken } = assigned;
+        if self.plan.panes || self.windows() == 1 {
+            let Some(taken) = taken.filter(|taken| taken.contains(&0)) else { return (None, last) };
+            let kept = || (0..last.len()).filter(|&row| taken[row] > 0);
+            return (Some(kept().map(|row| row as u32).collect()), kept().map(|row| last[row]).collect());
+        }
+        let slide = self.plan.kind.slide();
+        let until = u32::from(fault::on(Fault::HopMissesLast));
+        let (mut rows, mut starts) = (vec![], vec![]);
+        for back in (until..self.windows()).rev() {
+            let in_it = |row: &usize| taken.as_ref().is_none_or(|taken| taken[*row] > back);
+            for row in (0..last.len()).filter(in_it) {
+                rows.push(row as u32);
+                starts.push(last[row].saturating_sub(i64::from(back).saturating_mul(slide)));
+            }
+        }
+        (Some(rows), starts)
+    }
+
+    /// In panes: in how many windows each row is that is sent.
+    fn windows_sent(&self, taken: Option<&Vec<u32>>, rows: usize) -> Vec<u32> {
+        let missed = u32::from(fault::on(Fault::HopMissesLast));
+        match taken {
+            None => vec![self.windows() - missed; rows],
+            Some(taken) => taken.iter().copied().filter(|n| *n > 0).collect(),
+        }
+    }
+
+    /// The columns that are sent on, of rows that are sent on.
+    fn chosen(&self, changes: Changes) -> Result<Changes> {
+        match &self.plan.columns {
+            None => Ok(changes),
+            Some(columns) if columns.len() == changes.rows.num_columns() => Ok(changes),
+            Some(columns) => Ok(changes.with_rows(changes.rows.project(columns)?)),
+        }
     }
 }
 
@@ -188,12 +215,14 @@ impl Operator for WindowOperator {
         }
         let column = changes.rows.column(self.plan.time).clone();
         let time = column.as_primitive::<TimestampMicrosecondType>();
-        let mut pairs = self.starts(time.values(), &column);
+        let mut assigned = self.assign(time.values());
         let judge = self.judge(&changes, watermarks);
         if judge != Judge::OnTime {
-            self.turn_away(&changes, time.values(), &mut pairs, &judge, out)?;
+            self.turn_away(&changes, time.values(), &mut assigned, &judge, out)?;
         }
-        let Pairs { rows, starts } = pairs;
+        let windows = self.plan.panes.then(|| self.windows_sent(assigned.taken.as_ref(), changes.len()));
+        let (rows, starts) = self.pairs(assigned);
+        let changes = self.chosen(changes)?;
         let changes = match rows {
             None => changes,
             Some(rows) => changes.take(&UInt32Array::from(rows))?,
@@ -201,6 +230,7 @@ impl Operator for WindowOperator {
         if changes.is_empty() {
             return Ok(());
         }
+        let starts = Int64Array::from(starts);
         let ends: Int64Array = starts.unary::<_, Int64Type>(|s| self.plan.kind.end(s));
         let zone = time.timezone().map(Arc::from);
         let bound = |values: Int64Array| -> ArrayRef {
@@ -212,6 +242,7 @@ impl Operator for WindowOperator {
         if self.plan.window_time {
             columns.push(bound(ends.unary::<_, Int64Type>(|e| e.saturating_sub(1))));
         }
+        columns.extend(windows.map(|windows| Arc::new(UInt32Array::from(windows)) as ArrayRef));
         let rows = batch(&self.schema, columns, changes.len())?;
         out.send(changes.with_rows(rows));
         Ok(())

@@ -145,7 +145,8 @@ fn finish(
             (_, false) => StateBound::Keys,
         },
     };
-    Ok(Plan::Aggregate(Aggregate { input: Box::new(input), group, calls, windowed, emit: above.emit, properties }))
+    let (input, panes, emit) = (Box::new(input), None, above.emit);
+    Ok(Plan::Aggregate(Aggregate { input, group, calls, windowed, panes, emit, properties }))
 }
 
 /// One call of an aggregate function.

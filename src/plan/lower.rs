@@ -275,6 +275,8 @@ impl Lowering<'_> {
             window_time: assign.window_time,
             watermark: closing,
             lateness,
+            columns: None,
+            panes: false,
             properties,
         }))
     }

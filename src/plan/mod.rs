@@ -20,15 +20,17 @@ mod lower;
 mod node;
 mod properties;
 mod rows;
+mod shape;
 mod watermark;
 
 pub use explain::explain;
 pub use expr::{Scalar, Scalars};
 pub use lower::{LateTarget, ViewOptions, lower};
 pub use node::{
-    Aggregate, AggregateCall, Filter, Join, Plan, Project, Source, Union, Unnest, Values, Window, WindowedGroup,
+    Aggregate, AggregateCall, Filter, Join, Panes, Plan, Project, Source, Union, Unnest, Values, Window, WindowedGroup,
 };
 pub use properties::{ColumnProperties, Properties, StateBound, WindowColumn, WindowRole};
+pub use shape::{preaggregates, shaped};
 
 use arrow::datatypes::SchemaRef;
 

@@ -10,7 +10,7 @@ use super::properties::{Properties, WindowColumn};
 use crate::catalog::object::Emit;
 use crate::data::{ObjectId, WatermarkExpr};
 use crate::functions::window::WindowKind;
-use crate::state::AggregateFunction;
+use crate::state::{AccumulatorKind, AggregateFunction};
 
 /// An incremental query plan.
 #[derive(Clone, Debug)]
@@ -114,6 +114,11 @@ pub struct Window {
     pub watermark: Option<WatermarkExpr>,
     /// A change is turned away from a window when watermark >= window_end + lateness; `None`: never.
     pub lateness: Option<i64>,
+    /// The input's columns that are sent on; `None`: all.
+    pub columns: Option<Vec<usize>>,
+    /// Whether a row is sent once, for all its windows: with the bounds of the last one, and, as one more column, in how
+    /// many it is, counted back from there.
+    pub panes: bool,
     /// Derived.
     pub properties: Properties,
 }
@@ -131,6 +136,8 @@ pub struct Aggregate {
     pub calls: Vec<AggregateCall>,
     /// The window among the group columns, if its windows matter to emission or state.
     pub windowed: Option<WindowedGroup>,
+    /// Rows come once for all their windows.
+    pub panes: Option<Panes>,
     /// When rows appear.
     pub emit: Emit,
     /// Derived.
@@ -147,14 +154,26 @@ pub struct WindowedGroup {
     pub column: WindowColumn,
 }
 
+/// Rows that stand for several windows: the bounds tell the last one.
+#[derive(Clone, Copy, Debug)]
+pub struct Panes {
+    /// The input's column that tells in how many windows a row is.
+    pub windows: usize,
+    /// Between them, microseconds.
+    pub slide: i64,
+}
+
 impl Aggregate {
     /// The group columns by which rows are divided among workers: those that the window does not tell, or else the
-    /// window's.
+    /// window's; where a row stands for several windows, none.
     pub fn exchange(&self) -> Vec<usize> {
         let Some(windowed) = &self.windowed else { return self.group.clone() };
         let bound = |g: &usize| windowed.bounds.iter().any(|(b, _)| b == g);
         let keys: Vec<usize> = self.group.iter().copied().filter(|g| !bound(g)).collect();
-        if keys.is_empty() { windowed.bounds.iter().map(|(g, _)| *g).take(1).collect() } else { keys }
+        if !keys.is_empty() || self.panes.is_some() {
+            return keys;
+        }
+        windowed.bounds.iter().map(|(g, _)| *g).take(1).collect()
     }
 }
 
@@ -175,6 +194,19 @@ pub struct AggregateCall {
     pub output_type: DataType,
     /// As EXPLAIN prints it.
     pub text: String,
+}
+
+impl AggregateCall {
+    /// What it accumulates over an input that is append-only or not.
+    pub fn kind(&self, append_only: bool) -> AccumulatorKind {
+        AccumulatorKind {
+            function: self.function,
+            inputs: self.input_types.clone(),
+            output: self.output_type.clone(),
+            retracting: !append_only,
+            distinct: self.distinct,
+        }
+    }
 }
 
 /// Inner equi-join. NULL keys never match. Output: the left columns, then the right ones.

@@ -190,10 +190,9 @@ impl Divider {
             Some(encoder) => encoder,
             none => none.insert(KeyEncoder::new(changes.rows.schema_ref(), &self.columns)?),
         };
-        let keys = encoder.encode(&changes.rows)?;
-        for (row, key) in (0..).zip(keys.iter()) {
-            let wrong = fault::on(Fault::WrongBucket);
-            let worker = if wrong { row as usize % peers } else { Bucket::of(crate::data::hash(key)).worker(peers) };
+        let wrong = fault::on(Fault::WrongBucket);
+        for (row, hash) in (0..).zip(encoder.hashes(&changes.rows)?) {
+            let worker = if wrong { row as usize % peers } else { Bucket::of(hash).worker(peers) };
             self.rows[worker].push(row);
         }
         let mut parts = Vec::new();

@@ -1,12 +1,42 @@
 //! Keys -> dense entry numbers, for one table of groups.
 //!
-//! A single key column of at most 64 bits is kept as integers; everything else as key bytes.
+//! A single key column of at most 64 bits is kept as integers, beside their entry in the hash table, so that a look-up
+//! touches nothing else. Text and everything else (as key bytes) lie one behind the other in a heap of their own; the hash
+//! table has a part of the hash, so that the heap is read for one candidate only.
 
-use arrow::array::{Array, Int64Array};
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, BinaryBuilder, Int64Array, StringBuilder};
 use arrow::buffer::NullBuffer;
+use arrow::datatypes::DataType;
 use hashbrown::HashTable;
 
-use crate::data::{Keys as KeyBytes, hash};
+use crate::data::{Keys as KeyBytes, hash, is_word};
+
+/// In which form the keys of a table are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// There are no key columns.
+    Empty,
+    /// One column of words.
+    Words,
+    /// One column of text or bytes.
+    Text,
+    /// Key bytes.
+    Bytes,
+}
+
+impl Form {
+    /// For key columns of these types.
+    pub fn of(types: &[&DataType]) -> Self {
+        match types {
+            [] => Self::Empty,
+            [one] if is_word(one) => Self::Words,
+            [DataType::Utf8 | DataType::Binary] => Self::Text,
+            _ => Self::Bytes,
+        }
+    }
+}
 
 /// The keys of a batch, ready for [`Interner::intern`].
 pub(super) enum BatchKeys {
@@ -14,6 +44,8 @@ pub(super) enum BatchKeys {
     Empty,
     /// 64-bit words.
     Words(Int64Array),
+    /// Text or bytes.
+    Text(ArrayRef),
     /// Key bytes.
     Bytes(KeyBytes),
 }
@@ -21,15 +53,71 @@ pub(super) enum BatchKeys {
 /// Dense numbers for keys. Numbers of removed keys are used again.
 pub(super) struct Interner {
     keys: Keys,
+    numbers: Numbers,
+}
+
+enum Keys {
+    Empty { entry: Option<u32> },
+    Words { table: HashTable<(i64, u32)>, words: Vec<i64>, null: Option<u32> },
+    Bytes { table: HashTable<(u32, u32)>, heap: Heap, null: Option<u32> },
+}
+
+/// Entry numbers, and those that are free again.
+#[derive(Default)]
+struct Numbers {
     free: Vec<u32>,
     /// Entries ever made: numbers are below it.
     length: u32,
 }
 
-enum Keys {
-    Empty { entry: Option<u32> },
-    Words { table: HashTable<u32>, words: Vec<i64>, null: Option<u32> },
-    Bytes { table: HashTable<u32>, keys: Vec<Box<[u8]>> },
+impl Numbers {
+    fn fresh(&mut self) -> u32 {
+        self.free.pop().unwrap_or_else(|| {
+            self.length += 1;
+            self.length - 1
+        })
+    }
+}
+
+/// Byte strings by entry.
+#[derive(Default)]
+struct Heap {
+    bytes: Vec<u8>,
+    places: Vec<Place>,
+    /// Bytes that belong to no entry any more.
+    dead: usize,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Place {
+    offset: usize,
+    length: u32,
+    hash: u64,
+}
+
+impl Heap {
+    fn get(&self, entry: u32) -> &[u8] {
+        let Place { offset, length, .. } = self.places[entry as usize];
+        &self.bytes[offset..offset + length as usize]
+    }
+
+    fn insert(&mut self, entry: u32, key: &[u8], hash: u64) {
+        put(&mut self.places, entry, Place { offset: self.bytes.len(), length: key.len() as u32, hash });
+        self.bytes.extend_from_slice(key);
+    }
+
+    fn remove(&mut self, entry: u32) {
+        self.dead += self.places[entry as usize].length as usize;
+        self.places[entry as usize] = Place::default();
+        if self.dead > self.bytes.len() / 2 {
+            let mut bytes = Vec::with_capacity(self.bytes.len() - self.dead);
+            for place in &mut self.places {
+                let from = std::mem::replace(&mut place.offset, bytes.len());
+                bytes.extend_from_slice(&self.bytes[from..from + place.length as usize]);
+            }
+            (self.bytes, self.dead) = (bytes, 0);
+        }
+    }
 }
 
 /// Mixes a word for the hash table (not the stable hash).
@@ -40,110 +128,168 @@ fn mix(word: i64) -> u64 {
 }
 
 impl Interner {
-    /// For keys of the form that `word` tells: [`is_word`] of the one key column.
-    pub fn new(columns: usize, word: bool) -> Self {
-        let keys = match (columns, word) {
-            (0, _) => Keys::Empty { entry: None },
-            (_, true) => Keys::Words { table: HashTable::new(), words: vec![], null: None },
-            (_, false) => Keys::Bytes { table: HashTable::new(), keys: vec![] },
+    /// For keys of a form.
+    pub fn new(form: Form) -> Self {
+        let keys = match form {
+            Form::Empty => Keys::Empty { entry: None },
+            Form::Words => Keys::Words { table: HashTable::new(), words: vec![], null: None },
+            Form::Text | Form::Bytes => Keys::Bytes { table: HashTable::new(), heap: Heap::default(), null: None },
         };
-        Self { keys, free: vec![], length: 0 }
+        Self { keys, numbers: Numbers::default() }
     }
 
     /// Numbers the keys of rows `offset..offset + length`, into `entries` (cleared first).
     pub fn intern(&mut self, batch: &BatchKeys, offset: usize, length: usize, entries: &mut Vec<u32>) {
         entries.clear();
         entries.reserve(length);
-        let Self { keys, free, length: next } = self;
-        let mut fresh = || {
-            free.pop().unwrap_or_else(|| {
-                *next += 1;
-                *next - 1
-            })
-        };
-        match (keys, batch) {
-            (Keys::Empty { entry }, _) => {
-                let entry = *entry.get_or_insert_with(fresh);
+        let rows = offset..offset + length;
+        match batch {
+            BatchKeys::Empty => {
+                let Keys::Empty { entry } = &mut self.keys else { return };
+                let entry = *entry.get_or_insert_with(|| self.numbers.fresh());
                 entries.extend(std::iter::repeat_n(entry, length));
             }
-            (Keys::Words { table, words, null }, BatchKeys::Words(column)) => {
-                let values = &column.values()[offset..offset + length];
-                let nulls = column.nulls().filter(|n| n.null_count() > 0);
-                for (i, &word) in values.iter().enumerate() {
-                    if nulls.is_some_and(|n| n.is_null(offset + i)) {
-                        entries.push(*null.get_or_insert_with(&mut fresh));
-                        continue;
+            BatchKeys::Words(column) => {
+                let values = column.values();
+                match column.nulls().filter(|n| n.null_count() > 0) {
+                    None => self.all_words(&values[rows], entries),
+                    Some(nulls) => {
+                        entries.extend(rows.map(|i| self.word(nulls.is_valid(i).then(|| values[i]))));
                     }
-                    let found = table.find(mix(word), |&e| words[e as usize] == word);
-                    entries.push(match found {
-                        Some(&entry) => entry,
-                        None => {
-                            let entry = fresh();
-                            put(words, entry, word);
-                            table.insert_unique(mix(word), entry, |&e| mix(words[e as usize]));
-                            entry
-                        }
-                    });
                 }
             }
-            (Keys::Bytes { table, keys }, BatchKeys::Bytes(batch)) => {
-                for i in offset..offset + length {
-                    let key = batch.get(i);
-                    let h = hash(key);
-                    let found = table.find(h, |&e| *keys[e as usize] == *key);
-                    entries.push(match found {
-                        Some(&entry) => entry,
-                        None => {
-                            let entry = fresh();
-                            put(keys, entry, key.into());
-                            table.insert_unique(h, entry, |&e| hash(&keys[e as usize]));
-                            entry
-                        }
-                    });
+            BatchKeys::Text(column) => match column.as_string_opt::<i32>() {
+                Some(text) if text.null_count() == 0 => {
+                    entries.extend(rows.map(|i| self.bytes_hashed(text.value(i).as_bytes())));
                 }
-            }
-            (Keys::Words { .. } | Keys::Bytes { .. }, _) => debug_assert!(false, "keys of another form"),
+                Some(text) => {
+                    let value = |i: usize| text.is_valid(i).then(|| text.value(i).as_bytes());
+                    entries.extend(rows.map(|i| self.nullable(value(i))));
+                }
+                None => {
+                    let Some(bytes) = column.as_binary_opt::<i32>() else { return };
+                    entries.extend(rows.map(|i| self.nullable(bytes.is_valid(i).then(|| bytes.value(i)))));
+                }
+            },
+            BatchKeys::Bytes(keys) => entries.extend(rows.map(|i| self.bytes_hashed(keys.get(i)))),
         }
+    }
+
+    /// Numbers all keys of another table of the same form, of which none was removed, in the order of their entries.
+    pub fn intern_all(&mut self, from: &Self, entries: &mut Vec<u32>) {
+        debug_assert!(from.numbers.free.is_empty());
+        entries.clear();
+        entries.reserve(from.capacity());
+        let all = 0..from.numbers.length;
+        match &from.keys {
+            Keys::Empty { .. } => self.intern(&BatchKeys::Empty, 0, from.capacity(), entries),
+            Keys::Words { words, null, .. } => {
+                // A null's place may lie behind the last word's.
+                let word = |e: u32| (*null != Some(e)).then(|| words[e as usize]);
+                entries.extend(all.map(|e| self.word(word(e))));
+            }
+            Keys::Bytes { heap, null, .. } => entries.extend(all.map(|e| {
+                if *null == Some(e) {
+                    self.nullable(None)
+                } else {
+                    self.bytes(heap.get(e), heap.places[e as usize].hash)
+                }
+            })),
+        }
+    }
+
+    fn all_words(&mut self, batch: &[i64], entries: &mut Vec<u32>) {
+        let Keys::Words { table, words, .. } = &mut self.keys else { return };
+        for &word in batch {
+            let hash = mix(word);
+            entries.push(match table.find(hash, |(known, _)| *known == word) {
+                Some(&(_, entry)) => entry,
+                None => {
+                    let entry = self.numbers.fresh();
+                    put(words, entry, word);
+                    table.insert_unique(hash, (word, entry), |(word, _)| mix(*word)).get().1
+                }
+            });
+        }
+    }
+
+    #[inline]
+    fn word(&mut self, word: Option<i64>) -> u32 {
+        let Keys::Words { table, words, null } = &mut self.keys else { return wrong_form() };
+        let Some(word) = word else { return *null.get_or_insert_with(|| self.numbers.fresh()) };
+        let hash = mix(word);
+        if let Some(&(_, entry)) = table.find(hash, |(known, _)| *known == word) {
+            return entry;
+        }
+        let entry = self.numbers.fresh();
+        put(words, entry, word);
+        table.insert_unique(hash, (word, entry), |(word, _)| mix(*word));
+        entry
+    }
+
+    fn nullable(&mut self, key: Option<&[u8]>) -> u32 {
+        match (key, &mut self.keys) {
+            (Some(key), _) => self.bytes_hashed(key),
+            (None, Keys::Bytes { null, .. }) => *null.get_or_insert_with(|| self.numbers.fresh()),
+            (None, Keys::Empty { .. } | Keys::Words { .. }) => wrong_form(),
+        }
+    }
+
+    #[inline]
+    fn bytes_hashed(&mut self, key: &[u8]) -> u32 {
+        self.bytes(key, hash(key))
+    }
+
+    #[inline]
+    fn bytes(&mut self, key: &[u8], hash: u64) -> u32 {
+        let Keys::Bytes { table, heap, .. } = &mut self.keys else { return wrong_form() };
+        let tag = hash as u32;
+        if let Some(&(_, entry)) = table.find(hash, |&(t, e)| t == tag && heap.get(e) == key) {
+            return entry;
+        }
+        let entry = self.numbers.fresh();
+        heap.insert(entry, key, hash);
+        table.insert_unique(hash, (tag, entry), |&(_, e)| heap.places[e as usize].hash);
+        entry
     }
 
     /// Forgets an entry's key; its number is used again.
     pub fn remove(&mut self, entry: u32) {
         match &mut self.keys {
             Keys::Empty { entry: held } => *held = None,
-            Keys::Words { null, .. } if *null == Some(entry) => *null = None,
+            Keys::Words { null, .. } | Keys::Bytes { null, .. } if *null == Some(entry) => *null = None,
             Keys::Words { table, words, .. } => {
-                if let Ok(found) = table.find_entry(mix(words[entry as usize]), |&e| e == entry) {
+                if let Ok(found) = table.find_entry(mix(words[entry as usize]), |&(_, e)| e == entry) {
                     found.remove();
                 }
             }
-            Keys::Bytes { table, keys } => {
-                if let Ok(found) = table.find_entry(hash(&keys[entry as usize]), |&e| e == entry) {
+            Keys::Bytes { table, heap, .. } => {
+                if let Ok(found) = table.find_entry(heap.places[entry as usize].hash, |&(_, e)| e == entry) {
                     found.remove();
                 }
-                keys[entry as usize] = Box::default();
+                heap.remove(entry);
             }
         }
-        self.free.push(entry);
+        self.numbers.free.push(entry);
     }
 
     /// Entry numbers are below this.
     pub fn capacity(&self) -> usize {
-        self.length as usize
+        self.numbers.length as usize
     }
 
     /// Keys held.
     pub fn len(&self) -> usize {
-        self.length as usize - self.free.len()
+        self.capacity() - self.numbers.free.len()
     }
 
     /// Heap bytes, about.
-    pub fn bytes(&self) -> usize {
+    pub fn bytes_held(&self) -> usize {
         match &self.keys {
             Keys::Empty { .. } => 0,
-            Keys::Words { table, words, .. } => table.capacity() * 5 + words.capacity() * 8,
-            Keys::Bytes { table, keys } => {
-                let sample = keys.iter().take(16).map(|k| k.len()).sum::<usize>() / keys.len().clamp(1, 16);
-                table.capacity() * 5 + keys.capacity() * (16 + sample)
+            Keys::Words { table, words, .. } => table.capacity() * 17 + words.capacity() * 8,
+            Keys::Bytes { table, heap, .. } => {
+                table.capacity() * 9 + heap.places.capacity() * size_of::<Place>() + heap.bytes.capacity()
             }
         }
     }
@@ -157,13 +303,35 @@ impl Interner {
         Some(Int64Array::new(values.into(), nulls))
     }
 
+    /// The keys of entries, as the text or bytes that they were.
+    pub fn text(&self, entries: &[u32], data_type: &DataType) -> Option<ArrayRef> {
+        let Keys::Bytes { heap, null, .. } = &self.keys else { return None };
+        let bytes: usize = entries.iter().filter(|e| *null != Some(**e)).map(|&e| heap.get(e).len()).sum();
+        let value = |e: u32| (*null != Some(e)).then(|| heap.get(e));
+        Some(if data_type == &DataType::Utf8 {
+            let mut text = StringBuilder::with_capacity(entries.len(), bytes);
+            entries.iter().for_each(|&e| text.append_option(value(e).and_then(|b| std::str::from_utf8(b).ok())));
+            Arc::new(text.finish())
+        } else {
+            let mut binary = BinaryBuilder::with_capacity(entries.len(), bytes);
+            entries.iter().for_each(|&e| binary.append_option(value(e)));
+            Arc::new(binary.finish())
+        })
+    }
+
     /// The key bytes of an entry.
     pub fn key(&self, entry: u32) -> &[u8] {
         match &self.keys {
-            Keys::Bytes { keys, .. } => &keys[entry as usize],
+            Keys::Bytes { heap, .. } => heap.get(entry),
             Keys::Empty { .. } | Keys::Words { .. } => &[],
         }
     }
+}
+
+/// Keys come in the form of the table: both are made for the same columns.
+fn wrong_form() -> u32 {
+    debug_assert!(false, "keys of another form");
+    0
 }
 
 /// Writes `value` at `entry`, growing the vector by default values.
@@ -173,4 +341,40 @@ fn put<T: Default + Clone>(values: &mut Vec<T>, entry: u32, value: T) {
         values.resize(entry + 1, T::default());
     }
     values[entry] = value;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::StringArray;
+
+    #[test]
+    fn numbers_of_removed_texts_are_used_again_and_their_bytes_go() {
+        let mut interner = Interner::new(Form::Text);
+        let mut entries = vec![];
+        let texts = |values: &[Option<&str>]| BatchKeys::Text(Arc::new(StringArray::from(values.to_vec())));
+        interner.intern(&texts(&[Some("alpha"), None, Some(""), Some("alpha"), None]), 0, 5, &mut entries);
+        assert_eq!(entries, vec![0, 1, 2, 0, 1]);
+        interner.remove(0);
+        interner.remove(1);
+        assert_eq!(interner.len(), 1);
+        interner.intern(&texts(&[Some("x"), Some("beta"), Some(""), None]), 1, 3, &mut entries);
+        assert_eq!(entries.len(), 3);
+        assert_eq!(entries[1], 2);
+        let back = interner.text(&entries, &DataType::Utf8).unwrap();
+        assert_eq!(back.as_string::<i32>(), &StringArray::from(vec![Some("beta"), Some(""), None]));
+        let Keys::Bytes { heap, .. } = &interner.keys else { panic!("no bytes") };
+        assert_eq!((heap.bytes.len(), heap.dead), (4, 0));
+    }
+
+    #[test]
+    fn all_keys_of_one_table_go_into_another() {
+        let (mut from, mut to) = (Interner::new(Form::Words), Interner::new(Form::Words));
+        let (mut entries, mut moved) = (vec![], vec![]);
+        to.intern(&BatchKeys::Words(Int64Array::from(vec![9, 8])), 0, 2, &mut entries);
+        from.intern(&BatchKeys::Words(Int64Array::from(vec![Some(8), Some(7), None])), 0, 3, &mut entries);
+        to.intern_all(&from, &mut moved);
+        assert_eq!(moved, vec![1, 2, 3]);
+        assert_eq!(to.words(&moved).unwrap(), Int64Array::from(vec![Some(8), Some(7), None]));
+    }
 }

@@ -17,7 +17,9 @@ mod part;
 mod rows;
 
 pub use crate::fault;
-pub use crate::functions::accumulator::{Accumulator, AccumulatorKind, AggregateFunction, CellError, Results};
+pub use crate::functions::accumulator::{
+    Accumulator, AccumulatorKind, AggregateFunction, CellError, Finished, Results,
+};
 pub use groups::{GroupLayout, GroupState, GroupTable, NO_WINDOW};
 pub use key::check_key_type;
 pub use rows::RowState;

@@ -25,6 +25,9 @@ pub(super) struct Index {
     slots: HashMap<u128, Slot, BuildHasherDefault<Identity>>,
 }
 
+/// No row's id: a place that waits for one.
+const NOBODY: u64 = u64::MAX;
+
 #[derive(Debug)]
 enum Slot {
     One(u64),
@@ -68,6 +71,42 @@ impl Index {
         match self.slots.get(&identity)? {
             Slot::One(id) => (n == 0 && is_live(*id)).then_some(*id),
             Slot::Many(ids) => ids.iter().rev().copied().filter(|id| is_live(*id)).nth(n),
+        }
+    }
+
+    /// Takes one live row of this identity out; its place is kept for [`Self::fill`].
+    pub(super) fn take(&mut self, identity: u128, is_live: impl Fn(u64) -> bool) -> Option<u64> {
+        match self.slots.get_mut(&identity)? {
+            Slot::One(id) if *id == NOBODY => None,
+            Slot::One(id) => Some(std::mem::replace(id, NOBODY)),
+            Slot::Many(ids) => {
+                let at = ids.iter().rposition(|id| is_live(*id))?;
+                Some(ids.remove(at))
+            }
+        }
+    }
+
+    /// Knows a row, in the place that [`Self::take`] left if there is one; whether there was.
+    pub(super) fn fill(&mut self, identity: u128, id: u64) -> bool {
+        if let Some(Slot::One(place)) = self.slots.get_mut(&identity)
+            && *place == NOBODY
+        {
+            *place = id;
+            return true;
+        }
+        self.insert(identity, id);
+        false
+    }
+
+    /// Forgets the place of a row that was taken out, if it was not filled.
+    pub(super) fn sweep(&mut self, identity: u128) {
+        let empty = match self.slots.get(&identity) {
+            Some(Slot::One(id)) => *id == NOBODY,
+            Some(Slot::Many(ids)) => ids.is_empty(),
+            None => false,
+        };
+        if empty {
+            self.slots.remove(&identity);
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{RecordBatch, UInt64Array};
+use arrow::array::{RecordBatch, UInt32Array, UInt64Array};
 use arrow::compute::interleave_record_batch;
 use arrow::datatypes::SchemaRef;
 
@@ -129,21 +129,22 @@ impl Store {
             Some(_) => identities(&self.encoder, rows)?,
             None => vec![],
         };
-        self.append(rows, &identities)
+        self.append(rows, &identities).map(|(first, _)| first)
     }
 
     /// Appends rows whose identities are known.
     pub fn insert_identified(&mut self, rows: &RecordBatch, identities: &[u128]) -> Result<u64> {
         debug_assert_eq!(rows.num_rows(), identities.len());
-        self.append(rows, identities)
+        self.append(rows, identities).map(|(first, _)| first)
     }
 
-    fn append(&mut self, rows: &RecordBatch, identities: &[u128]) -> Result<u64> {
-        let first = self.next_row;
+    /// Appends rows; returns the first one's id, and how many of them took the index's place of one that was taken out.
+    fn append(&mut self, rows: &RecordBatch, identities: &[u128]) -> Result<(u64, usize)> {
+        let (first, mut filled) = (self.next_row, 0);
         let rows = RecordBatch::try_new(Arc::clone(&self.schema), rows.columns().to_vec())?;
         if let Some(index) = &mut self.index {
             for (identity, id) in identities.iter().zip(first..) {
-                index.insert(*identity, id);
+                filled += usize::from(index.fill(*identity, id));
             }
         }
         for offset in (0..rows.num_rows()).step_by(CHUNK_ROWS) {
@@ -153,7 +154,7 @@ impl Store {
         self.next_row += rows.num_rows() as u64;
         self.rows += rows.num_rows();
         self.changed |= rows.num_rows() > 0;
-        Ok(first)
+        Ok((first, filled))
     }
 
     /// Deletes a row; false when it is not there.
@@ -213,37 +214,64 @@ impl Store {
             self.insert(&changes.rows)?;
             return Ok(0);
         };
-        let mut missing = 0;
-        let negative: Vec<u32> = (0..).zip(diffs.values()).filter(|(_, d)| **d < 0).map(|(i, _)| i).collect();
-        if !negative.is_empty() {
-            let gone = changes.take(&negative.into())?;
-            for (i, identity) in self.identities(&gone.rows)?.into_iter().enumerate() {
-                for _ in 0..gone.diff(i).unsigned_abs() {
-                    match self.find(identity)? {
-                        Some(id) => {
-                            self.delete_identified(id, identity);
-                        }
-                        None => missing += 1,
-                    }
+        self.build_index()?;
+        let identities = self.identities(&changes.rows)?;
+        let (mut missing, mut taken, mut hint) = (0, vec![], 0);
+        for (&identity, &diff) in identities.iter().zip(diffs.values()).filter(|(_, d)| **d < 0) {
+            for _ in 0..diff.unsigned_abs() {
+                if self.take_out(identity, &mut hint) {
+                    taken.push(identity);
+                } else {
+                    missing += 1;
                 }
             }
         }
-        self.insert_weighted(changes, diffs.values())?;
+        let filled = self.insert_weighted(changes, diffs.values(), &identities)?;
+        if let Some(index) = self.index.as_mut().filter(|_| filled < taken.len()) {
+            taken.into_iter().for_each(|identity| index.sweep(identity));
+        }
         Ok(missing)
     }
 
-    fn insert_weighted(&mut self, changes: &Changes, diffs: &[i64]) -> Result<()> {
-        if diffs.iter().all(|d| *d == 1) {
-            self.insert(&changes.rows)?;
-            return Ok(());
+    /// Deletes a row of this identity, if there is one; `hint` is the chunk where the last one was found.
+    fn take_out(&mut self, identity: u128, hint: &mut usize) -> bool {
+        let chunks = &self.chunks;
+        let taken = self.index.as_mut().and_then(|i| i.take(identity, |id| position(chunks, id).is_some()));
+        let Some(id) = taken else { return false };
+        let near = self.chunks.get(*hint).and_then(|chunk| chunk.position(id)).map(|p| (*hint, p));
+        let Some((c, p)) = near.or_else(|| position(&self.chunks, id)) else { return false };
+        *hint = c;
+        self.chunks[c].delete(p);
+        self.rows -= 1;
+        self.changed = true;
+        if let Some(journal) = &mut self.journal {
+            journal.deleted.push(id);
+        }
+        true
+    }
+
+    /// Inserts what has positive weights; returns how many rows took a place in the index that was left for them.
+    fn insert_weighted(&mut self, changes: &Changes, diffs: &[i64], identities: &[u128]) -> Result<usize> {
+        let first = diffs.iter().position(|d| *d > 0).unwrap_or(diffs.len());
+        if diffs[first..].iter().all(|d| *d == 1) {
+            // Consolidated changes come in this order. A slice would keep the retracted rows in memory.
+            if first == diffs.len() {
+                return Ok(0);
+            }
+            let rows = match first {
+                0 => changes.rows.clone(),
+                _ => changes.take(&UInt32Array::from_iter_values(first as u32..diffs.len() as u32))?.rows,
+            };
+            return self.append(&rows, &identities[first..]).map(|(_, filled)| filled);
         }
         let copies = (0u32..).zip(diffs).flat_map(|(i, d)| std::iter::repeat_n(i, usize::try_from(*d).unwrap_or(0)));
         let indices: Vec<u32> = copies.collect();
-        if !indices.is_empty() {
-            let rows = changes.take(&indices.into())?.rows;
-            self.insert(&rows)?;
+        if indices.is_empty() {
+            return Ok(0);
         }
-        Ok(())
+        let identities: Vec<u128> = indices.iter().map(|&i| identities[i as usize]).collect();
+        let rows = changes.take(&indices.into())?.rows;
+        self.append(&rows, &identities).map(|(_, filled)| filled)
     }
 
     /// Deletes all rows.

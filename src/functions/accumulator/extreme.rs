@@ -86,6 +86,18 @@ impl<C: Ord + Clone> Codes<C> {
         }
     }
 
+    /// Adds codes of one word each.
+    fn add_all(&mut self, rows: &Rows<'_>, codes: &[C])
+    where
+        C: Copy + ToOwnedCode<C>,
+    {
+        match (&mut self.kept, self.min) {
+            (Kept::Plain(cells), true) => rows.each(|i, e, _| improve(&mut cells[e as usize], codes[i], |a, b| a < b)),
+            (Kept::Plain(cells), false) => rows.each(|i, e, _| improve(&mut cells[e as usize], codes[i], |a, b| a > b)),
+            (Kept::Multiset(_), _) => rows.each(|i, e, diff| self.add(e, &codes[i], diff)),
+        }
+    }
+
     /// Adds `diff` times a code, which is owned only when it is kept.
     #[inline]
     fn add<B: Ord + ?Sized + ToOwnedCode<C>>(&mut self, entry: u32, code: &B, diff: i64)
@@ -143,6 +155,14 @@ impl<C: Ord + Clone> Codes<C> {
                 cells.iter().map(cell).sum::<usize>() + cells.capacity() * 24
             }
         }
+    }
+}
+
+/// Keeps the better of two codes.
+#[inline]
+fn improve<C: Copy>(cell: &mut Option<C>, code: C, better: impl Fn(C, C) -> bool) {
+    if cell.is_none_or(|old| better(code, old)) {
+        *cell = Some(code);
     }
 }
 
@@ -204,11 +224,10 @@ impl Cells for Extreme {
             Forms::Word(cells) => {
                 let codes = word_codes(column)?;
                 let codes = codes.values();
-                rows.each(|i, entry, diff| cells.add(entry, &codes[i], diff));
+                cells.add_all(rows, codes);
             }
             Forms::Wide(cells) => {
-                let codes = column.as_primitive::<Decimal128Type>().values();
-                rows.each(|i, entry, diff| cells.add(entry, &codes[i], diff));
+                cells.add_all(rows, column.as_primitive::<Decimal128Type>().values());
             }
             Forms::Bytes(cells) => {
                 if let Some(text) = column.as_string_opt::<i32>() {

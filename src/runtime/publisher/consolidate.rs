@@ -1,12 +1,31 @@
-//! The net change per row.
+//! The net change per row, retractions before insertions.
 
-use arrow::array::{Int64Array, UInt32Array};
+use arrow::array::{BooleanArray, Int64Array, UInt32Array};
 use arrow::datatypes::SchemaRef;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
 use crate::data::{Changes, KeyEncoder, hash};
 use crate::error::Result;
+
+/// Retractions before insertions, of changes among which no row comes twice.
+pub(super) fn ordered(schema: &SchemaRef, parts: Vec<Changes>) -> Result<Changes> {
+    let (mut retractions, mut insertions) = (vec![], vec![]);
+    for part in parts {
+        let negative = part.diffs.as_ref().map_or(0, |d| d.values().iter().filter(|d| **d < 0).count());
+        if negative == 0 {
+            insertions.push(part);
+        } else if negative == part.len() {
+            retractions.push(part);
+        } else {
+            let down: BooleanArray = (0..part.len()).map(|i| Some(part.diff(i) < 0)).collect();
+            retractions.push(part.filter(&down)?);
+            insertions.push(part.filter(&arrow::compute::not(&down)?)?);
+        }
+    }
+    retractions.append(&mut insertions);
+    Changes::concat(schema, &retractions)
+}
 
 /// Each row at most once, with its summed weight; rows whose weights cancel out are gone. Retractions come before
 /// insertions, each in the order of their first mention. `encoder` is over all columns.

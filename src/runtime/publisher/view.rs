@@ -17,7 +17,7 @@ use super::super::digest::Digest;
 use super::super::message::NewView;
 use super::super::subscribe::{Subscriber, Subscription};
 use super::super::{Limits, Settings, SubscribeSpec};
-use super::consolidate::consolidate;
+use super::consolidate::{consolidate, ordered};
 use super::errors::Errors;
 use super::history::History;
 use super::late::{Late, insertions};
@@ -38,6 +38,8 @@ pub(super) struct View {
     /// Over all columns.
     encoder: KeyEncoder,
     pub(super) store: Store,
+    /// Whether no row comes twice in an epoch.
+    consolidated: bool,
     late_into: bool,
     /// Epochs under way.
     pending: BTreeMap<Epoch, Pending>,
@@ -77,6 +79,7 @@ impl View {
             encoder: KeyEncoder::new(&schema, &all)?,
             store: Store::new(Arc::clone(&schema), graph.key.as_deref())?,
             schema,
+            consolidated: graph.consolidated,
             late_into,
             pending: BTreeMap::new(),
             history: None,
@@ -141,7 +144,10 @@ impl View {
         self.pending = self.pending.split_off(&epoch);
         let mut changes = rows;
         if changes.iter().any(|c| c.diffs.is_some()) {
-            changes = vec![consolidate(&self.schema, &self.encoder, &changes)?];
+            changes = vec![match self.consolidated {
+                true => ordered(&self.schema, changes)?,
+                false => consolidate(&self.schema, &self.encoder, &changes)?,
+            }];
         }
         changes.retain(|c| !c.is_empty());
         let digest = if digests { self.digest(epoch, &changes, &output)? } else { Digest::new(self.id, epoch) };

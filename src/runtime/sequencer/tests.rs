@@ -83,6 +83,7 @@ fn graph(inputs: &[ObjectId], stuck: &Arc<AtomicBool>) -> Arc<Graph> {
         constants: vec![],
         append_only: false,
         key: None,
+        consolidated: false,
     })
 }
 

@@ -161,7 +161,7 @@ pub(in crate::runtime) fn node(
 }
 
 pub(in crate::runtime) fn graph(nodes: Vec<Node>) -> Arc<Graph> {
-    let graph = Graph { nodes, constants: vec![], append_only: false, key: None };
+    let graph = Graph { nodes, constants: vec![], append_only: false, key: None, consolidated: false };
     Workers::check(&graph).unwrap();
     Arc::new(graph)
 }
@@ -436,7 +436,7 @@ fn what_failed_and_what_is_constant_is_reported() {
         let ports = vec![(Upstream::Node(0), by_key()), (Upstream::Node(1), by_key())];
         let nodes = vec![pass, values, node("Union", ports, || Box::new(Pass))];
         let constants = vec![(1, 0, changes(&[(5, 5, 1)]).rows), (2, 0, changes(&[(6, 6, 1), (7, 7, 1)]).rows)];
-        run.install(V, &Arc::new(Graph { nodes, constants, append_only: false, key: None }));
+        run.install(V, &Arc::new(Graph { nodes, constants, append_only: false, key: None, consolidated: false }));
         run.join(V, 1);
         assert_eq!(run.sent(V, 1), [(5, 5, 1), (6, 6, 1), (7, 7, 1)]);
         run.epoch(2, vec![(T, vec![changes(&[(1, -1, 1)]), changes(&[(2, 0, 1)])])]);
@@ -455,7 +455,13 @@ fn graph_of_constants() -> Arc<Graph> {
         node("Values", vec![], || Box::new(Pass)),
         node("Count", vec![(Upstream::Node(0), by_key())], || Box::new(Pass)),
     ];
-    Arc::new(Graph { nodes, constants: vec![(0, 0, changes(&[(8, 8, 1)]).rows)], append_only: true, key: None })
+    Arc::new(Graph {
+        nodes,
+        constants: vec![(0, 0, changes(&[(8, 8, 1)]).rows)],
+        append_only: true,
+        key: None,
+        consolidated: false,
+    })
 }
 
 #[test]
@@ -511,6 +517,7 @@ fn counted(object: ObjectId, threads: &Arc<Mutex<Vec<String>>>) -> Arc<Graph> {
         constants: vec![],
         append_only: true,
         key: None,
+        consolidated: false,
     })
 }
 

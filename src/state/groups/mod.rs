@@ -1,0 +1,336 @@
+//! [`GroupState`]: groups and their aggregates, in one table per window.
+//!
+//! ```text
+//!  window_end -> table { keys -> entry number, weight per entry, one column per aggregate,
+//!                        entries touched in this epoch, and copies of what they were before it }
+//! ```
+//!
+//! A small table per window stays in the cache, and a final window goes as a whole. Without a window there is one table,
+//! at the end of time.
+//!
+//! Where windows overlap, rows come once for all their windows (`plan::Panes`), and are first put together by pane, the
+//! largest slice of time that lies wholly inside or outside of each window (Li et al., "No pane, no gain", 2005): what an
+//! epoch brought to a pane is added to each of its windows when the epoch ends. A row that came too late for the first of
+//! its windows belongs to a pane of its own, with less windows. Invariant: between epochs there are no panes, so
+//! snapshots, restoring, closing and dropping know windows only.
+
+mod parts;
+mod runs;
+mod snapshot;
+mod table;
+
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+
+use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, UInt32Array};
+use arrow::compute::take_record_batch;
+use arrow::datatypes::{DataType, Int64Type, SchemaRef, UInt32Type};
+
+use super::interner::{BatchKeys, Form};
+use super::{AccumulatorKind, Results, State};
+use crate::data::{BUCKETS, Bucket, Epoch, EventTime, KeyEncoder, from_words, to_words};
+use crate::error::{Error, Result};
+use runs::{Run, Spot, gathered, runs};
+pub use table::GroupTable;
+use table::{Part, Rows};
+
+/// Rows of a run below which a batch is put into the order of its windows first.
+const SHORT: usize = 64;
+
+/// Where groups without a window are kept.
+pub const NO_WINDOW: i64 = i64::MAX;
+
+/// What a [`GroupState`] holds.
+#[derive(Clone, Debug)]
+pub struct GroupLayout {
+    /// The group columns.
+    pub group: SchemaRef,
+    /// The group columns that are bounds of the window, and what to add to each to get the window's end.
+    pub window: Vec<(usize, i64)>,
+    /// The group columns by which groups belong to buckets.
+    pub exchange: Vec<usize>,
+    /// Where rows stand for several windows: the input's column that tells for how many, and the time between windows.
+    pub panes: Option<(usize, i64)>,
+    /// The aggregates.
+    pub kinds: Vec<AccumulatorKind>,
+    /// Per aggregate: the input columns of its arguments and that of its filter.
+    pub arguments: Vec<(Vec<usize>, Option<usize>)>,
+    /// Whether every touched entry's results before the epoch are kept; otherwise only those of emitted tables.
+    pub keep_old: bool,
+}
+
+/// All groups of one operator on one worker.
+pub struct GroupState {
+    layout: GroupLayout,
+    /// Positions of the group columns that are not the window's.
+    keys: Vec<usize>,
+    form: Form,
+    encoder: KeyEncoder,
+    hasher: KeyEncoder,
+    tables: BTreeMap<i64, GroupTable>,
+    /// Of the open epoch; each brings its rows to several windows.
+    panes: BTreeMap<Spot, GroupTable>,
+    dirty: BTreeSet<i64>,
+    /// Per bucket: the last epoch that removed a group from it.
+    removed: Box<[u64; BUCKETS]>,
+    entries: Vec<u32>,
+}
+
+impl GroupState {
+    /// Empty.
+    pub fn new(layout: GroupLayout) -> Result<Self> {
+        let bound = |c: &usize| layout.window.iter().any(|(column, _)| column == c);
+        let keys: Vec<usize> = (0..layout.group.fields().len()).filter(|c| !bound(c)).collect();
+        let types: Vec<&DataType> = keys.iter().map(|k| layout.group.field(*k).data_type()).collect();
+        let form = Form::of(&types);
+        Ok(Self {
+            encoder: KeyEncoder::new(&layout.group, &keys)?,
+            hasher: KeyEncoder::new(&layout.group, &layout.exchange)?,
+            keys,
+            form,
+            layout,
+            tables: BTreeMap::new(),
+            panes: BTreeMap::new(),
+            dirty: BTreeSet::new(),
+            removed: Box::new([0; BUCKETS]),
+            entries: vec![],
+        })
+    }
+
+    /// Whether there is one group, which always exists: no group columns at all.
+    pub fn global(&self) -> bool {
+        self.layout.group.fields().is_empty()
+    }
+
+    /// The hash by which rows of the empty key are exchanged.
+    pub fn global_bucket() -> Bucket {
+        Bucket::of(crate::data::hash(&[]))
+    }
+
+    /// Makes the one group of a global aggregate exist, and marks it as touched.
+    pub fn touch_global(&mut self) -> Result<()> {
+        let table = at(&mut self.tables, NO_WINDOW, &self.layout, self.form)?;
+        let mut entries = vec![];
+        table.keys.intern(&BatchKeys::Empty, 0, 1, &mut entries);
+        table.grow();
+        table.touch(&entries, true)?;
+        self.dirty.insert(NO_WINDOW);
+        Ok(())
+    }
+
+    /// Adds rows: their first columns are the group's.
+    pub fn add(&mut self, rows: &RecordBatch, diffs: Option<&Int64Array>) -> Result<()> {
+        let (rows, diffs, runs) = self.in_runs(rows, diffs)?;
+        self.add_runs(&rows, diffs.as_ref(), &runs, false)
+    }
+
+    /// The rows with those of one table together, and the runs of them.
+    fn in_runs(
+        &self,
+        rows: &RecordBatch,
+        diffs: Option<&Int64Array>,
+    ) -> Result<(RecordBatch, Option<Int64Array>, Vec<Run>)> {
+        let runs = self.runs(rows)?;
+        if runs.len() <= 1 || rows.num_rows() / runs.len() >= SHORT {
+            return Ok((rows.clone(), diffs.cloned(), runs));
+        }
+        let (order, runs) = gathered(&runs);
+        let order = UInt32Array::from(order);
+        let diffs = diffs.map(|d| arrow::compute::take(d, &order, None)).transpose()?;
+        let diffs = diffs.map(|d| d.as_primitive::<Int64Type>().clone());
+        Ok((take_record_batch(rows, &order)?, diffs, runs))
+    }
+
+    /// The neighbouring rows that belong to one table.
+    fn runs(&self, rows: &RecordBatch) -> Result<Vec<Run>> {
+        let Some(&(column, to_end)) = self.layout.window.first() else {
+            let all = Run { spot: Spot { end: NO_WINDOW, windows: 1 }, offset: 0, length: rows.num_rows() };
+            return Ok(if all.length == 0 { vec![] } else { vec![all] });
+        };
+        let bounds = to_words(rows.column(column)).ok_or_else(|| Error::internal("a window bound is no timestamp"))?;
+        let ends = bounds.values().iter().map(|b| b.saturating_add(to_end));
+        Ok(match self.layout.panes {
+            None => runs(ends.map(|end| Spot { end, windows: 1 })),
+            Some((windows, _)) => {
+                let windows = rows.column(windows).as_primitive::<UInt32Type>();
+                runs(ends.zip(windows.values()).map(|(end, &windows)| Spot { end, windows }))
+            }
+        })
+    }
+
+    /// Adds rows to their windows, or, where they stand for several and with `collect` always, to panes.
+    fn add_runs(&mut self, batch: &RecordBatch, diffs: Option<&Int64Array>, runs: &[Run], collect: bool) -> Result<()> {
+        let keys = self.batch_keys(batch)?;
+        let mut entries = std::mem::take(&mut self.entries);
+        for &Run { spot, offset, length } in runs {
+            let diffs = diffs.map(|d| &d.values()[offset..offset + length]);
+            let rows = Rows { batch, keys: &keys, diffs, offset, length };
+            if collect || spot.windows > 1 {
+                let table = match self.panes.entry(spot) {
+                    Entry::Occupied(table) => table.into_mut(),
+                    Entry::Vacant(place) => place.insert(GroupTable::new(&self.layout, self.form)?),
+                };
+                table.add(&self.layout, &rows, &mut entries, false)?;
+            } else {
+                let table = at(&mut self.tables, spot.end, &self.layout, self.form)?;
+                table.add(&self.layout, &rows, &mut entries, true)?;
+                self.dirty.insert(spot.end);
+            }
+        }
+        self.entries = entries;
+        Ok(())
+    }
+
+    /// Adds what panes brought in this epoch to their windows.
+    pub fn merge_panes(&mut self) -> Result<()> {
+        let Some((_, slide)) = self.layout.panes else { return Ok(()) };
+        let mut entries = std::mem::take(&mut self.entries);
+        for (spot, table) in std::mem::take(&mut self.panes) {
+            self.merge(spot, slide, &table.part()?, &mut entries)?;
+        }
+        self.entries = entries;
+        Ok(())
+    }
+
+    /// Adds a part to its windows.
+    fn merge(&mut self, spot: Spot, slide: i64, part: &Part<'_>, entries: &mut Vec<u32>) -> Result<()> {
+        for back in 0..i64::from(spot.windows) {
+            let end = spot.end.saturating_sub(back.saturating_mul(slide));
+            let table = at(&mut self.tables, end, &self.layout, self.form)?;
+            table.merge(part, self.layout.keep_old, entries)?;
+            self.dirty.insert(end);
+        }
+        Ok(())
+    }
+
+    fn batch_keys(&self, rows: &RecordBatch) -> Result<BatchKeys> {
+        Ok(match (self.form, &self.keys[..]) {
+            (Form::Words, [key]) => {
+                BatchKeys::Words(to_words(rows.column(*key)).ok_or_else(|| Error::internal("a key is no word"))?)
+            }
+            (Form::Text, [key]) => BatchKeys::Text(rows.column(*key).clone()),
+            (Form::Empty, _) => BatchKeys::Empty,
+            (Form::Words | Form::Text | Form::Bytes, _) => BatchKeys::Bytes(self.encoder.encode(rows)?),
+        })
+    }
+
+    /// The windows that this epoch touched.
+    pub fn dirty_windows(&self) -> impl Iterator<Item = i64> {
+        self.dirty.iter().copied()
+    }
+
+    /// The ends of the windows held, ascending.
+    pub fn windows(&self) -> impl Iterator<Item = (i64, &GroupTable)> {
+        self.tables.iter().map(|(end, table)| (*end, table))
+    }
+
+    /// One window's groups.
+    pub fn get(&self, end: i64) -> Option<&GroupTable> {
+        self.tables.get(&end)
+    }
+
+    /// One window's groups, to mark them as emitted.
+    pub fn get_mut(&mut self, end: i64) -> Option<&mut GroupTable> {
+        self.tables.get_mut(&end)
+    }
+
+    /// The group columns of entries of a window.
+    pub fn group_columns(&self, end: i64, entries: &[u32]) -> Result<Vec<ArrayRef>> {
+        match self.tables.get(&end) {
+            Some(table) => self.columns_of(table, end, entries),
+            None => Ok(vec![]),
+        }
+    }
+
+    fn columns_of(&self, table: &GroupTable, end: i64, entries: &[u32]) -> Result<Vec<ArrayRef>> {
+        let key_type = || self.keys.first().map_or(&DataType::Int64, |k| self.layout.group.field(*k).data_type());
+        let one = match self.form {
+            Form::Words => table.keys.words(entries).map(|words| from_words(words, key_type())),
+            Form::Text => table.keys.text(entries, key_type()),
+            Form::Empty | Form::Bytes => None,
+        };
+        let mut keys = match one {
+            Some(key) => vec![key],
+            None => self.encoder.decode(entries.iter().map(|&e| table.keys.key(e)))?,
+        };
+        // Ascending, so that each is inserted at its place.
+        for &(column, to_end) in &self.layout.window {
+            let bound = Int64Array::from(vec![end.saturating_sub(to_end); entries.len()]);
+            keys.insert(column, from_words(bound, self.layout.group.field(column).data_type()));
+        }
+        Ok(keys)
+    }
+
+    /// Ends an epoch for one window: forgets what was touched, and groups without rows.
+    pub fn settle(&mut self, end: i64, epoch: Epoch) -> Result<()> {
+        self.dirty.remove(&end);
+        let global = self.global();
+        let Some(table) = self.tables.get_mut(&end) else { return Ok(()) };
+        let dirty = std::mem::take(&mut table.dirty);
+        table.aggregates.iter_mut().for_each(|a| a.settle(&dirty));
+        let mut gone = vec![];
+        for &e in &dirty {
+            table.is_dirty[e as usize] = false;
+            table.touched[e as usize] = epoch.0;
+            if table.weight[e as usize] == 0 && !global {
+                gone.push(e);
+            }
+        }
+        table.old_weight.clear();
+        table.old.iter_mut().for_each(Results::clear);
+        self.forget(end, &gone, epoch)?;
+        if let Some(table) = self.tables.get_mut(&end) {
+            if table.keys.len() == 0 {
+                self.tables.remove(&end);
+            } else {
+                let mut dirty = dirty;
+                dirty.clear();
+                table.dirty = dirty;
+            }
+        }
+        Ok(())
+    }
+
+    fn forget(&mut self, end: i64, gone: &[u32], epoch: Epoch) -> Result<()> {
+        if gone.is_empty() {
+            return Ok(());
+        }
+        for hash in self.hashes(end, gone)? {
+            self.removed[usize::from(Bucket::of(hash).0)] = epoch.0;
+        }
+        if let Some(table) = self.tables.get_mut(&end) {
+            for &e in gone {
+                table.aggregates.iter_mut().for_each(|a| a.reset(e));
+                table.keys.remove(e);
+            }
+        }
+        Ok(())
+    }
+
+    /// The exchange hashes of entries.
+    fn hashes(&self, end: i64, entries: &[u32]) -> Result<Vec<u64>> {
+        let group = self.group_columns(end, entries)?;
+        let columns: Vec<ArrayRef> = self.layout.exchange.iter().map(|&c| group[c].clone()).collect();
+        let keys = self.hasher.encode_columns(&columns, entries.len())?;
+        Ok(keys.iter().map(crate::data::hash).collect())
+    }
+
+    /// Drops a final window at an epoch.
+    pub fn drop_at(&mut self, end: i64, epoch: Epoch) -> usize {
+        self.removed.iter_mut().for_each(|r| *r = epoch.0);
+        self.drop_window(EventTime(end))
+    }
+}
+
+/// The table of a window.
+fn at<'a>(
+    tables: &'a mut BTreeMap<i64, GroupTable>,
+    end: i64,
+    layout: &GroupLayout,
+    form: Form,
+) -> Result<&'a mut GroupTable> {
+    Ok(match tables.entry(end) {
+        Entry::Occupied(table) => table.into_mut(),
+        Entry::Vacant(place) => place.insert(GroupTable::new(layout, form)?),
+    })
+}
