@@ -14,6 +14,10 @@
 //! | timestamp | 1114 | Timestamp(us) |
 //! | timestamptz | 1184 | Timestamp(us, "UTC"): the instant; the session's TimeZone is applied at the wire |
 //! | interval | 1186 | Interval(MonthDayNano) |
+//! | uuid | 2950 | FixedSizeBinary(16) |
+//! | jsonb | 3802 | LargeUtf8: the one text of each value that [`super::text::json`] makes |
+//! | json | 114 | Utf8 with field metadata `pg.type = json` |
+//! | arrays | `typarray` | List; of several dimensions: lists of lists, of the same oid. Metadata of the elements' type stands at the column, `pg.type = varchar[]`, so that equal lists are of equal Arrow types |
 
 use std::collections::HashMap;
 
@@ -23,6 +27,13 @@ use arrow::datatypes::{DataType, Field, IntervalUnit, TimeUnit};
 pub const META_TYPE: &str = "pg.type";
 /// Field metadata: PostgreSQL's typmod, as decimal text.
 pub const META_TYPMOD: &str = "pg.typmod";
+
+/// Bytes of a uuid.
+pub const UUID_BYTES: i32 = 16;
+/// UUID.
+pub const UUID: DataType = DataType::FixedSizeBinary(UUID_BYTES);
+/// JSONB.
+pub const JSONB: DataType = DataType::LargeUtf8;
 
 /// Precision and scale that carry a `numeric` declared without them.
 pub const NUMERIC_DEFAULT: (u8, i8) = (38, 10);
@@ -57,6 +68,8 @@ pub fn pg_type(field: &Field) -> PgType {
     }
     let (oid, length) = match field.data_type() {
         DataType::Boolean => (16, 1),
+        DataType::FixedSizeBinary(UUID_BYTES) => (2950, 16),
+        DataType::LargeUtf8 => (3802, -1),
         DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => (17, -1),
         DataType::Int64 | DataType::UInt32 => (20, 8),
         DataType::Int16 | DataType::Int8 | DataType::UInt8 => (21, 2),
@@ -74,7 +87,9 @@ pub fn pg_type(field: &Field) -> PgType {
         DataType::Timestamp(_, Some(_)) => (1184, 8),
         DataType::Interval(_) | DataType::Duration(_) => (1186, 16),
         DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {
-            (array_oid(pg_type(item).oid), -1)
+            let item = pg_type(item);
+            let oid = if is_array_oid(item.oid) { item.oid } else { array_oid(item.oid) };
+            return PgType { oid, length: -1, typmod: typmod.unwrap_or(item.typmod) };
         }
         _ => (25, -1),
     };
@@ -87,6 +102,9 @@ pub fn pg_type(field: &Field) -> PgType {
 
 /// oid and length by SQL type name.
 fn by_name(name: &str) -> Option<(u32, i16)> {
+    if let Some(element) = name.strip_suffix(ARRAY) {
+        return by_name(element).map(|(oid, _)| (array_oid(oid), -1));
+    }
     Some(match name {
         "varchar" => (1043, -1),
         "bpchar" => (1042, -1),
@@ -101,35 +119,100 @@ fn by_name(name: &str) -> Option<(u32, i16)> {
         "int2vector" => (22, -1),
         "oidvector" => (30, -1),
         "json" => (114, -1),
-        "jsonb" => (3802, -1),
-        "uuid" => (2950, 16),
         _ => return None,
     })
 }
 
+/// Element types and their arrays, by oid.
+const ARRAYS: [(u32, u32); 25] = [
+    (16, 1000),
+    (17, 1001),
+    (18, 1002),
+    (19, 1003),
+    (20, 1016),
+    (21, 1005),
+    (23, 1007),
+    (24, 1008),
+    (25, 1009),
+    (26, 1028),
+    (114, 199),
+    (700, 1021),
+    (701, 1022),
+    (1042, 1014),
+    (1043, 1015),
+    (1082, 1182),
+    (1083, 1183),
+    (1114, 1115),
+    (1184, 1185),
+    (1186, 1187),
+    (1700, 1231),
+    (2205, 2210),
+    (2206, 2211),
+    (2950, 2951),
+    (3802, 3807),
+];
+
 /// The array type of an element type, by oid.
 pub fn array_oid(element: u32) -> u32 {
-    match element {
-        16 => 1000,
-        17 => 1001,
-        18 => 1002,
-        19 => 1003,
-        20 => 1016,
-        21 => 1005,
-        23 => 1007,
-        26 => 1028,
-        700 => 1021,
-        701 => 1022,
-        1043 => 1015,
-        1082 => 1182,
-        1083 => 1183,
-        1114 => 1115,
-        1184 => 1185,
-        1186 => 1187,
-        1700 => 1231,
-        2950 => 2951,
-        3802 => 3807,
-        _ => 1009,
+    ARRAYS.iter().find(|(e, _)| *e == element).map_or(1009, |(_, array)| *array)
+}
+
+fn is_array_oid(oid: u32) -> bool {
+    ARRAYS.iter().any(|(_, array)| *array == oid)
+}
+
+/// What follows an element type's name in the name of its arrays.
+const ARRAY: &str = "[]";
+
+/// A list of elements of a type, which brings no metadata with it.
+pub fn list_of(item: &Field) -> DataType {
+    DataType::List(Field::new("item", item.data_type().clone(), true).into())
+}
+
+/// An array column of elements of a type.
+pub fn array(name: &str, item: &Field, nullable: bool) -> Field {
+    let mut metadata = item.metadata().clone();
+    if let Some(element) = metadata.get_mut(META_TYPE).filter(|element| !element.ends_with(ARRAY)) {
+        element.push_str(ARRAY);
+    }
+    Field::new(name, list_of(item), nullable).with_metadata(metadata)
+}
+
+/// The elements' type of an array column; of several dimensions it is an array again.
+pub fn item(field: &Field) -> Field {
+    let DataType::List(item) = field.data_type() else { return field.clone() };
+    let mut metadata: HashMap<String, String> = item.metadata().clone();
+    metadata.extend(field.metadata().iter().map(|(k, v)| (k.clone(), v.clone())));
+    if let (false, Some(name)) = (item.data_type().is_list(), metadata.get_mut(META_TYPE)) {
+        *name = name.trim_end_matches(ARRAY).to_owned();
+    }
+    item.as_ref().clone().with_metadata(metadata)
+}
+
+/// The element of an array column, however many dimensions it has.
+pub fn leaf(field: &Field) -> Field {
+    if field.data_type().is_list() { leaf(&item(field)) } else { field.clone() }
+}
+
+/// The type of the elements of an array of so many dimensions: lists of lists.
+pub fn nested(item: &Field, dimensions: usize) -> Field {
+    (1..dimensions).fold(item.clone(), |item, _| array("item", &item, true))
+}
+
+/// How many dimensions the arrays of a type have; 0: it is no array.
+pub fn dimensions(data_type: &DataType) -> usize {
+    match data_type {
+        DataType::List(item) => 1 + dimensions(item.data_type()),
+        _ => 0,
+    }
+}
+
+/// What a parameter of a column's type is sent as: the wire knows no precision, scale and length.
+pub fn parameter(field: &Field) -> Field {
+    let plain = |field: &Field| by_oid(pg_type(field).oid).unwrap_or_else(|| field.clone());
+    match dimensions(field.data_type()) {
+        0 => plain(field),
+        count => array("", &nested(&plain(&leaf(field)), count), true),
     }
 }
 
@@ -166,20 +249,16 @@ pub fn by_oid(oid: u32) -> Option<Field> {
         1700 => plain(numeric),
         2205 => named(DataType::Int64, "regclass"),
         2206 => named(DataType::Int64, "regtype"),
-        2950 => named(DataType::Utf8, "uuid"),
-        3802 => named(DataType::Utf8, "jsonb"),
+        2950 => plain(UUID),
+        3802 => plain(JSONB),
         4089 => named(DataType::Int64, "regnamespace"),
         4096 => named(DataType::Int64, "regrole"),
         _ => {
-            let item = ARRAY_ELEMENTS.iter().copied().find(|element| array_oid(*element) == oid)?;
-            plain(DataType::List(by_oid(item)?.with_name("item").into()))
+            let (item, _) = ARRAYS.iter().copied().find(|(_, array)| *array == oid)?;
+            Some(array("", &by_oid(item)?, true))
         }
     }
 }
-
-/// Element types whose arrays clients may send.
-const ARRAY_ELEMENTS: [u32; 19] =
-    [16, 17, 18, 19, 20, 21, 23, 25, 26, 700, 701, 1043, 1082, 1083, 1114, 1184, 1186, 1700, 2950];
 
 /// PostgreSQL's name of a column's type, as `\d` and `format_type` print it.
 pub fn sql_name(field: &Field) -> String {
@@ -219,7 +298,7 @@ pub fn sql_name(field: &Field) -> String {
         2950 => "uuid".into(),
         3802 => "jsonb".into(),
         _ => match field.data_type() {
-            DataType::List(item) => format!("{}[]", sql_name(item)),
+            DataType::List(_) => format!("{}{ARRAY}", sql_name(&leaf(field))),
             _ => "text".into(),
         },
     }
@@ -230,6 +309,12 @@ pub fn varchar(name: &str, length: Option<i32>, nullable: bool) -> Field {
     let typmod = length.map_or(-1, |n| n + 4);
     let metadata =
         HashMap::from([(META_TYPE.to_owned(), "varchar".to_owned()), (META_TYPMOD.to_owned(), typmod.to_string())]);
+    Field::new(name, DataType::Utf8, nullable).with_metadata(metadata)
+}
+
+/// A field with the metadata that makes it `json`.
+pub fn json(name: &str, nullable: bool) -> Field {
+    let metadata = HashMap::from([(META_TYPE.to_owned(), "json".to_owned())]);
     Field::new(name, DataType::Utf8, nullable).with_metadata(metadata)
 }
 

@@ -18,8 +18,8 @@ pub struct Column {
 /// What describing a statement tells before it runs.
 #[derive(Clone, Debug)]
 pub struct Description {
-    /// Types of `$1`, `$2`, .. as oids.
-    pub parameters: Vec<u32>,
+    /// Types of `$1`, `$2`, .. as clients send them.
+    pub parameters: Vec<Field>,
     /// Result columns; `None` for statements without rows.
     pub columns: Option<Vec<Column>>,
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Field};
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::ScalarUDF;
 use tokio_util::sync::CancellationToken;
@@ -19,7 +19,7 @@ use super::{micros_now, query, settings, show};
 use crate::catalog::functions;
 use crate::catalog::system::Environment;
 use crate::data::text::TimeZone;
-use crate::data::types::pg_type;
+use crate::data::types::parameter;
 use crate::error::{Error, Result, SqlState};
 use crate::sql::binder::{Binder, BoundDelete, BoundInsert, BoundQuery, BoundUpdate};
 use crate::sql::statement::{Discard, Statement, Streamed, TransactionModes};
@@ -76,7 +76,7 @@ impl Bound {
             Some(field) if *field.data_type() != value.data_type() => match value {
                 // Rounding, and PostgreSQL's error where it does not fit.
                 ScalarValue::Decimal128(Some(_), ..) if matches!(field.data_type(), DataType::Decimal128(..)) => {
-                    let own = arrow::datatypes::Field::new("", value.data_type(), true);
+                    let own = Field::new("", value.data_type(), true);
                     let text = crate::data::text::display(value, &own, &utc)?.unwrap_or_default();
                     crate::data::text::parse(&text, field, &utc)
                 }
@@ -272,8 +272,8 @@ impl Session {
     }
 
     /// Binds what has a plan, and describes the rest.
-    fn bound(&self, statement: &Statement, oids: &[u32]) -> Result<(Bound, Vec<u32>, Option<Vec<Column>>)> {
-        let types = |fields: &[arrow::datatypes::Field]| fields.iter().map(|f| pg_type(f).oid).collect::<Vec<_>>();
+    fn bound(&self, statement: &Statement, oids: &[u32]) -> Result<(Bound, Vec<Field>, Option<Vec<Column>>)> {
+        let types = |fields: &[Field]| fields.iter().map(parameter).collect::<Vec<_>>();
         Ok(match statement {
             Statement::Query(query) => {
                 let bound = self.binder_session(|b| b.query(query, oids))?;
@@ -504,9 +504,8 @@ impl Session {
             let detail = format!("Expected {} parameters but got {}.", wanted.len(), arguments.len());
             return Err(Error::new(SqlState::SYNTAX_ERROR, message).with_detail(detail));
         }
-        let value = |(argument, oid): (&sql::statement::Expr, &u32)| {
-            let field = crate::data::types::by_oid(*oid);
-            self.binder_session(|b| b.constant(&argument.tree, field.as_ref()))
+        let value = |(argument, field): (&sql::statement::Expr, &Field)| {
+            self.binder_session(|b| b.constant(&argument.tree, Some(field)))
         };
         let parameters = arguments.iter().zip(wanted).map(value).collect::<Result<Vec<_>>>()?;
         self.statement(&prepared, &parameters, guard).await

@@ -6,8 +6,8 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, ArrowPrimitiveType, AsArray, Decimal128Array, Int16Array, Int32Array, Int64Array, PrimitiveArray,
-    StringArray, StringBuilder,
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, Decimal128Array, Int16Array, Int32Array, Int64Array, ListArray,
+    PrimitiveArray, StringArray, StringBuilder,
 };
 use arrow::compute;
 use arrow::datatypes::{
@@ -22,10 +22,11 @@ use datafusion::scalar::ScalarValue;
 
 use super::arithmetic::{divide_rounding, out_of_range, power_of_ten};
 use crate::data::text::{self, TimeZone};
-use crate::data::types::{META_TYPE, META_TYPMOD, NUMERIC_DEFAULT, pg_type, sql_name, timestamptz};
+use crate::data::types::{META_TYPE, META_TYPMOD, NUMERIC_DEFAULT, UUID_BYTES, item, pg_type, sql_name, timestamptz};
 use crate::error::{Error, SqlState};
 
 const DAY: i64 = 86_400_000_000;
+const JSON_OID: u32 = 114;
 
 /// A cast to one type.
 #[derive(Debug)]
@@ -108,6 +109,7 @@ impl PgCast {
     fn cast(&self, array: &ArrayRef, from: &Field) -> crate::error::Result<ArrayRef> {
         let target = self.target.as_ref();
         match (from.data_type(), target.data_type()) {
+            (DataType::Utf8, DataType::Utf8) if pg_type(target).oid == JSON_OID => self.parse(array.as_string::<i32>()),
             (DataType::Utf8, DataType::Utf8) => self.bound(array.as_string::<i32>()),
             (DataType::Utf8, _) => self.parse(array.as_string::<i32>()),
             (_, DataType::Utf8) => self.print(array, from),
@@ -131,9 +133,35 @@ impl PgCast {
                 let wide = compute::cast(array, &DataType::Int64)?;
                 narrow_int(wide.as_primitive::<Int64Type>(), target.data_type())
             }
+            (DataType::List(_), DataType::List(to)) => self.list(array.as_list::<i32>(), &item(from), to),
+            (DataType::LargeUtf8, to) => {
+                let json = array.as_string::<i64>();
+                let text = super::json::as_text(json, to, &sql_name(target))?;
+                if to == &DataType::Boolean { self.parse(&text) } else { self.number(text) }
+            }
             (from, to) if is_time(from) && is_time(to) => self.time(array, from, to),
             (_, to) => Ok(compute::cast_with_options(array, to, &strict())?),
         }
+    }
+
+    /// An array, element by element.
+    fn list(&self, array: &ListArray, from: &Field, to: &FieldRef) -> crate::error::Result<ArrayRef> {
+        let values = array.values();
+        let wanted = item(&self.target);
+        let cast = Self::new(&wanted, &self.zone, self.assignment);
+        let same = from.data_type() == wanted.data_type() && path(from, &wanted) != Path::Function;
+        let values = if same { Arc::clone(values) } else { cast.cast(values, from)? };
+        Ok(Arc::new(ListArray::try_new(Arc::clone(to), array.offsets().clone(), values, array.nulls().cloned())?))
+    }
+
+    /// Digits to a number, by way of numeric as PostgreSQL goes.
+    fn number(&self, digits: StringArray) -> crate::error::Result<ArrayRef> {
+        if self.target.data_type().is_floating() || matches!(self.target.data_type(), DataType::Decimal128(..)) {
+            return self.parse(&digits);
+        }
+        let numeric = Field::new("", DataType::Decimal128(NUMERIC_DEFAULT.0, NUMERIC_DEFAULT.1), true);
+        let wide = Self::new(&numeric, &self.zone, false).parse(&digits)?;
+        decimal_to_int(&wide, NUMERIC_DEFAULT.1, self.target.data_type())
     }
 
     /// Text to any type.
@@ -373,8 +401,10 @@ pub fn path(from: &Field, to: &Field) -> Path {
     use DataType as T;
     let bounded = |f: &Field| pg_type(f).typmod > 4 && f.data_type() == &T::Utf8;
     let length = |f: &Field| f.metadata().get(META_TYPMOD).cloned();
+    let is_json = |f: &Field| pg_type(f).oid == JSON_OID;
     match (from.data_type(), to.data_type()) {
         (T::Null, _) => Path::Native,
+        (T::Utf8, T::Utf8) if is_json(to) && !is_json(from) => Path::Function,
         (T::Utf8, T::Utf8) => {
             if !bounded(to) || length(from) == length(to) {
                 if from.metadata().get(META_TYPE) == to.metadata().get(META_TYPE) { Path::Same } else { Path::Native }
@@ -382,20 +412,23 @@ pub fn path(from: &Field, to: &Field) -> Path {
                 Path::Function
             }
         }
+        (T::Decimal128(..) | T::Int16 | T::Int32 | T::Int64, T::Utf8) if is_json(to) => Path::Impossible,
+        (T::LargeUtf8, T::Boolean) => Path::Function,
+        (T::LargeUtf8, b) if is_number(b) => Path::Function,
+        (T::List(_), T::List(_)) => list_path(&item(from), &item(to)),
         (a, b) if a == b => Path::Same,
         (T::Int16, T::Int32 | T::Int64 | T::Float32 | T::Float64) => Path::Native,
         (T::Int32, T::Int64 | T::Float64) | (T::Int64 | T::Int32, T::Float32) | (T::Int64, T::Float64) => Path::Native,
         (T::Float32, T::Float64) => Path::Native,
         (T::Boolean, T::Int32) | (T::Int32, T::Boolean) => Path::Native,
         (T::Utf8, T::List(_)) | (T::List(_), T::Utf8) => Path::Function,
-        (T::List(_), T::List(_)) => Path::Native,
         (T::Utf8, b) if is_scalar(b) => Path::Function,
         (a, T::Utf8) if is_scalar(a) => Path::Function,
         (a, b) if is_number(a) && is_number(b) => Path::Function,
         (a, b) if time_cast(a, b) => Path::Function,
         // Types that only arise inside of plans.
-        (T::Utf8View | T::LargeUtf8, T::Utf8)
-        | (T::BinaryView | T::LargeBinary | T::FixedSizeBinary(_), T::Binary)
+        (T::Utf8View, T::Utf8)
+        | (T::BinaryView | T::LargeBinary, T::Binary)
         | (T::UInt8 | T::Int8, _)
         | (T::UInt16, T::Int32 | T::Int64)
         | (T::UInt32 | T::UInt64, T::Int64)
@@ -406,6 +439,14 @@ pub fn path(from: &Field, to: &Field) -> Path {
         | (T::Time32(_) | T::Time64(_), T::Time64(_)) => Path::Native,
         (T::Dictionary(_, value), _) => path(&Field::new("", value.as_ref().clone(), true), to),
         _ => Path::Impossible,
+    }
+}
+
+/// Element by element; lists of other depth are other types here.
+fn list_path(from: &Field, to: &Field) -> Path {
+    match path(from, to) {
+        Path::Same if from.data_type() != to.data_type() => Path::Function,
+        other => other,
     }
 }
 
@@ -421,8 +462,15 @@ fn is_number(t: &DataType) -> bool {
     )
 }
 
+fn is_other(t: &DataType) -> bool {
+    matches!(
+        t,
+        DataType::Boolean | DataType::Binary | DataType::FixedSizeBinary(UUID_BYTES) | DataType::LargeUtf8
+    )
+}
+
 fn is_scalar(t: &DataType) -> bool {
-    is_number(t) || t == &DataType::Boolean || t == &DataType::Binary || is_our_time(t)
+    is_number(t) || is_other(t) || is_our_time(t)
 }
 
 fn is_our_time(t: &DataType) -> bool {
@@ -450,7 +498,8 @@ fn time_cast(from: &DataType, to: &DataType) -> bool {
 /// The column type nearest to a type that only arises in plans; `None` for those that are columns already.
 pub fn canonical(t: &DataType) -> Option<DataType> {
     Some(match t {
-        DataType::Utf8View | DataType::LargeUtf8 => DataType::Utf8,
+        DataType::FixedSizeBinary(UUID_BYTES) => return None,
+        DataType::Utf8View => DataType::Utf8,
         DataType::BinaryView | DataType::LargeBinary | DataType::FixedSizeBinary(_) => DataType::Binary,
         DataType::Int8 | DataType::UInt8 => DataType::Int16,
         DataType::UInt16 => DataType::Int32,

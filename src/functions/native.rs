@@ -13,7 +13,7 @@ use datafusion::logical_expr::{
 use datafusion::scalar::ScalarValue;
 
 use crate::data::text::TimeZone;
-use crate::data::types::{NUMERIC_DEFAULT, interval, timestamp, timestamptz};
+use crate::data::types::{JSONB, NUMERIC_DEFAULT, UUID, interval, json, list_of, timestamp, timestamptz};
 
 /// A type of an argument or a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +33,11 @@ pub enum T {
     Timestamp,
     Timestamptz,
     Interval,
+    Uuid,
+    Jsonb,
+    Json,
+    /// text[]
+    Texts,
     /// A result of the first argument's type.
     First,
     /// A result of the second argument's type.
@@ -48,12 +53,15 @@ impl T {
             Self::Float8 => DataType::Float64,
             Self::Numeric | Self::First | Self::Second => DataType::Decimal128(NUMERIC_DEFAULT.0, NUMERIC_DEFAULT.1),
             Self::Scaled(s) => DataType::Decimal128(38, s),
-            Self::Text => DataType::Utf8,
+            Self::Text | Self::Json => DataType::Utf8,
             Self::Date => DataType::Date32,
             Self::Time => DataType::Time64(arrow::datatypes::TimeUnit::Microsecond),
             Self::Timestamp => timestamp(),
             Self::Timestamptz => timestamptz(),
             Self::Interval => interval(),
+            Self::Uuid => UUID,
+            Self::Jsonb => JSONB,
+            Self::Texts => list_of(&Field::new("item", DataType::Utf8, true)),
         }
     }
 
@@ -75,7 +83,8 @@ impl T {
             (Self::Numeric, D::Int64) => Some((decimal(20), 3)),
             (Self::Timestamp, D::Date32) => Some((own, 2)),
             (Self::Timestamptz, D::Date32 | D::Timestamp(_, None)) => Some((own, 1)),
-            (Self::Text, D::Utf8View | D::LargeUtf8) => Some((own, 0)),
+            (Self::Text, D::Utf8View) => Some((own, 0)),
+            (Self::Texts, D::List(item)) if item.data_type() == &D::Utf8 => Some((from.clone(), 0)),
             // Constants come as text; the binder has refused text columns.
             (_, D::Utf8) => Some((own, 4)),
             _ => None,
@@ -92,6 +101,8 @@ pub struct Overload(pub &'static [T], pub T);
 pub struct Call<'a> {
     /// Columns of equal length, of the overload's types.
     pub args: &'a [ArrayRef],
+    /// The columns' fields: the metadata of types.
+    pub fields: &'a [FieldRef],
     /// Number of rows, also without arguments.
     pub rows: usize,
     /// The session's TimeZone.
@@ -114,12 +125,22 @@ pub struct Function {
     pub kernel: Kernel,
     /// Where the type depends on a constant first argument: its type, given its text.
     pub by_constant: Option<fn(&str) -> Option<T>>,
+    /// Where the types are not a list: what the arguments become, and the result.
+    pub types: Option<Types>,
 }
+
+/// The types of a call, by the types of its arguments; `None`: there is no such function.
+pub type Types = fn(&[DataType]) -> Option<(Vec<DataType>, Field)>;
 
 impl Function {
     /// A function whose result type depends on nothing but the overload.
     pub const fn new(name: &'static str, overloads: &'static [Overload], kernel: Kernel) -> Self {
-        Self { name, overloads, kernel, by_constant: None }
+        Self { name, overloads, kernel, by_constant: None, types: None }
+    }
+
+    /// A function of arguments of many types.
+    pub const fn of(name: &'static str, types: Types, kernel: Kernel) -> Self {
+        Self { name, overloads: &[], kernel, by_constant: None, types: Some(types) }
     }
 }
 
@@ -182,10 +203,16 @@ impl ScalarUDFImpl for Native {
     }
 
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+        if let Some(of) = self.function.types {
+            return of(types).map(|(types, _)| types).ok_or_else(|| self.missing(types));
+        }
         self.overload(types).map(|(_, types)| types).ok_or_else(|| self.missing(types))
     }
 
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        if let Some(of) = self.function.types {
+            return of(types).map(|(_, field)| field.data_type().clone()).ok_or_else(|| self.missing(types));
+        }
         let (overload, types) = self.overload(types).ok_or_else(|| self.missing(types))?;
         let nth = |n: usize| types.get(n).cloned().ok_or_else(|| self.missing(&types));
         match overload.1 {
@@ -197,6 +224,13 @@ impl ScalarUDFImpl for Native {
 
     fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
         let types: Vec<DataType> = args.arg_fields.iter().map(|f| f.data_type().clone()).collect();
+        if let Some(of) = self.function.types {
+            let (_, field) = of(&types).ok_or_else(|| self.missing(&types))?;
+            return Ok(Arc::new(field.with_name(self.function.name).with_nullable(true)));
+        }
+        if self.overload(&types).is_some_and(|(overload, _)| overload.1 == T::Json) {
+            return Ok(Arc::new(json(self.function.name, true)));
+        }
         let constant = match args.scalar_arguments.first() {
             Some(Some(ScalarValue::Utf8(Some(text)))) => Some(text.as_str()),
             _ => None,
@@ -213,7 +247,13 @@ impl ScalarUDFImpl for Native {
         let constant = args.args.iter().all(|a| matches!(a, ColumnarValue::Scalar(_)));
         let rows = if constant { 1 } else { args.number_rows };
         let arrays = args.args.iter().map(|a| a.to_array(rows)).collect::<Result<Vec<_>>>()?;
-        let call = Call { args: &arrays, rows, zone: &self.zone, result: args.return_field.data_type() };
+        let call = Call {
+            args: &arrays,
+            fields: &args.arg_fields,
+            rows,
+            zone: &self.zone,
+            result: args.return_field.data_type(),
+        };
         let result = (self.function.kernel)(&call)?;
         if constant {
             Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&result, 0)?))

@@ -1,5 +1,5 @@
-//! Our dialect: sqlparser's PostgreSQL, plus `TABLE t` as a function argument, and EMIT, ALLOW and LATE not taken for
-//! aliases where a clause of ours begins.
+//! Our dialect: sqlparser's PostgreSQL, plus `TABLE t` as a function argument and jsonb's `?`, and EMIT, ALLOW and LATE not
+//! taken for aliases where a clause of ours begins.
 
 use std::any::TypeId;
 
@@ -28,6 +28,26 @@ fn begins_clause(parser: &Parser<'_>) -> bool {
             && second.iter().any(|s| next.value.eq_ignore_ascii_case(s))
     };
     is("emit", &["on", "changes"]) || is("allow", &["lateness"]) || is("late", &["rows"])
+}
+
+/// Whether `?` comes next: jsonb's operator, which the tokenizer takes for a placeholder.
+fn is_question(parser: &Parser<'_>) -> bool {
+    matches!(&parser.peek_token_ref().token, Token::Placeholder(text) if text == "?")
+}
+
+/// `?`, `?|` and `?&`, behind their left side.
+fn question(parser: &mut Parser<'_>, left: &ast::Expr, precedence: u8) -> Result<ast::Expr, ParserError> {
+    parser.advance_token();
+    let op = match parser.peek_token_ref().token {
+        Token::Pipe => ast::BinaryOperator::QuestionPipe,
+        Token::Ampersand => ast::BinaryOperator::QuestionAnd,
+        _ => ast::BinaryOperator::Question,
+    };
+    if op != ast::BinaryOperator::Question {
+        parser.advance_token();
+    }
+    let right = Box::new(parser.parse_subexpr(precedence)?);
+    Ok(ast::Expr::BinaryOp { left: Box::new(left.clone()), op, right })
 }
 
 /// `TABLE t`, as a subquery: the planner of windows sees through it.
@@ -110,7 +130,19 @@ impl Dialect for HighwaterDialect {
     fn supports_unicode_string_literal(&self) -> bool { true }
     fn is_reserved_for_identifier(&self, kw: Keyword) -> bool { POSTGRES.is_reserved_for_identifier(kw) }
     fn is_custom_operator_part(&self, ch: char) -> bool { POSTGRES.is_custom_operator_part(ch) }
+    fn parse_infix(
+        &self,
+        parser: &mut Parser<'_>,
+        left: &ast::Expr,
+        precedence: u8,
+    ) -> Option<Result<ast::Expr, ParserError>> {
+        is_question(parser).then(|| question(parser, left, precedence))
+    }
+
     fn get_next_precedence(&self, parser: &Parser<'_>) -> Option<Result<u8, ParserError>> {
+        if is_question(parser) {
+            return Some(Ok(self.prec_value(Precedence::PgOther)));
+        }
         POSTGRES.get_next_precedence(parser)
     }
     fn prec_value(&self, prec: Precedence) -> u8 { POSTGRES.prec_value(prec) }

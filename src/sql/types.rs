@@ -9,7 +9,9 @@ use datafusion::sql::sqlparser::ast::{
     self, ArrayElemTypeDef, CharacterLength, DataType as Sql, ExactNumberInfo, TimezoneInfo,
 };
 
-use crate::data::types::{META_TYPE, META_TYPMOD, NUMERIC_DEFAULT, interval, timestamp, timestamptz, varchar};
+use crate::data::types::{
+    JSONB, META_TYPE, META_TYPMOD, NUMERIC_DEFAULT, UUID, array, interval, json, timestamp, timestamptz, varchar,
+};
 use crate::error::{Error, Result, SqlState};
 
 /// Plans types for DataFusion.
@@ -71,12 +73,12 @@ pub(super) fn field(name: &str, sql: &Sql) -> Result<Field> {
         }
         Sql::Interval { fields: None, precision: None } => plain(interval()),
         Sql::Array(ArrayElemTypeDef::SquareBracket(item, _) | ArrayElemTypeDef::AngleBracket(item)) => {
-            plain(DataType::List(Arc::new(field("item", item)?)))
+            Ok(array(name, &field("item", item)?, true))
         }
         Sql::Regclass => plain(DataType::Int64).map(|f| named(f, "regclass")),
-        Sql::Uuid | Sql::JSON | Sql::JSONB => {
-            Err(Error::unsupported(format!("type {}", sql.to_string().to_lowercase()), "Use text."))
-        }
+        Sql::Uuid => plain(UUID),
+        Sql::JSONB => plain(JSONB),
+        Sql::JSON => Ok(json(name, true)),
         Sql::Custom(custom, modifiers) => by_name(name, custom, modifiers),
         other => Err(undefined(&other.to_string().to_lowercase())),
     }
@@ -111,6 +113,7 @@ fn by_name(name: &str, custom: &ast::ObjectName, _modifiers: &[String]) -> Resul
         "date" => plain(DataType::Date32),
         "timestamp" => plain(timestamp()),
         "timestamptz" => plain(timestamptz()),
+        "time" => plain(DataType::Time64(TimeUnit::Microsecond)),
         "interval" => plain(interval()),
         "oid" | "xid" | "cid" => plain(DataType::Int64).map(|f| named(f, "oid")),
         oid @ ("regclass" | "regtype" | "regproc" | "regnamespace" | "regrole") => {
@@ -119,8 +122,16 @@ fn by_name(name: &str, custom: &ast::ObjectName, _modifiers: &[String]) -> Resul
         serial @ ("serial" | "bigserial" | "smallserial" | "serial2" | "serial4" | "serial8") => {
             Err(Error::unsupported(format!("type {serial}"), "Use integer or bigint, and give the value in INSERT."))
         }
-        kind @ ("json" | "jsonb" | "uuid" | "xml" | "inet" | "cidr" | "money" | "timetz" | "bit" | "varbit") => {
+        "uuid" => plain(UUID),
+        "jsonb" => plain(JSONB),
+        "json" => Ok(json(name, true)),
+        kind @ ("xml" | "inet" | "cidr" | "money" | "timetz" | "bit" | "varbit") => {
             Err(Error::unsupported(format!("type {kind}"), "Use text."))
+        }
+        // `_int4`: PostgreSQL's own name of int4[].
+        element if element.starts_with('_') => {
+            let item = ast::ObjectName::from(vec![ast::Ident::new(&element[1..])]);
+            Ok(array(name, &by_name("item", &item, &[])?, true))
         }
         other => Err(undefined(other)),
     }

@@ -3,7 +3,7 @@
 use super::{RelationRow, pg_type, relations};
 use crate::catalog::object::Kind;
 use crate::catalog::system::{Context, Rows, Source, SystemTable};
-use crate::data::types::pg_type;
+use crate::data::types::{dimensions, pg_type};
 use arrow::datatypes::Field;
 
 pub(super) static TABLE: SystemTable = SystemTable {
@@ -39,7 +39,7 @@ fn push(rows: &mut Rows, relation: &RelationRow, i: usize, field: &Field) {
         ("attstattarget", (-1_i32).into()),
         ("attlen", known.map_or(-1, |t| t.len).into()),
         ("attnum", (i + 1).into()),
-        ("attndims", i32::from(known.is_some_and(|t| t.category == "A")).into()),
+        ("attndims", (dimensions(field.data_type()) as i32).into()),
         ("attcacheoff", (-1_i32).into()),
         ("atttypmod", pg.typmod.into()),
         ("attbyval", known.is_some_and(|t| t.byval).into()),

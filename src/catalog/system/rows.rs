@@ -131,8 +131,7 @@ fn field(column: &str) -> Field {
         "float8" => DataType::Float64,
         "timestamptz" => timestamptz(),
         "interval" => interval(),
-        "oid[]" => DataType::List(Arc::new(marked(Field::new_list_field(DataType::Int64, true), "oid"))),
-        "oidvector" => list(DataType::Int64),
+        "oid[]" | "oidvector" => list(DataType::Int64),
         "int2[]" | "int2vector" => list(DataType::Int16),
         "text[]" | "name[]" | "char[]" => list(DataType::Utf8),
         "text" | "name" | "char" | "regproc" => DataType::Utf8,
@@ -144,7 +143,7 @@ fn field(column: &str) -> Field {
     let field = Field::new(name, data_type, true);
     match word {
         "xid" => marked(field, "oid"),
-        "oid" | "name" | "char" | "regproc" | "int2vector" | "oidvector" => marked(field, word),
+        "oid" | "name" | "char" | "regproc" | "int2vector" | "oidvector" | "oid[]" => marked(field, word),
         _ => field,
     }
 }

@@ -104,6 +104,8 @@ fn sql_type(found: &DataType) -> Option<DataType> {
         DataType::Float16 => DataType::Float32,
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => DataType::Utf8,
         DataType::Dictionary(_, value) => sql_type(value)?,
+        // Parquet's UUID, and what has its length.
+        DataType::FixedSizeBinary(types::UUID_BYTES) => types::UUID,
         DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => {
             DataType::Binary
         }

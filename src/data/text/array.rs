@@ -1,12 +1,15 @@
 //! Array literals: `{1,NULL,"a b",{..}}`.
 
 use std::fmt::{self, Write};
+use std::sync::Arc;
 
+use arrow::array::{Array, ListArray};
+use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field};
 use datafusion::common::ScalarValue;
 
 use super::zone::TimeZone;
-use crate::data::types::sql_name;
+use crate::data::types::{self, leaf, sql_name};
 use crate::error::{Error, Result, SqlState};
 
 /// Nested arrays deeper than this are refused, as in PostgreSQL.
@@ -25,7 +28,8 @@ pub fn parse_array(text: &str, item: &Field, zone: &TimeZone) -> Result<ScalarVa
     if !reader.rest.trim().is_empty() {
         return Err(reader.malformed("Junk after closing right brace."));
     }
-    build(text, items, item, zone)
+    check_dimensions(shape(text, &items)?.len(), item)?;
+    build(items, item, zone)
 }
 
 /// One element; quoted when it could be misread.
@@ -50,25 +54,73 @@ enum Item {
     Array(Vec<Item>),
 }
 
-fn build(text: &str, items: Vec<Item>, field: &Field, zone: &TimeZone) -> Result<ScalarValue> {
-    let nested = match field.data_type() {
-        DataType::List(inner) => Some(inner),
-        _ => None,
+/// The lengths of an array's dimensions: all parts of one dimension are equally long. Empty: an array without elements.
+fn shape(text: &str, items: &[Item]) -> Result<Vec<usize>> {
+    let mut inner: Option<Vec<usize>> = None;
+    for item in items {
+        let found = match item {
+            Item::Array(items) if items.is_empty() => return Err(malformed(text, "Unexpected \"}\" character.")),
+            Item::Array(items) => shape(text, items)?,
+            Item::Null | Item::Text(_) => vec![],
+        };
+        let differs = "Multidimensional arrays must have sub-arrays with matching dimensions.";
+        match &inner {
+            None => inner = Some(found),
+            Some(first) if *first == found => {}
+            Some(first) if found.is_empty() && !first.is_empty() => {
+                return Err(malformed(text, "Unexpected array element."));
+            }
+            Some(first) if first.is_empty() => return Err(malformed(text, "Unexpected \"{\" character.")),
+            Some(_) => return Err(malformed(text, differs)),
+        }
+    }
+    Ok(inner.map_or_else(Vec::new, |inner| [vec![items.len()], inner].concat()))
+}
+
+/// How many dimensions an array literal has, by the braces it begins with.
+pub fn dimensions(text: &str) -> usize {
+    let body = match text.trim_start().strip_prefix('[') {
+        Some(rest) => rest.split_once('=').map_or(text, |(_, elements)| elements),
+        None => text,
     };
+    body.chars().filter(|c| !c.is_whitespace()).take_while(|c| *c == '{').count()
+}
+
+fn build(items: Vec<Item>, field: &Field, zone: &TimeZone) -> Result<ScalarValue> {
     let values: Vec<ScalarValue> = items
         .into_iter()
-        .map(|item| match (item, nested) {
+        .map(|item| match (item, field.data_type()) {
             (Item::Null, _) => Ok(ScalarValue::try_from(field.data_type())?),
-            (Item::Text(element), None) => super::parse(&element, field, zone),
-            (Item::Array(items), Some(inner)) => build(text, items, inner, zone),
-            (Item::Array(_), None) => {
-                let what = format!("a multidimensional array for type {}[]", sql_name(field));
-                Err(Error::unsupported(what, "use an array of one dimension"))
-            }
-            (Item::Text(_), Some(_)) => Err(malformed(text, "Unexpected array dimensions.")),
+            (Item::Text(element), _) => super::parse(&element, field, zone),
+            (Item::Array(items), DataType::List(_)) => build(items, &types::item(field), zone),
+            (Item::Array(_), _) => Err(Error::internal("an array has more dimensions than its type")),
         })
         .collect::<Result<_>>()?;
-    Ok(ScalarValue::List(ScalarValue::new_list_nullable(&values, field.data_type())))
+    list(values, field)
+}
+
+/// A list of values, of elements of a type.
+pub fn list(values: Vec<ScalarValue>, item: &Field) -> Result<ScalarValue> {
+    let array = if values.is_empty() {
+        arrow::array::new_empty_array(item.data_type())
+    } else {
+        ScalarValue::iter_to_array(values)?
+    };
+    let offsets = OffsetBuffer::from_lengths([array.len()]);
+    let item = Arc::new(Field::new("item", item.data_type().clone(), true));
+    Ok(ScalarValue::List(Arc::new(ListArray::try_new(item, offsets, array, None)?)))
+}
+
+/// 0A000: as many dimensions as the type has are held, no others.
+pub fn check_dimensions(found: usize, item: &Field) -> Result<()> {
+    let declared = types::dimensions(item.data_type()) + 1;
+    if found == 0 || found == declared {
+        return Ok(());
+    }
+    let (what, element) = (format!("an array of {found} dimensions"), sql_name(&leaf(item)));
+    let declared = format!("{element}{}", "[]".repeat(declared));
+    let hint = format!("Declare the column {element}{}.", "[]".repeat(found));
+    Err(Error::unsupported(format!("{what} as a value of {declared}"), hint))
 }
 
 fn malformed(text: &str, detail: &str) -> Error {
@@ -138,7 +190,8 @@ impl Reader<'_> {
         while let Some(c) = self.rest.chars().next() {
             match c {
                 ',' | '}' => break,
-                '{' | '"' => return Err(self.malformed(&format!("Unexpected \"{c}\" character."))),
+                '"' => return Err(self.malformed("Unexpected array element.")),
+                '{' => return Err(self.malformed("Unexpected \"{\" character.")),
                 '\\' => {
                     self.next();
                     escaped = true;
@@ -176,12 +229,15 @@ mod tests {
         let strings = r#"{a,"b c","NULL","","q\"\\",é}"#;
         assert_eq!(round(strings, DataType::Utf8).unwrap(), strings);
         let inner = DataType::new_list(DataType::Int32, true);
-        assert_eq!(round("{{1,2},{3}}", inner).unwrap(), "{{1,2},{3}}");
+        assert_eq!(round("{{1,2},{3,4}}", inner.clone()).unwrap(), "{{1,2},{3,4}}");
+        assert_eq!(round("{1}", inner).unwrap_err().code().0, "0A000");
+        assert_eq!(round("{{1}}", DataType::Int32).unwrap_err().code().0, "0A000");
+        assert_eq!((dimensions("{}"), dimensions("[1:1]={ {1}}"), dimensions("x")), (1, 2, 0));
     }
 
     #[test]
     fn malformed_arrays() {
-        for text in ["", "1", "{1", "{1,", "{1}}", "{,}", "{\"a", "{a\"b}", "{{1}"] {
+        for text in ["", "1", "{1", "{1,", "{1}}", "{,}", "{\"a", "{a\"b}", "{{1}", "{{1,2},{3}}", "{{1},2}", "{1,{2}}"] {
             let error = round(text, DataType::Int32).unwrap_err();
             assert_eq!(error.message(), format!("malformed array literal: \"{text}\""), "{text}");
         }

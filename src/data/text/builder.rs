@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BinaryBuilder, BooleanBuilder, Date32Builder, Decimal128Builder, Float32Builder, Float64Builder,
-    Int16Builder, Int32Builder, Int64Builder, IntervalMonthDayNanoBuilder, StringBuilder, Time64MicrosecondBuilder,
-    TimestampMicrosecondBuilder, new_empty_array,
+    ArrayRef, BinaryBuilder, BooleanBuilder, Date32Builder, Decimal128Builder, FixedSizeBinaryBuilder, Float32Builder,
+    Float64Builder, Int16Builder, Int32Builder, Int64Builder, IntervalMonthDayNanoBuilder, LargeStringBuilder,
+    StringBuilder, Time64MicrosecondBuilder, TimestampMicrosecondBuilder, new_empty_array,
 };
 use arrow::datatypes::{DataType, Field, TimeUnit};
 use datafusion::common::ScalarValue;
 
 use super::zone::TimeZone;
-use super::{datetime, interval, number, string};
-use crate::data::types::NUMERIC_DEFAULT;
+use super::{datetime, interval, json, number, string};
+use crate::data::types::{NUMERIC_DEFAULT, UUID_BYTES};
 use crate::error::Result;
 
 /// Collects one column's values.
@@ -37,6 +37,8 @@ enum Kind {
     Timestamp(TimestampMicrosecondBuilder),
     Timestamptz(TimestampMicrosecondBuilder),
     Interval(IntervalMonthDayNanoBuilder),
+    Uuid(FixedSizeBinaryBuilder),
+    Jsonb(LargeStringBuilder),
     /// Arrays and rare types, value by value.
     Scalars(Vec<ScalarValue>),
 }
@@ -72,6 +74,8 @@ impl Builder {
             Kind::Timestamp(b) => b.append_value(datetime::parse_timestamp(text)?),
             Kind::Timestamptz(b) => b.append_value(datetime::parse_timestamptz(text, &self.zone)?),
             Kind::Interval(b) => b.append_value(interval::parse_interval(text)?),
+            Kind::Uuid(b) => b.append_value(string::parse_uuid(text)?)?,
+            Kind::Jsonb(b) => b.append_value(json::normalise(text)?),
             Kind::Scalars(values) => values.push(super::parse(text, &self.field, &self.zone)?),
         }
         Ok(())
@@ -93,6 +97,8 @@ impl Builder {
             Kind::Time(b) => b.append_null(),
             Kind::Timestamp(b) | Kind::Timestamptz(b) => b.append_null(),
             Kind::Interval(b) => b.append_null(),
+            Kind::Uuid(b) => b.append_null(),
+            Kind::Jsonb(b) => b.append_null(),
             Kind::Scalars(values) => {
                 values.push(ScalarValue::try_from(self.field.data_type()).unwrap_or(ScalarValue::Null));
             }
@@ -122,6 +128,8 @@ impl Builder {
                 }
             }
             Kind::Interval(b) => Arc::new(b.finish()),
+            Kind::Uuid(b) => Arc::new(b.finish()),
+            Kind::Jsonb(b) => Arc::new(b.finish()),
             Kind::Scalars(values) if values.is_empty() => new_empty_array(self.field.data_type()),
             Kind::Scalars(values) => ScalarValue::iter_to_array(std::mem::take(values))?,
         })
@@ -147,6 +155,8 @@ impl Kind {
                 Self::Timestamptz(TimestampMicrosecondBuilder::new())
             }
             DataType::Interval(_) => Self::Interval(IntervalMonthDayNanoBuilder::new()),
+            DataType::FixedSizeBinary(UUID_BYTES) => Self::Uuid(FixedSizeBinaryBuilder::new(UUID_BYTES)),
+            DataType::LargeUtf8 => Self::Jsonb(LargeStringBuilder::new()),
             _ => Self::Scalars(Vec::new()),
         }
     }
@@ -156,7 +166,7 @@ impl Kind {
 mod tests {
     use super::*;
     use crate::data::text::Column;
-    use crate::data::types::{interval, timestamp, timestamptz, varchar};
+    use crate::data::types::{JSONB, UUID, interval, timestamp, timestamptz, varchar};
 
     #[test]
     fn every_type_reads_what_it_prints() {
@@ -179,6 +189,10 @@ mod tests {
             (field(timestamp()), "10000-01-01 00:00:00"),
             (field(timestamptz()), "2026-01-01 00:00:00+00"),
             (field(interval()), "1 year -2 days +00:00:01"),
+            (field(UUID), "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"),
+            (field(JSONB), "{\"a\": [1, null]}"),
+            (field(DataType::new_list(UUID, true)), "{a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11,NULL}"),
+            (field(DataType::new_list(JSONB, true)), "{\"{\\\"a\\\": 1}\",2}"),
             (field(list), "{a,NULL,\"b c\"}"),
         ] {
             let mut builder = Builder::new(&field, &TimeZone::utc());

@@ -3,9 +3,9 @@
 use std::fmt::{self, Write};
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Decimal256Array, Float32Array,
-    Float64Array, Int16Array, Int32Array, Int64Array, IntervalMonthDayNanoArray, ListArray, StringArray,
-    Time64MicrosecondArray, TimestampMicrosecondArray,
+    Array, ArrayRef, AsArray, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Decimal256Array,
+    FixedSizeBinaryArray, Float32Array, Float64Array, Int16Array, Int32Array, Int64Array, IntervalMonthDayNanoArray,
+    LargeStringArray, ListArray, StringArray, Time64MicrosecondArray, TimestampMicrosecondArray,
 };
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, IntervalUnit, TimeUnit};
@@ -13,7 +13,7 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 
 use super::zone::TimeZone;
 use super::{array, datetime, interval, number, string};
-use crate::data::types::{META_TYPE, NUMERIC_DEFAULT, PgType, pg_type};
+use crate::data::types::{META_TYPE, NUMERIC_DEFAULT, PgType, UUID_BYTES, item as item_of, pg_type};
 use crate::error::Result;
 
 /// One column of a batch with its wire type.
@@ -65,6 +65,10 @@ pub enum Values {
     Timestamptz(TimestampMicrosecondArray),
     /// interval
     Interval(IntervalMonthDayNanoArray),
+    /// uuid
+    Uuid(FixedSizeBinaryArray),
+    /// jsonb
+    Jsonb(LargeStringArray),
     /// Arrays; `vector` prints as int2vector does, with spaces.
     List {
         /// Where each row's items are.
@@ -85,7 +89,8 @@ pub(super) fn canonical(data_type: &DataType) -> DataType {
         DataType::UInt64 => DataType::Decimal128(20, 0),
         DataType::Decimal32(p, s) | DataType::Decimal64(p, s) => DataType::Decimal128(*p, *s),
         DataType::Float16 => DataType::Float32,
-        DataType::LargeUtf8 | DataType::Utf8View | DataType::Null => DataType::Utf8,
+        DataType::FixedSizeBinary(UUID_BYTES) | DataType::LargeUtf8 => data_type.clone(),
+        DataType::Utf8View | DataType::Null => DataType::Utf8,
         DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => DataType::Binary,
         DataType::Date64 => DataType::Date32,
         DataType::Time32(_) | DataType::Time64(_) => DataType::Time64(TimeUnit::Microsecond),
@@ -177,14 +182,16 @@ impl Values {
             DataType::Timestamp(_, None) => Self::Timestamp(array.as_primitive().clone()),
             DataType::Timestamp(_, Some(_)) => Self::Timestamptz(array.as_primitive().clone()),
             DataType::Interval(_) => Self::Interval(array.as_primitive().clone()),
+            DataType::FixedSizeBinary(_) => Self::Uuid(array.as_fixed_size_binary().clone()),
+            DataType::LargeUtf8 => Self::Jsonb(array.as_string().clone()),
             DataType::List(item) => {
                 let list = array.as_list::<i32>().clone();
-                // The array's own item field may have lost the metadata that the column's has.
+                // The column's field knows more than the array's own.
                 let item = match field.data_type() {
-                    DataType::List(declared) => declared.as_ref(),
-                    _ => item.as_ref(),
+                    DataType::List(_) => item_of(field),
+                    _ => item.as_ref().clone(),
                 };
-                let items = Box::new(Column::new(list.values().as_ref(), item)?);
+                let items = Box::new(Column::new(list.values().as_ref(), &item)?);
                 let vector = field.metadata().get(META_TYPE).is_some_and(|t| t.ends_with("vector"));
                 Self::List { array: list, items, vector }
             }
@@ -209,6 +216,8 @@ impl Values {
             Self::Time(a) => a,
             Self::Timestamp(a) | Self::Timestamptz(a) => a,
             Self::Interval(a) => a,
+            Self::Uuid(a) => a,
+            Self::Jsonb(a) => a,
             Self::List { array, .. } => array,
         }
     }
@@ -231,6 +240,8 @@ impl Values {
             Self::Timestamp(a) => datetime::write_timestamp(out, a.value(row)),
             Self::Timestamptz(a) => datetime::write_timestamptz(out, a.value(row), zone),
             Self::Interval(a) => interval::write_interval(out, a.value(row)),
+            Self::Uuid(a) => string::write_uuid(out, a.value(row)),
+            Self::Jsonb(a) => out.write_str(a.value(row)),
             Self::List { array, items, vector } => write_list(array, items, *vector, row, zone, out),
         }
     }

@@ -8,7 +8,8 @@
 //! | boolean, integers, floats, numeric | [`number`] |
 //! | date, time, timestamp, timestamptz | [`datetime`], [`calendar`], `plain`, [`TimeZone`] |
 //! | interval | [`interval`] |
-//! | bytea, varchar(n), uuid, json | [`string`] |
+//! | bytea, varchar(n), uuid | [`string`] |
+//! | json, jsonb | [`json`] |
 //! | arrays | `array` |
 //!
 //! Uses: error
@@ -19,6 +20,8 @@ pub mod calendar;
 mod column;
 pub mod datetime;
 pub mod interval;
+pub mod json;
+mod json_number;
 pub mod number;
 mod plain;
 pub mod string;
@@ -32,7 +35,7 @@ use arrow::array::{Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, TimeUnit};
 use datafusion::common::ScalarValue;
 
-use super::types::{NUMERIC_DEFAULT, pg_type};
+use super::types::{NUMERIC_DEFAULT, UUID_BYTES, item, pg_type};
 use crate::error::{Error, Result, SqlState};
 
 /// 22P02.
@@ -79,7 +82,11 @@ pub fn parse(text: &str, field: &Field, zone: &TimeZone) -> Result<ScalarValue> 
             S::TimestampMicrosecond(Some(datetime::parse_timestamptz(text, zone)?), Some(tz.clone()))
         }
         DataType::Interval(_) => S::IntervalMonthDayNano(Some(interval::parse_interval(text)?)),
-        DataType::List(item) => array::parse_array(text, item, zone)?,
+        DataType::FixedSizeBinary(UUID_BYTES) => {
+            S::FixedSizeBinary(UUID_BYTES, Some(string::parse_uuid(text)?.to_vec()))
+        }
+        DataType::LargeUtf8 => S::LargeUtf8(Some(json::normalise(text)?)),
+        DataType::List(_) => array::parse_array(text, &item(field), zone)?,
         DataType::Null => S::Null,
         // Other Arrow types are not types of columns; they arise in plans and are cast from the nearest of ours.
         other => parse(text, &nearest(other)?, zone)?.cast_to(other)?,

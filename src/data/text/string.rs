@@ -1,4 +1,4 @@
-//! Types that are strings inside: varchar(n), bytea, uuid, json; and a row's fields in composite text.
+//! Types that are strings inside: varchar(n), bytea, json; uuid; and a row's fields in composite text.
 
 use std::borrow::Cow;
 use std::fmt::{self, Write};
@@ -9,7 +9,7 @@ use super::invalid;
 use crate::data::types::{pg_type, sql_name};
 use crate::error::{Error, Result, SqlState};
 
-/// A string for a text-like column: checks varchar(n)'s length, pads char(n), checks json and uuid.
+/// A string for a text-like column: checks varchar(n)'s length, pads char(n), checks json.
 pub fn parse_text<'a>(text: &'a str, field: &Field) -> Result<Cow<'a, str>> {
     if field.metadata().is_empty() {
         return Ok(Cow::Borrowed(text));
@@ -17,15 +17,7 @@ pub fn parse_text<'a>(text: &'a str, field: &Field) -> Result<Cow<'a, str>> {
     let pg = pg_type(field);
     match pg.oid {
         1042 | 1043 if pg.typmod > 4 => fit(text, (pg.typmod - 4) as usize, pg.oid == 1042, field),
-        2950 => parse_uuid(text).map(Cow::Owned),
-        114 | 3802 => match serde_json::from_str::<serde::de::IgnoredAny>(text) {
-            Ok(_) => Ok(Cow::Borrowed(text)),
-            Err(error) => Err(Error::new(
-                SqlState::INVALID_TEXT_REPRESENTATION,
-                format!("invalid input syntax for type {}", if pg.oid == 114 { "json" } else { "jsonb" }),
-            )
-            .with_detail(error.to_string())),
-        },
+        114 => super::json::check(text).map(|()| Cow::Borrowed(text)),
         _ => Ok(Cow::Borrowed(text)),
     }
 }
@@ -114,15 +106,36 @@ pub fn write_bytea(out: &mut impl Write, bytes: &[u8]) -> fmt::Result {
     Ok(())
 }
 
-/// Lower case with hyphens in their places; braces and other hyphens are dropped.
-pub fn parse_uuid(text: &str) -> Result<String> {
-    let body = text.trim();
-    let body = body.strip_prefix('{').and_then(|b| b.strip_suffix('}')).unwrap_or(body);
-    let hex: String = body.chars().filter(|c| *c != '-').map(|c| c.to_ascii_lowercase()).collect();
-    if hex.len() != 32 || !hex.bytes().all(|b| b.is_ascii_hexdigit()) {
-        return Err(invalid("uuid", text));
+/// Hex digits, with hyphens after any pair that ends a group of four, in braces or not.
+pub fn parse_uuid(text: &str) -> Result<[u8; 16]> {
+    let wrong = || invalid("uuid", text);
+    let bytes = text.as_bytes();
+    let mut rest = match bytes {
+        [b'{', inside @ .., b'}'] => inside,
+        other => other,
+    };
+    let digit = |b: u8| char::from(b).to_digit(16).map(|d| d as u8).ok_or_else(wrong);
+    let mut uuid = [0; 16];
+    for (i, byte) in uuid.iter_mut().enumerate() {
+        let [high, low, tail @ ..] = rest else { return Err(wrong()) };
+        *byte = digit(*high)? << 4 | digit(*low)?;
+        rest = match tail {
+            [b'-', tail @ ..] if i % 2 == 1 && i < 15 => tail,
+            _ => tail,
+        };
     }
-    Ok(format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]))
+    if rest.is_empty() { Ok(uuid) } else { Err(wrong()) }
+}
+
+/// Lower case, with hyphens in their places.
+pub fn write_uuid(out: &mut impl Write, uuid: &[u8]) -> fmt::Result {
+    for (i, byte) in uuid.iter().enumerate() {
+        if matches!(i, 4 | 6 | 8 | 10) {
+            out.write_char('-')?;
+        }
+        write!(out, "{byte:02x}")?;
+    }
+    Ok(())
 }
 
 /// One field of a row's text, quoted where a reader needs it.
@@ -165,6 +178,17 @@ mod tests {
         assert_eq!(parse_text("é12  ", &field).unwrap(), "é12");
         let error = parse_text("abcd", &field).unwrap_err();
         assert_eq!(error.to_string(), "22001: value too long for type character varying(3)");
-        assert_eq!(parse_uuid("{A0EEBC99-9C0B4EF8-BB6D6BB9BD380A11}").unwrap(), "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11");
+    }
+
+    #[test]
+    fn uuids_in_all_spellings() {
+        let mut shown = String::new();
+        write_uuid(&mut shown, &parse_uuid("{A0EEBC99-9C0B4EF8-BB6D6BB9BD380A11}").unwrap()).unwrap();
+        assert_eq!(shown, "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11");
+        for text in ["", "a0eebc999c0b4ef8bb6d6bb9bd380a1", "a0-eebc999c0b4ef8bb6d6bb9bd380a11", "{a0eebc999c0b4ef8bb6d6bb9bd380a11"] {
+            assert_eq!(parse_uuid(text).unwrap_err().message(), format!("invalid input syntax for type uuid: \"{text}\""));
+        }
+        let last = "a0eebc999c0b4ef8bb6d6bb9bd380a11-";
+        assert!(parse_uuid(last).is_err());
     }
 }

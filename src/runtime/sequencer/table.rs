@@ -162,7 +162,7 @@ impl TableHead {
     fn duplicate(&self, rows: &RecordBatch, row: usize) -> Error {
         let key = &self.spec.primary_key;
         let names: Vec<&str> = key.iter().map(|&c| self.spec.schema.field(c).name().as_str()).collect();
-        let values: Vec<String> = key.iter().map(|&c| display(rows.column(c), row)).collect();
+        let values: Vec<String> = key.iter().map(|&c| display(rows.column(c), self.spec.schema.field(c), row)).collect();
         let constraint = format!("{}_pkey", self.spec.name);
         Error::new(
             SqlState::UNIQUE_VIOLATION,
@@ -425,10 +425,8 @@ pub(super) fn conflict() -> Error {
     Error::new(SqlState::SERIALIZATION_FAILURE, "could not serialize access due to concurrent update")
 }
 
-fn display(column: &ArrayRef, row: usize) -> String {
-    if column.is_null(row) {
-        return "null".to_owned();
-    }
-    let options = FormatOptions::default().with_timestamp_format(Some("%Y-%m-%d %H:%M:%S%.f"));
-    ArrayFormatter::try_new(column, &options).map_or_else(|_| "?".to_owned(), |f| f.value(row).to_string())
+fn display(column: &ArrayRef, field: &Field, row: usize) -> String {
+    let mut out = String::new();
+    let written = text::write(column.as_ref(), row, field, &TimeZone::utc(), &mut out);
+    if column.is_null(row) || written.is_err() { "null".to_owned() } else { out }
 }

@@ -5,30 +5,23 @@ use arrow::datatypes::{DataType, Field, IntervalMonthDayNano, TimeUnit};
 use datafusion::common::ScalarValue;
 
 use super::Format;
-use super::encode::{EPOCH_DAYS, EPOCH_MICROS};
+use super::encode::{EPOCH_DAYS, EPOCH_MICROS, JSONB_VERSION};
 use crate::data::text::{self, TimeZone};
-use crate::data::types::{by_oid, pg_type};
+use crate::data::types::{self, UUID_BYTES, by_oid, item, leaf};
 use crate::error::{Error, Result, SqlState};
 
 /// A parameter's value. `number` is its place, from 1, for errors.
 pub fn parameter(
     bytes: Option<&[u8]>,
-    oid: u32,
+    field: &Field,
     format: Format,
     number: usize,
     zone: &TimeZone,
 ) -> Result<ScalarValue> {
-    let field = by_oid(oid).ok_or_else(|| {
-        Error::new(
-            SqlState::UNDEFINED_OBJECT,
-            format!("parameter ${number} has a type (oid {oid}) that is not supported"),
-        )
-        .with_hint("send it as text and cast it in the statement")
-    })?;
     let Some(bytes) = bytes else { return Ok(ScalarValue::try_from(field.data_type())?) };
     match format {
-        Format::Text => text::parse(utf8(bytes)?, &field, zone),
-        Format::Binary => binary(bytes, &field).map_err(|error| match error {
+        Format::Text => text::parse(utf8(bytes)?, field, zone),
+        Format::Binary => binary(bytes, field).map_err(|error| match error {
             Binary::Format => Error::new(
                 SqlState::INVALID_BINARY_REPRESENTATION,
                 format!("incorrect binary data format in bind parameter {number}"),
@@ -67,7 +60,6 @@ impl From<Error> for Binary {
 /// A value in the binary format of a column's type.
 pub fn binary(bytes: &[u8], field: &Field) -> Result<ScalarValue, Binary> {
     use ScalarValue as S;
-    let oid = pg_type(field).oid;
     Ok(match field.data_type() {
         DataType::Boolean => match bytes {
             [value] => S::Boolean(Some(*value != 0)),
@@ -84,7 +76,14 @@ pub fn binary(bytes: &[u8], field: &Field) -> Result<ScalarValue, Binary> {
             let value = text::number::parse_numeric(&numeric_text(bytes)?, *p, *s, declared)?;
             S::Decimal128(Some(value), *p, *s)
         }
-        DataType::Utf8 => S::Utf8(Some(string(bytes, oid, field)?)),
+        DataType::Utf8 => S::Utf8(Some(string(bytes, field)?)),
+        DataType::FixedSizeBinary(UUID_BYTES) => {
+            S::FixedSizeBinary(UUID_BYTES, Some(fixed::<{ UUID_BYTES as usize }>(bytes)?.to_vec()))
+        }
+        DataType::LargeUtf8 => match bytes {
+            [JSONB_VERSION, json @ ..] => S::LargeUtf8(Some(text::json::normalise(utf8(json)?)?)),
+            _ => return Err(Binary::Format),
+        },
         DataType::Binary => S::Binary(Some(bytes.to_vec())),
         DataType::Date32 => S::Date32(Some(match i32::from_be_bytes(fixed(bytes)?) {
             infinite @ (i32::MAX | i32::MIN) => infinite,
@@ -111,7 +110,7 @@ pub fn binary(bytes: &[u8], field: &Field) -> Result<ScalarValue, Binary> {
             let (months, days) = (i32::from_be_bytes(fixed(months)?), i32::from_be_bytes(fixed(days)?));
             S::IntervalMonthDayNano(Some(IntervalMonthDayNano::new(months, days, nanos)))
         }
-        DataType::List(item) => array(bytes, item)?,
+        DataType::List(_) => array(bytes, &item(field))?,
         other => return Err(Error::internal(format!("no binary form for {other}")).into()),
     })
 }
@@ -124,24 +123,12 @@ fn beyond(name: &str) -> Error {
     Error::new(SqlState::DATETIME_FIELD_OVERFLOW, format!("{name} out of range"))
 }
 
-fn string(bytes: &[u8], oid: u32, field: &Field) -> Result<String, Binary> {
-    match oid {
-        2950 => {
-            let bytes: [u8; 16] = fixed(bytes)?;
-            Ok(text::string::parse_uuid(&format!("{:032x}", u128::from_be_bytes(bytes)))?)
-        }
-        3802 => match bytes {
-            [1, json @ ..] => Ok(text::string::parse_text(utf8(json)?, field)?.into_owned()),
-            _ => Err(Binary::Format),
-        },
-        _ => {
-            let value = utf8(bytes)?;
-            if value.contains('\0') {
-                return Err(utf8_nul().into());
-            }
-            Ok(text::string::parse_text(value, field)?.into_owned())
-        }
+fn string(bytes: &[u8], field: &Field) -> Result<String, Binary> {
+    let value = utf8(bytes)?;
+    if value.contains('\0') {
+        return Err(utf8_nul().into());
     }
+    Ok(text::string::parse_text(value, field)?.into_owned())
 }
 
 fn utf8_nul() -> Error {
@@ -204,27 +191,35 @@ fn array(bytes: &[u8], item: &Field) -> Result<ScalarValue, Binary> {
     if !lengths.is_empty() && total > cursor.0.len() / 4 {
         return Err(Binary::Format);
     }
-    if lengths.len() > 1 {
-        return Err(Error::unsupported("a multidimensional array in binary format", "send it as text").into());
-    }
+    text::array::check_dimensions(if total == 0 { 0 } else { lengths.len() }, item)?;
     // int4[] where int8[] is expected, and the like, is read by its own type and cast.
-    let own = by_oid(element).ok_or(Binary::Format)?;
+    let (own, wanted) = (by_oid(element).ok_or(Binary::Format)?, leaf(item));
     let mut values = Vec::new();
     for _ in 0..if lengths.is_empty() { 0 } else { total } {
         let value = match cursor.i32()? {
             -1 => ScalarValue::try_from(own.data_type()).map_err(Error::from)?,
             length => binary(cursor.take(usize::try_from(length).map_err(|_| Binary::Format)?)?, &own)?,
         };
-        values.push(if own.data_type() == item.data_type() {
+        values.push(if own.data_type() == wanted.data_type() {
             value
         } else {
-            value.cast_to(item.data_type()).map_err(Error::from)?
+            value.cast_to(wanted.data_type()).map_err(Error::from)?
         });
     }
     if !cursor.0.is_empty() {
         return Err(Binary::Format);
     }
-    Ok(ScalarValue::List(ScalarValue::new_list_nullable(&values, item.data_type())))
+    if values.is_empty() {
+        return Ok(text::array::list(values, item)?);
+    }
+    // The innermost lists first.
+    let mut inner = wanted.clone();
+    for length in lengths.iter().skip(1).rev() {
+        let lists = values.chunks(*length).map(|part| text::array::list(part.to_vec(), &inner));
+        values = lists.collect::<Result<_>>()?;
+        inner = types::array("item", &inner, true);
+    }
+    Ok(text::array::list(values, &inner)?)
 }
 
 /// Columns of scalar values as arrays: COPY's binary format.
@@ -273,18 +268,22 @@ mod tests {
             (1007, "{1,NULL,3}"),
             (1009, "{}"),
             (1231, "{1.5,-2}"),
+            (114, "{\"a\" :1}"),
+            (199, "{1,NULL}"),
+            (2951, "{a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11,NULL}"),
+            (3807, "{\"{\\\"a\\\": 1}\",NULL}"),
         ] {
             let field = by_oid(oid).unwrap();
             let value = text::parse(text, &field, &utc).unwrap();
             let column = Column::new(value.to_array().unwrap().as_ref(), &field).unwrap();
             let mut bytes = BytesMut::new();
             write_binary(&column, 0, &mut bytes).unwrap();
-            let back = parameter(Some(&bytes), oid, Format::Binary, 1, &utc).unwrap();
+            let back = parameter(Some(&bytes), &field, Format::Binary, 1, &utc).unwrap();
             assert_eq!(display(&back, &field, &utc).unwrap().as_deref(), Some(text), "{bytes:?}");
-            assert!(parameter(None, oid, Format::Binary, 1, &utc).unwrap().is_null());
+            assert!(parameter(None, &field, Format::Binary, 1, &utc).unwrap().is_null());
             for cut in 0..bytes.len() {
                 // Never a panic, whatever is cut off.
-                let _ = parameter(Some(&bytes[..cut]), oid, Format::Binary, 1, &utc);
+                let _ = parameter(Some(&bytes[..cut]), &field, Format::Binary, 1, &utc);
             }
         }
     }
@@ -302,7 +301,9 @@ mod tests {
     #[test]
     fn wrong_parameters() {
         let utc = TimeZone::utc();
-        let wrong = |bytes: &[u8], oid, format| parameter(Some(bytes), oid, format, 2, &utc).unwrap_err().to_string();
+        let wrong = |bytes: &[u8], oid, format| {
+            parameter(Some(bytes), &by_oid(oid).unwrap(), format, 2, &utc).unwrap_err().to_string()
+        };
         assert_eq!(wrong(b"abc", 23, Format::Binary), "22P03: incorrect binary data format in bind parameter 2");
         assert_eq!(
             wrong(b"\0\x01\0\0\0\0\0\0\x27\x10", 1700, Format::Binary),
@@ -311,7 +312,6 @@ mod tests {
         assert_eq!(wrong(b"x", 23, Format::Text), "22P02: invalid input syntax for type integer: \"x\"");
         assert_eq!(wrong(b"a\xff", 25, Format::Text), "22021: invalid byte sequence for encoding \"UTF8\": 0xff");
         assert_eq!(wrong(b"a\0", 25, Format::Binary), "22021: invalid byte sequence for encoding \"UTF8\": 0x00");
-        assert_eq!(wrong(b"", 600, Format::Text), "42704: parameter $2 has a type (oid 600) that is not supported");
         // An array that claims to be huge.
         let huge = [0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 23, 0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 1];
         assert_eq!(wrong(&huge, 1007, Format::Binary), "22P03: incorrect binary data format in bind parameter 2");

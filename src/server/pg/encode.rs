@@ -14,6 +14,9 @@ pub const EPOCH_DAYS: i32 = 10_957;
 /// The same in microseconds.
 pub const EPOCH_MICROS: i64 = 10_957 * 86_400_000_000;
 
+/// What a binary jsonb begins with.
+pub const JSONB_VERSION: u8 = 1;
+
 /// How the rows of one result are written.
 pub struct RowEncoder {
     fields: Vec<Field>,
@@ -129,6 +132,11 @@ pub fn write_binary(column: &Column, row: usize, out: &mut BytesMut) -> Result<(
             out.put_i32(value.days);
             out.put_i32(value.months);
         }
+        Values::Uuid(a) => out.put_slice(a.value(row)),
+        Values::Jsonb(a) => {
+            out.put_u8(JSONB_VERSION);
+            out.put_slice(a.value(row).as_bytes());
+        }
         Values::List { array, items, .. } => write_array(array, items, row, out)?,
     }
     Ok(())
@@ -137,14 +145,6 @@ pub fn write_binary(column: &Column, row: usize, out: &mut BytesMut) -> Result<(
 /// Types that are strings here but not in PostgreSQL's binary format.
 fn write_text(text: &str, oid: u32, out: &mut BytesMut) {
     match oid {
-        2950 => {
-            let digits: Vec<u8> = text.bytes().filter_map(|b| char::from(b).to_digit(16)).map(|d| d as u8).collect();
-            digits.chunks_exact(2).for_each(|pair| out.put_u8(pair[0] << 4 | pair[1]));
-        }
-        3802 => {
-            out.put_u8(1);
-            out.put_slice(text.as_bytes());
-        }
         // regclass and its like, given by name: only the text form knows the name.
         24 | 26 | 2205 | 2206 | 4089 | 4096 => out.put_u32(text.parse().unwrap_or(0)),
         _ => out.put_slice(text.as_bytes()),

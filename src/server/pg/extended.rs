@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use arrow::datatypes::Field;
 use datafusion::common::ScalarValue;
 use pgwire::messages::PgWireBackendMessage as Backend;
 use pgwire::messages::data::NoData;
@@ -28,7 +29,7 @@ pub struct Statement {
 }
 
 impl Statement {
-    fn parameters(&self) -> &[u32] {
+    fn parameters(&self) -> &[Field] {
         self.prepared.as_ref().map_or(&[], |p| &p.description.parameters)
     }
 
@@ -104,8 +105,8 @@ impl Connection {
         Ok(())
     }
 
-    fn parameters(&mut self, bind: &Bind, oids: &[u32]) -> Result<Vec<ScalarValue>> {
-        let (given, needed) = (bind.values.len(), oids.len());
+    fn parameters(&mut self, bind: &Bind, types: &[Field]) -> Result<Vec<ScalarValue>> {
+        let (given, needed) = (bind.values.len(), types.len());
         let formats = spread(&bind.formats, given).ok_or_else(|| {
             let formats = bind.formats.len();
             violation(format!("bind message has {formats} parameter formats but {given} parameters"))
@@ -117,9 +118,9 @@ impl Connection {
             )));
         }
         let zone = self.zone();
-        let values = bind.values.iter().zip(oids).zip(formats).enumerate();
+        let values = bind.values.iter().zip(types).zip(formats).enumerate();
         values
-            .map(|(i, ((value, oid), format))| decode::parameter(value.as_deref(), *oid, format, i + 1, &zone))
+            .map(|(i, ((value, field), format))| decode::parameter(value.as_deref(), field, format, i + 1, &zone))
             .collect()
     }
 

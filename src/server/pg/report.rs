@@ -1,5 +1,6 @@
 //! What the server says besides rows: errors, notices, descriptions, readiness.
 
+use arrow::datatypes::Field;
 use pgwire::messages::PgWireBackendMessage as Backend;
 use pgwire::messages::data::{FieldDescription, ParameterDescription, RowDescription};
 use pgwire::messages::response::{
@@ -58,8 +59,8 @@ pub fn parameter(name: String, value: String) -> Backend {
 }
 
 /// The types of a statement's parameters.
-pub fn parameters(oids: &[u32]) -> Backend {
-    Backend::ParameterDescription(ParameterDescription::new(oids.to_vec()))
+pub fn parameters(types: &[Field]) -> Backend {
+    Backend::ParameterDescription(ParameterDescription::new(types.iter().map(|t| pg_type(t).oid).collect()))
 }
 
 /// The columns of a result.

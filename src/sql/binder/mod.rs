@@ -6,6 +6,7 @@
 //! words what went wrong. `query` puts it together, `dml` does INSERT, UPDATE, DELETE.
 
 mod bound;
+mod containers;
 mod dml;
 mod errors;
 mod lazy;
@@ -15,6 +16,7 @@ mod operators;
 mod prepare;
 mod provider;
 mod query;
+mod sets;
 mod subqueries;
 mod table_functions;
 mod typing;

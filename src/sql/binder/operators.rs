@@ -13,7 +13,7 @@ use datafusion::sql::sqlparser::ast::BinaryOperator;
 
 use super::typing::{Category, Typer, as_decimal, category, common, constant_of, is_unknown, name_in_message, plain};
 use crate::data::text::TimeZone;
-use crate::data::types::{interval, timestamp};
+use crate::data::types::{JSONB, interval, timestamp};
 use crate::error::{Error, Result, SqlState};
 use crate::functions::arithmetic::Op;
 use crate::functions::registry;
@@ -48,14 +48,13 @@ impl ExprPlanner for Operators {
             let call = Expr::ScalarFunction(ScalarFunction::new_udf(power.clone(), args));
             return Ok(PlannerResult::Planned(call));
         }
-        let Some(op) = operator(&raw.op) else { return Ok(PlannerResult::Original(raw)) };
-        let (left, right) = (typer.side(raw.left)?, typer.side(raw.right)?);
-        if op == Operator::StringConcat {
-            let list = |e: &Expr| typer.field(e).is_ok_and(|f| f.data_type().is_list());
-            if list(&left) || list(&right) {
-                return Ok(PlannerResult::Original(RawBinaryExpr { op: raw.op, left, right }));
-            }
-        }
+        let (left, right) = match typer.container(&raw.op, typer.side(raw.left)?, typer.side(raw.right)?)? {
+            Ok(planned) => return Ok(PlannerResult::Planned(planned)),
+            Err(sides) => sides,
+        };
+        let Some(op) = operator(&raw.op) else {
+            return Ok(PlannerResult::Original(RawBinaryExpr { op: raw.op, left, right }));
+        };
         typer.binary(op, left, right).map(PlannerResult::Planned)
     }
 
@@ -115,7 +114,7 @@ fn native(op: Operator, left: Expr, right: Expr) -> Expr {
     Expr::BinaryExpr(BinaryExpr::new(Box::new(left), op, Box::new(right)))
 }
 
-fn call(name: &str, args: Vec<Expr>) -> Result<Expr> {
+pub(super) fn call(name: &str, args: Vec<Expr>) -> Result<Expr> {
     let udf = registry().scalar.get(name).ok_or_else(|| Error::internal(format!("no function {name}")))?;
     Ok(Expr::ScalarFunction(ScalarFunction::new_udf(Arc::clone(udf), args)))
 }
@@ -198,10 +197,12 @@ impl Typer<'_> {
 
     fn comparison(&self, op: Operator, left: Expr, right: Expr) -> DfResult<Expr> {
         let (l, lf, r, rf) = self.sides(left, right)?;
-        let Some(target) = common(&lf, &rf) else {
-            let lists = lf.data_type().is_list() && rf.data_type().is_list();
-            return if lists { Ok(native(op, l, r)) } else { Err(self.missing(op, &l, &r).into()) };
+        let Some(target) = common(&lf, &rf).filter(|_| !self.is_json(&l) && !self.is_json(&r)) else {
+            return Err(self.missing(op, &l, &r).into());
         };
+        if target.data_type() == &JSONB {
+            return Ok(native(op, call("jsonb_order", vec![l])?, call("jsonb_order", vec![r])?));
+        }
         let (l, r) = match target.data_type() {
             // DataFusion widens numerics by itself, and leaves the column bare for look-ups.
             DataType::Decimal128(..) => (self.decimal(l, &lf)?, self.decimal(r, &rf)?),

@@ -15,6 +15,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use super::names::{column_name, unique};
+use super::sets;
 use crate::error::{Error, Result};
 use crate::sql::parser::cursor::fold;
 
@@ -56,12 +57,19 @@ impl VisitorMut for Prepare {
         let refused = match factor {
             TableFactor::Table { sample: Some(_), .. } | TableFactor::Derived { sample: Some(_), .. } => "TABLESAMPLE",
             TableFactor::Table { version: Some(_), .. } => "AS OF in FROM",
-            TableFactor::Table { with_ordinality: true, .. } => "WITH ORDINALITY",
+            TableFactor::Table { with_ordinality: true, args, .. } if args.is_none() => "WITH ORDINALITY",
             TableFactor::Pivot { .. } | TableFactor::Unpivot { .. } => "PIVOT",
             TableFactor::MatchRecognize { .. } => "MATCH_RECOGNIZE",
             _ => return ControlFlow::Continue(()),
         };
         ControlFlow::Break(Error::unsupported(refused, "Leave it out."))
+    }
+
+    fn post_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<Error> {
+        match sets::in_from(factor) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => ControlFlow::Break(error),
+        }
     }
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
@@ -172,6 +180,7 @@ fn wrapped(expr: &Expr) -> Option<&Expr> {
     (whole && number).then_some(inner)
 }
 
+/// Takes the cast off a number that is a position or a count.
 fn unwrap(expr: &mut Expr) {
     if let Some(inner) = wrapped(expr) {
         *expr = inner.clone();
@@ -228,12 +237,16 @@ fn expr_after(expr: &mut Expr) -> Result<()> {
                 *op = known;
             }
         }
-        Expr::CompoundFieldAccess { access_chain, .. } => {
-            for access in access_chain {
-                if let ast::AccessExpr::Subscript(ast::Subscript::Index { index }) = access {
-                    unwrap(index);
-                }
+        Expr::CompoundFieldAccess { root, access_chain } => {
+            if let Some(call) = sets::subscripts(root, access_chain)? {
+                *expr = call;
             }
+        }
+        Expr::AnyOp { left, compare_op, right, .. } if !matches!(right.as_ref(), Expr::Subquery(_)) => {
+            *expr = sets::quantified("any_of", left, compare_op, right)?;
+        }
+        Expr::AllOp { left, compare_op, right } if !matches!(right.as_ref(), Expr::Subquery(_)) => {
+            *expr = sets::quantified("all_of", left, compare_op, right)?;
         }
         Expr::Function(function) => return function_after(function).map(|f| f.into_iter().for_each(|f| *expr = f)),
         _ => {}
@@ -289,6 +302,10 @@ fn function_after(function: &mut Function) -> Result<Option<Expr>> {
         && let FunctionArguments::Subquery(query) = &function.args
     {
         return array_of(query).map(Some);
+    }
+    if sets::is_set(&name) {
+        let inner = Expr::Function(function.clone());
+        return Ok(Some(call("unnest", vec![inner])));
     }
     // Offsets and counts of window functions must be literals.
     if function.over.is_some()
@@ -390,7 +407,8 @@ fn array_of_set(query: &Query) -> Option<Expr> {
     }
 }
 
-fn text(value: &str) -> Expr {
+/// A string constant.
+pub(super) fn text(value: &str) -> Expr {
     Expr::Value(Value::SingleQuotedString(value.to_owned()).with_empty_span())
 }
 

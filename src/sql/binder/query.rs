@@ -24,7 +24,7 @@ use super::subqueries::as_values;
 use super::typing::{Typer, is_unknown, plain, type_name};
 use super::{Binder, BoundQuery, BoundView, moment};
 use crate::catalog::{Relation, SystemRelation};
-use crate::data::types::by_oid;
+use crate::data::types::{self, by_oid};
 use crate::error::{Error, Result, SqlState};
 use crate::functions::cast::canonical;
 use crate::sql::statement::Query;
@@ -57,6 +57,14 @@ pub(super) fn with_parameters<T>(
     let (mut bound, found) = bind(&types)?;
     let index = |id: &String| id.trim_start_matches('$').parse::<usize>().ok().filter(|n| *n > 0).map(|n| n - 1);
     let highest = found.keys().filter_map(index).map(|n| n + 1).max().unwrap_or(0);
+    // Of an array more dimensions may be known than its oid tells.
+    for (id, field) in &found {
+        if let (Some(Some(slot)), Some(field)) = (index(id).and_then(|n| types.get_mut(n)), field)
+            && types::dimensions(field.data_type()) > types::dimensions(slot.data_type()).max(1)
+        {
+            *slot = field.clone();
+        }
+    }
     let missing = types.len() < highest || types.iter().any(Option::is_none);
     if missing {
         types.resize(types.len().max(highest), None);
@@ -119,6 +127,7 @@ fn typed(provider: &Provider<'_>, plan: LogicalPlan, in_view: bool) -> DfResult<
         let names = NamePreserver::new(&node);
         let limit = matches!(node, LogicalPlan::Limit(_));
         let filter = matches!(node, LogicalPlan::Filter(_));
+        let sort = matches!(node, LogicalPlan::Sort(_));
         let node = node.map_expressions(|expr| {
             let name = names.save(&expr);
             let typed = typer.expr(expr)?;
@@ -126,6 +135,8 @@ fn typed(provider: &Provider<'_>, plan: LogicalPlan, in_view: bool) -> DfResult<
                 typer.coerce_unknown(typed, &plain(&DataType::Int64))?
             } else if filter {
                 typer.boolean(typed, "WHERE")?
+            } else if sort && typer.is_jsonb(&typed) {
+                super::operators::call("jsonb_order", vec![typed])?
             } else {
                 typed
             };
@@ -331,13 +342,20 @@ pub(super) fn assignable(from: &Field, to: &Field) -> Result<()> {
         || (a == b && a != Category::Other)
         || b == Category::Text
         || (a == Category::TimeOfDay && b == Category::Interval)
-        || (from.data_type().is_list() && to.data_type().is_list());
+        || lists_assignable(from, to);
     if fine {
         return Ok(());
     }
     let message =
         format!("column \"{}\" is of type {} but expression is of type {}", to.name(), type_name(to), type_name(from));
     Err(Error::new(SqlState::DATATYPE_MISMATCH, message).with_hint("You will need to rewrite or cast the expression."))
+}
+
+fn lists_assignable(from: &Field, to: &Field) -> bool {
+    from.data_type().is_list() && to.data_type().is_list() && {
+        let (from, to) = (types::leaf(from), types::leaf(to));
+        from.data_type().is_null() || assignable(&from, &to).is_ok()
+    }
 }
 
 impl Typer<'_> {

@@ -17,7 +17,7 @@ use datafusion::scalar::ScalarValue;
 use super::lazy::{can_fail, opaque};
 use super::moment;
 use crate::data::text::{self, TimeZone};
-use crate::data::types::{META_TYPE, META_TYPMOD, pg_type, sql_name};
+use crate::data::types::{self, JSONB, META_TYPE, META_TYPMOD, UUID, list_of, nested, pg_type, sql_name};
 use crate::error::{Error, Result, SqlState};
 use crate::functions::arithmetic::{numeric_overflow, power_of_ten};
 use crate::functions::cast::{Path, PgCast, canonical, path};
@@ -128,7 +128,7 @@ pub(super) fn category(t: &DataType) -> Category {
     match t {
         DataType::Boolean => Category::Boolean,
         t if t.is_numeric() => Category::Number,
-        DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8 => Category::Text,
+        DataType::Utf8 | DataType::Utf8View => Category::Text,
         DataType::Date32 | DataType::Date64 | DataType::Timestamp(..) => Category::Time,
         DataType::Interval(_) | DataType::Duration(_) => Category::Interval,
         DataType::Time32(_) | DataType::Time64(_) => Category::TimeOfDay,
@@ -192,6 +192,10 @@ pub(super) fn common(a: &Field, b: &Field) -> Option<Field> {
             let stamp = [x, y].into_iter().find(|t| matches!(t, D::Timestamp(..)));
             Some(plain(zoned.or(stamp).unwrap_or(x)))
         }
+        _ if x.is_list() && y.is_list() => match (x, y) {
+            (D::List(p), D::List(q)) => common(p, q).map(|item| plain(&list_of(&item))),
+            _ => None,
+        },
         (p, q) if p == q && p != Category::Other => Some(plain(&canonical(x).unwrap_or_else(|| x.clone()))),
         _ => None,
     }
@@ -303,7 +307,31 @@ impl Typer<'_> {
     /// An explicit cast, or an assignment. Errors: 42846.
     pub(super) fn cast(&self, expr: Expr, to: &Field, assignment: bool) -> Result<Expr> {
         if is_unknown(&expr) && !(is_string(&expr) && to.data_type() == &DataType::Utf8) {
-            return self.coerce_unknown(expr, to);
+            return match (to.data_type(), &expr) {
+                // int[] is of as many dimensions as its literal has braces.
+                (DataType::List(item), Expr::Literal(ScalarValue::Utf8(Some(text)), _)) if !item.data_type().is_list() => {
+                    let found = text::array::dimensions(text);
+                    let several = found > 1 && !assignment;
+                    let wider = types::array("", &nested(&types::item(to), found), true);
+                    self.coerce_unknown(expr, if several { &wider } else { to })
+                }
+                _ => self.coerce_unknown(expr, to),
+            };
+        }
+        match (to.data_type(), &expr) {
+            (DataType::List(item), Expr::ScalarFunction(f)) if f.func.name() == "make_array" && f.args.is_empty() => {
+                return Ok(Expr::Literal(text::array::list(vec![], item)?, None));
+            }
+            // Clients tell of arrays no number of dimensions: it is what the place asks for.
+            (DataType::List(_), Expr::Placeholder(p))
+                if p.field.as_ref().is_some_and(|f| deeper(to.data_type(), f.data_type())) =>
+            {
+                let own = p.field.as_ref().map(|f| types::leaf(f)).unwrap_or_else(text_field);
+                let field = types::array(&p.id, &nested(&own, types::dimensions(to.data_type())), true);
+                let again = Placeholder { id: p.id.clone(), field: Some(Arc::new(field)) };
+                return self.cast(Expr::Placeholder(again), to, assignment);
+            }
+            _ => {}
         }
         let from = field_of(&expr, self.schema)?;
         let length_of = |f: &Field| f.metadata().get(META_TYPMOD).cloned();
@@ -463,9 +491,20 @@ impl Typer<'_> {
                 let text = Expr::Literal(ScalarValue::from(name), None);
                 return Ok(Expr::Cast(Cast::new(Box::new(text), DataType::Utf8)));
             }
-            "make_array" if !f.args.is_empty() => f.args = self.unify(f.args, "ARRAY")?.0,
+            "make_array" if !f.args.is_empty() => {
+                f.args = self.unify(f.args, "ARRAY")?.0;
+                if self.field(&f.args[0])?.data_type().is_list() {
+                    return Ok(super::operators::call("array_checked", vec![Expr::ScalarFunction(f)])?);
+                }
+            }
+            "array_subscript" | "array_section" => return self.subscripted(f),
             _ if f.func.inner().downcast_ref::<PgCast>().is_some() => {}
-            _ => f.args = self.arguments(&f)?,
+            _ => {
+                f.args = match self.array_arguments(&f)? {
+                    Some(args) => args,
+                    None => self.arguments(&f)?,
+                }
+            }
         }
         let expr = Expr::ScalarFunction(f);
         let field = match self.field(&expr) {
@@ -489,6 +528,11 @@ impl Typer<'_> {
         let missing = |e: DataFusionError| self.no_function(f).map_or(e, DataFusionError::from);
         let wanted = fields_with_udf(&fields, f.func.as_ref()).map_err(missing)?;
         let ours = f.func.inner().downcast_ref::<crate::functions::native::Native>().is_some();
+        let any = matches!(f.func.name(), "struct" | "row" | "named_struct" | "arrow_typeof");
+        if !ours && !any && fields.iter().any(|f| [JSONB, UUID].contains(f.data_type())) {
+            // DataFusion would take them for strings.
+            return Err(self.no_function(f).map_or_else(|| DataFusionError::Plan("no function".into()), Into::into));
+        }
         let mut args = Vec::with_capacity(f.args.len());
         for ((arg, from), to) in f.args.iter().zip(&fields).zip(&wanted) {
             let to_text = category(to.data_type()) == Category::Text;
@@ -521,6 +565,11 @@ impl Typer<'_> {
         let types: Vec<String> = f.args.iter().map(|a| name_in_message(a, self.schema)).collect();
         Some(no_function(f.func.name(), &types))
     }
+}
+
+/// Whether one array type has more dimensions than another.
+fn deeper(to: &DataType, from: &DataType) -> bool {
+    from.is_list() && types::dimensions(to) > types::dimensions(from)
 }
 
 /// COALESCE as a CASE, which evaluates no more than it needs.

@@ -1,0 +1,211 @@
+//! JSON of any values.
+
+use arrow::array::{Array, ArrayRef, AsArray, ListArray, StructArray};
+use arrow::datatypes::{DataType, Field};
+
+use super::{collect, wrong};
+use crate::data::text::json::{normalise, write_string};
+use crate::data::text::{Column, TimeZone, Values};
+use crate::data::types::{JSONB, item, json};
+use crate::error::{Error, Result, SqlState};
+use crate::functions::native::{Call, Function};
+
+/// They print times with the session's TimeZone.
+pub(in crate::functions) const ALL: &[&Function] = &[
+    &Function::of("to_jsonb", |t| one(t, jsonb()), |c| single(c, Style::Jsonb)),
+    &Function::of("to_json", |t| one(t, json("", true)), |c| single(c, Style::Json)),
+    &Function::of("row_to_json", |t| record(t, json("", true)), |c| single(c, Style::Json)),
+    &Function::of("jsonb_build_array", |t| Some((known(t), jsonb())), |c| array(c, Style::Jsonb)),
+    &Function::of("json_build_array", |t| Some((known(t), json("", true))), |c| array(c, Style::Json)),
+    &Function::of("jsonb_build_object", |t| Some((known(t), jsonb())), |c| object(c, Style::Jsonb)),
+    &Function::of("json_build_object", |t| Some((known(t), json("", true))), |c| object(c, Style::Json)),
+];
+
+fn jsonb() -> Field {
+    Field::new("", JSONB, true)
+}
+
+fn known(types: &[DataType]) -> Vec<DataType> {
+    types.iter().map(|t| if t.is_null() { DataType::Utf8 } else { t.clone() }).collect()
+}
+
+fn one(types: &[DataType], result: Field) -> Option<(Vec<DataType>, Field)> {
+    (types.len() == 1).then(|| (known(types), result))
+}
+
+fn record(types: &[DataType], result: Field) -> Option<(Vec<DataType>, Field)> {
+    matches!(types, [DataType::Struct(_)]).then(|| (types.to_vec(), result))
+}
+
+/// How documents are spaced.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Style {
+    /// Normal at the end.
+    Jsonb,
+    /// As PostgreSQL's json functions print.
+    Json,
+}
+
+/// A column ready to be printed as JSON.
+enum Value {
+    Scalar(Column),
+    List(ListArray, Box<Value>),
+    Record(StructArray, Vec<(String, Value)>),
+}
+
+impl Value {
+    fn new(array: &ArrayRef, field: &Field) -> Result<Self> {
+        Ok(match (array.data_type(), field.data_type()) {
+            (DataType::List(_), DataType::List(_)) => {
+                let list = array.as_list::<i32>();
+                Self::List(list.clone(), Box::new(Self::new(list.values(), &item(field))?))
+            }
+            (DataType::Struct(_), DataType::Struct(fields)) => {
+                let record = array.as_struct();
+                let columns = fields.iter().zip(record.columns()).enumerate().map(|(i, (field, column))| {
+                    // A row constructor's columns have no names of their own.
+                    let plain = field.name() == &format!("c{i}");
+                    let name = if plain { format!("f{}", i + 1) } else { field.name().clone() };
+                    Ok((name, Self::new(column, field)?))
+                });
+                Self::Record(record.clone(), columns.collect::<Result<_>>()?)
+            }
+            _ => Self::Scalar(Column::new(array.as_ref(), field)?),
+        })
+    }
+
+    fn is_null(&self, row: usize) -> bool {
+        match self {
+            Self::Scalar(column) => column.is_null(row),
+            Self::List(list, _) => list.is_null(row),
+            Self::Record(record, _) => record.is_null(row),
+        }
+    }
+
+    fn write(&self, row: usize, zone: &TimeZone, out: &mut String) {
+        if self.is_null(row) {
+            out.push_str("null");
+            return;
+        }
+        match self {
+            Self::Scalar(column) => write_scalar(column, row, zone, out),
+            Self::List(list, items) => {
+                out.push('[');
+                let offsets = list.value_offsets();
+                for item in offsets[row]..offsets[row + 1] {
+                    out.push_str(if item > offsets[row] { "," } else { "" });
+                    items.write(item as usize, zone, out);
+                }
+                out.push(']');
+            }
+            Self::Record(_, columns) => {
+                out.push('{');
+                for (i, (name, value)) in columns.iter().enumerate() {
+                    out.push_str(if i > 0 { "," } else { "" });
+                    write_string(name, out);
+                    out.push(':');
+                    value.write(row, zone, out);
+                }
+                out.push('}');
+            }
+        }
+    }
+}
+
+fn write_scalar(column: &Column, row: usize, zone: &TimeZone, out: &mut String) {
+    const JSON: u32 = 114;
+    let mut text = String::new();
+    column.write(row, zone, &mut text);
+    match &column.values {
+        Values::Bool(a) => out.push_str(if a.value(row) { "true" } else { "false" }),
+        Values::Int16(_) | Values::Int32(_) | Values::Int64(_) | Values::Numeric { .. } | Values::WideNumeric(_) => {
+            out.push_str(&text);
+        }
+        Values::Float32(_) | Values::Float64(_) if text.ends_with(|c: char| c.is_ascii_digit()) => out.push_str(&text),
+        Values::Jsonb(_) => out.push_str(&text),
+        Values::Text(_) if column.pg.oid == JSON => out.push_str(&text),
+        Values::Timestamp(_) => write_string(&text.replacen(' ', "T", 1), out),
+        Values::Timestamptz(_) => {
+            // `+00` is `+00:00` here.
+            let mut text = text.replacen(' ', "T", 1);
+            let zone = text.rfind(['+', '-']).filter(|at| *at > 0 && text.contains('T'));
+            if let Some(at) = zone
+                && text[at + 1..].bytes().take_while(u8::is_ascii_digit).count() == text[at + 1..].len()
+            {
+                text.push_str(":00");
+            }
+            write_string(&text, out);
+        }
+        _ => write_string(&text, out),
+    }
+}
+
+fn values(call: &Call<'_>) -> Result<Vec<Value>> {
+    call.args.iter().zip(call.fields).map(|(array, field)| Value::new(array, field)).collect()
+}
+
+fn finish(document: String, style: Style) -> Result<Option<String>> {
+    match style {
+        Style::Jsonb => normalise(&document).map(Some),
+        Style::Json => Ok(Some(document)),
+    }
+}
+
+fn single(call: &Call<'_>, style: Style) -> Result<ArrayRef> {
+    let values = values(call)?;
+    let row = |row| {
+        let Some(value) = values.first().filter(|value| !value.is_null(row)) else { return Ok(None) };
+        let mut out = String::new();
+        value.write(row, call.zone, &mut out);
+        finish(out, style)
+    };
+    collect(call, (0..call.rows).map(row))
+}
+
+fn array(call: &Call<'_>, style: Style) -> Result<ArrayRef> {
+    let values = values(call)?;
+    let row = |row| {
+        let mut out = String::from("[");
+        for (i, value) in values.iter().enumerate() {
+            out.push_str(if i > 0 { ", " } else { "" });
+            value.write(row, call.zone, &mut out);
+        }
+        out.push(']');
+        finish(out, style)
+    };
+    collect(call, (0..call.rows).map(row))
+}
+
+fn object(call: &Call<'_>, style: Style) -> Result<ArrayRef> {
+    if call.args.len() % 2 == 1 {
+        let name = if style == Style::Jsonb { "jsonb_build_object" } else { "json_build_object" };
+        let hint = format!("The arguments of {name}() must consist of alternating keys and values.");
+        return Err(wrong("argument list must have even number of elements").with_hint(hint));
+    }
+    let columns = call.args.iter().zip(call.fields).step_by(2).map(|(array, field)| Column::new(array.as_ref(), field));
+    let keys = columns.collect::<Result<Vec<_>>>()?;
+    let values = values(call)?;
+    let row = |row| {
+        let mut out = String::from("{");
+        for (i, key) in keys.iter().enumerate() {
+            if key.is_null(row) {
+                let message = match style {
+                    Style::Jsonb => format!("argument {}: key must not be null", 2 * i + 1),
+                    Style::Json => format!("argument {} cannot be null", 2 * i + 1),
+                };
+                let hint = "Object keys should be text.";
+                let error = Error::new(SqlState::INVALID_PARAMETER_VALUE, message);
+                return Err(if style == Style::Json { error.with_hint(hint) } else { error });
+            }
+            out.push_str(if i > 0 { ", " } else { "" });
+            let mut text = String::new();
+            key.write(row, call.zone, &mut text);
+            write_string(&text, &mut out);
+            out.push_str(" : ");
+            values[2 * i + 1].write(row, call.zone, &mut out);
+        }
+        out.push('}');
+        finish(out, style)
+    };
+    collect(call, (0..call.rows).map(row))
+}

@@ -1,0 +1,184 @@
+//! Syntax over arrays and sets: subscripts, `= ANY (array)`, WITH ORDINALITY, and the functions of JSON that give rows, which
+//! are functions that give arrays with UNNEST round them.
+
+use datafusion::sql::sqlparser::ast::{
+    AccessExpr, BinaryOperator, Expr, FunctionArg, FunctionArgExpr, Ident, Subscript, TableAlias, TableAliasColumnDef,
+    TableFactor, Value,
+};
+
+use super::prepare::{call, text};
+use crate::error::{Error, Result, SqlState};
+use crate::sql::parser::cursor::fold;
+
+/// The functions that give rows of one column, and what the column is called in FROM.
+const SETS: [(&str, &str); 6] = [
+    ("jsonb_array_elements", "value"),
+    ("jsonb_array_elements_text", "value"),
+    ("json_array_elements", "value"),
+    ("json_array_elements_text", "value"),
+    ("jsonb_object_keys", "jsonb_object_keys"),
+    ("json_object_keys", "json_object_keys"),
+];
+
+/// Those that give rows of a key and a value: the functions of keys and of values.
+const EACH: [(&str, &str, &str); 4] = [
+    ("jsonb_each", "jsonb_object_keys", "jsonb_each_values"),
+    ("jsonb_each_text", "jsonb_object_keys", "jsonb_each_values_text"),
+    ("json_each", "json_object_keys", "json_each_values"),
+    ("json_each_text", "json_object_keys", "json_each_values_text"),
+];
+
+/// Whether a function gives rows of one column.
+pub(super) fn is_set(name: &str) -> bool {
+    SETS.iter().any(|(set, _)| *set == name)
+}
+
+/// `f(..)` and `unnest(..) WITH ORDINALITY` in FROM.
+pub(super) fn in_from(factor: &mut TableFactor) -> Result<()> {
+    match factor {
+        TableFactor::Table { name, args: Some(args), alias, with_ordinality, .. } => {
+            let function = name.0.last().and_then(|p| p.as_ident()).map(fold).unwrap_or_default();
+            let values = || -> Vec<Expr> {
+                let value = |arg: &FunctionArg| match arg {
+                    FunctionArg::Unnamed(FunctionArgExpr::Expr(e)) => Some(e.clone()),
+                    _ => None,
+                };
+                args.args.iter().filter_map(value).collect()
+            };
+            let (lists, columns) = if let Some((set, column)) = SETS.iter().find(|(set, _)| *set == function) {
+                (vec![call(set, values())], vec![*column])
+            } else if let Some((_, keys, items)) = EACH.iter().find(|(each, ..)| *each == function) {
+                (vec![call(keys, values()), call(items, values())], vec!["key", "value"])
+            } else if *with_ordinality {
+                let hint = "Number the rows with row_number() OVER ().";
+                return Err(Error::unsupported(format!("WITH ORDINALITY of {function}()"), hint));
+            } else {
+                return Ok(());
+            };
+            *factor = unnest(lists, alias.take(), &function, columns, *with_ordinality);
+        }
+        TableFactor::UNNEST { alias, array_exprs, with_ordinality, .. } if *with_ordinality => {
+            let columns = vec!["unnest"; array_exprs.len()];
+            *factor = unnest(std::mem::take(array_exprs), alias.take(), "unnest", columns, true);
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// UNNEST with PostgreSQL's names of its columns.
+fn unnest(
+    mut lists: Vec<Expr>,
+    alias: Option<TableAlias>,
+    function: &str,
+    columns: Vec<&str>,
+    ordinality: bool,
+) -> TableFactor {
+    let alone = lists.len() == 1 && !ordinality;
+    let mut names: Vec<Ident> = columns.into_iter().map(Ident::new).collect();
+    if ordinality {
+        lists.push(call("array_ordinals", lists.clone()));
+        names.push(Ident::new("ordinality"));
+    }
+    let alias = match alias {
+        Some(alias) => {
+            // The only column of a function without a name of its own is called as the table is.
+            if alone && names[0].value != "value" {
+                names[0] = alias.name.clone();
+            }
+            let given = alias.columns.iter().map(|c| c.name.clone());
+            let names: Vec<Ident> = given.chain(names.into_iter().skip(alias.columns.len())).collect();
+            TableAlias { columns: names.into_iter().map(column).collect(), ..alias }
+        }
+        None => TableAlias {
+            explicit: true,
+            name: Ident::new(function),
+            columns: names.into_iter().map(column).collect(),
+            at: None,
+        },
+    };
+    TableFactor::UNNEST {
+        alias: Some(alias),
+        array_exprs: lists,
+        with_offset: false,
+        with_offset_alias: None,
+        with_ordinality: false,
+    }
+}
+
+fn column(name: Ident) -> TableAliasColumnDef {
+    TableAliasColumnDef { name, data_type: None }
+}
+
+/// `left op ANY (array)` as a function of the element, the operator's text and the array.
+pub(super) fn quantified(function: &str, left: &Expr, op: &BinaryOperator, right: &Expr) -> Result<Expr> {
+    let symbol = match op {
+        BinaryOperator::Eq => "=",
+        BinaryOperator::NotEq => "<>",
+        BinaryOperator::Lt => "<",
+        BinaryOperator::LtEq => "<=",
+        BinaryOperator::Gt => ">",
+        BinaryOperator::GtEq => ">=",
+        BinaryOperator::PGCustomBinaryOperator(parts) if parts.last().is_some_and(|p| p == "=") => "=",
+        other => {
+            let what = format!("{other} {} (array)", if function == "any_of" { "ANY" } else { "ALL" });
+            return Err(Error::unsupported(what, "Use a comparison, or unnest the array."));
+        }
+    };
+    let right = match right {
+        Expr::Nested(inner) => inner.as_ref(),
+        other => other,
+    };
+    Ok(call(function, vec![left.clone(), text(symbol), right.clone()]))
+}
+
+/// `a[1]`, `a[1][2]`, `a[1:2]`: functions of the array and its subscripts; `None`: it is a field's name.
+pub(super) fn subscripts(root: &Expr, chain: &[AccessExpr]) -> Result<Option<Expr>> {
+    let subscript = |access: &AccessExpr| match access {
+        AccessExpr::Subscript(subscript) => Some(subscript.clone()),
+        AccessExpr::Dot(_) => None,
+    };
+    // `t.a[1]` has the column's name in its chain.
+    let first = chain.iter().position(|access| subscript(access).is_some()).unwrap_or(chain.len());
+    let Some(subscripts) = chain[first..].iter().map(subscript).collect::<Option<Vec<_>>>() else { return Ok(None) };
+    if subscripts.is_empty() {
+        return Ok(None);
+    }
+    let names = chain[..first].iter().map(|access| match access {
+        AccessExpr::Dot(Expr::Identifier(name)) => Some(name.clone()),
+        _ => None,
+    });
+    let Some(names) = names.collect::<Option<Vec<_>>>() else { return Ok(None) };
+    let value = match (root, names.is_empty()) {
+        (root, true) => root.clone(),
+        (Expr::Identifier(table), false) => Expr::CompoundIdentifier([vec![table.clone()], names].concat()),
+        (Expr::CompoundIdentifier(parts), false) => Expr::CompoundIdentifier([parts.clone(), names].concat()),
+        _ => return Ok(None),
+    };
+    if subscripts.iter().all(|s| matches!(s, Subscript::Index { .. })) {
+        let numbers = subscripts.into_iter().filter_map(|s| match s {
+            Subscript::Index { index } => Some(index),
+            Subscript::Slice { .. } => None,
+        });
+        return Ok(Some(call("array_subscript", [vec![value], numbers.collect()].concat())));
+    }
+    let mut bounds = vec![value];
+    for subscript in subscripts {
+        match subscript {
+            // Beside a slice, `[n]` is `[1:n]`.
+            Subscript::Index { index } => bounds.extend([number("1"), index]),
+            Subscript::Slice { stride: Some(_), .. } => {
+                return Err(Error::new(SqlState::SYNTAX_ERROR, "syntax error at or near \":\""));
+            }
+            Subscript::Slice { lower_bound, upper_bound, stride: None } => bounds.extend([
+                lower_bound.unwrap_or_else(|| number("1")),
+                upper_bound.unwrap_or_else(|| number("2147483647")),
+            ]),
+        }
+    }
+    Ok(Some(call("array_section", bounds)))
+}
+
+fn number(digits: &str) -> Expr {
+    Expr::Value(Value::Number(digits.into(), false).with_empty_span())
+}
