@@ -18,6 +18,7 @@ use crate::trial;
 pub fn trials() -> Vec<Trial> {
     vec![
         trial("clients::types_in_binary", with(types_in_binary)),
+        trial("clients::uuid_json_and_arrays_in_binary", with(uuid_json_and_arrays_in_binary)),
         trial("clients::cancel_reaches_everything", with(cancel_reaches_everything)),
         trial("clients::a_late_cancel_hits_nobody", with(a_late_cancel_hits_nobody)),
         trial("clients::vanished_clients_are_noticed", with(vanished_clients_are_noticed)),
@@ -58,6 +59,65 @@ impl<'a> FromSql<'a> for Raw {
     fn accepts(_: &Type) -> bool {
         true
     }
+}
+
+/// Arrays with NULLs, empty ones and ones of two dimensions; documents; uuids.
+async fn uuid_json_and_arrays_in_binary(database: Arc<Database>) -> Result<(), String> {
+    let client = connect(&database).await?;
+    let text = |e: tokio_postgres::Error| format!("{e:?}");
+    let table = "CREATE TABLE t (id INT PRIMARY KEY, u UUID, j JSONB, s JSON, i INT[], t TEXT[], v VARCHAR(4)[], f FLOAT8[], \
+                 d DATE[], us UUID[], js JSONB[], m INT[][])";
+    client.batch_execute(table).await.map_err(text)?;
+    let uuid = Raw(b"\xa0\xee\xbc\x99\x9c\x0b\x4e\xf8\xbb\x6d\x6b\xb9\xbd\x38\x0a\x11".to_vec());
+    let date = NaiveDate::from_ymd_opt(1999, 12, 31).ok_or("date")?;
+    let (ints, texts) = (vec![Some(1), None, Some(3)], vec![Some("a b"), None, Some("")]);
+    let (floats, dates) = (Vec::<Option<f64>>::new(), vec![date]);
+    let uuids = vec![Some(Raw(uuid.0.clone())), None];
+    let documents = vec![Raw(b"\x01{\"b\":1,\"a\":2}".to_vec())];
+    // Two dimensions of two and one elements: no NULLs, int4, lengths and lower bounds, then the elements.
+    let matrix =
+        Raw([2, 0, 23, 2, 1, 1, 1, 4, 7, 4, 8].iter().flat_map(|n: &i32| n.to_be_bytes()).collect::<Vec<u8>>());
+    let sent: [&(dyn ToSql + Sync); 12] = [
+        &1i32,
+        &uuid,
+        &Raw(b"\x01{\"a\" :1, \"a\":2.50}".to_vec()),
+        &Raw(b"{\"x\" :1}".to_vec()),
+        &ints,
+        &texts,
+        &vec!["v"],
+        &floats,
+        &dates,
+        &uuids,
+        &documents,
+        &matrix,
+    ];
+    let insert = "INSERT INTO t VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
+    check(&client.execute(insert, &sent).await.map_err(text)?.to_string(), "1")?;
+    let rows = client.query("SELECT * FROM t", &[]).await.map_err(text)?;
+    let row = &rows[0];
+    let same = row.get::<_, Raw>(1) == uuid
+        && row.get::<_, Raw>(2).0 == b"\x01{\"a\": 2.50}"
+        && row.get::<_, Raw>(3).0 == b"{\"x\" :1}"
+        && row.get::<_, Vec<Option<i32>>>(4) == ints
+        && row.get::<_, Vec<Option<&str>>>(5) == texts
+        && row.get::<_, Vec<&str>>(6) == ["v"]
+        && row.get::<_, Vec<Option<f64>>>(7) == floats
+        && row.get::<_, Vec<NaiveDate>>(8) == dates
+        && row.get::<_, Vec<Option<Raw>>>(9) == uuids
+        && row.get::<_, Vec<Raw>>(10) == [Raw(b"\x01{\"a\": 2, \"b\": 1}".to_vec())]
+        && row.get::<_, Raw>(11) == matrix;
+    let names: Vec<&str> = row.columns().iter().map(|c| c.type_().name()).collect();
+    check(&names.join(" "), "int4 uuid jsonb json _int4 _text _varchar _float8 _date _uuid _jsonb _int4")?;
+    check(&same.to_string(), "true")?;
+    let found = client
+        .query_one("SELECT id FROM t WHERE u = ANY ($1) AND j @> $2 AND i && $3", &[&uuids, &documents_of("{}"), &ints])
+        .await
+        .map_err(text)?;
+    check(&found.get::<_, i32>(0).to_string(), "1")
+}
+
+fn documents_of(text: &str) -> Raw {
+    Raw([b"\x01", text.as_bytes()].concat())
 }
 
 async fn types_in_binary(database: Arc<Database>) -> Result<(), String> {

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, new_null_array};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, ListArray, RecordBatch, RecordBatchOptions, new_null_array,
+};
 use arrow::compute::{CastOptions, can_cast_types, cast_with_options, filter_record_batch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::util::display::array_value_to_string;
@@ -101,6 +103,9 @@ fn column(array: &ArrayRef, field: &Field) -> Result<(ArrayRef, Vec<BadValue>)> 
     if array.data_type() == field.data_type() {
         return Ok((Arc::clone(array), Vec::new()));
     }
+    if let (Some(list), DataType::List(_)) = (array.as_list_opt::<i32>(), field.data_type()) {
+        return elements(list, field);
+    }
     let options = CastOptions { safe: true, ..CastOptions::default() };
     let cast = cast_with_options(array, field.data_type(), &options)?;
     if cast.null_count() == array.logical_null_count() {
@@ -121,9 +126,23 @@ fn column(array: &ArrayRef, field: &Field) -> Result<(ArrayRef, Vec<BadValue>)> 
     Ok((cast, bad))
 }
 
+/// A list, element by element; what does not fit is the row's.
+fn elements(list: &ListArray, field: &Field) -> Result<(ArrayRef, Vec<BadValue>)> {
+    let item = types::item(field);
+    let (values, bad) = column(list.values(), &item)?;
+    let row = |at: usize| list.value_offsets().partition_point(|offset| *offset as usize <= at) - 1;
+    let bad = bad.into_iter().map(|value| BadValue { row: row(value.row), ..value }).collect();
+    let item = Arc::new(Field::new("item", item.data_type().clone(), true));
+    let list = ListArray::try_new(item, list.offsets().clone(), values, list.nulls().cloned())?;
+    Ok((Arc::new(list), bad))
+}
+
 /// Whether [`Align`] can make one type of another.
 pub fn convertible(from: &DataType, to: &DataType) -> bool {
-    from == to || is_text(from) || can_cast_types(from, to)
+    match (from, to) {
+        (DataType::List(from), DataType::List(to)) => convertible(from.data_type(), to.data_type()),
+        _ => from == to || is_text(from) || can_cast_types(from, to),
+    }
 }
 
 /// Text in any of Arrow's layouts.

@@ -11,6 +11,7 @@ use arrow::json::ReaderBuilder;
 use arrow::json::reader::infer_json_schema;
 
 use super::align::{Align, bad_bytes};
+use super::documents;
 use super::{Cut, Decoded, Decoder, RecordReader, Records};
 use crate::error::{Error, Result, SqlState};
 
@@ -46,26 +47,36 @@ fn inferred(field: &Field) -> Result<DataType> {
     }
 }
 
+/// What Arrow reads for a column: text, and lists of it, where the type's own reader has to read it.
+fn raw(data_type: &DataType) -> DataType {
+    use DataType as D;
+    match data_type {
+        D::List(item) => match item.data_type() {
+            D::Boolean | D::Int16 | D::Int32 | D::Int64 | D::Float32 | D::Float64 => data_type.clone(),
+            item => D::List(Arc::new(Field::new("item", raw(item), true))),
+        },
+        _ => D::Utf8,
+    }
+}
+
 /// Decodes JSON lines.
 #[derive(Debug)]
 pub struct Json {
     /// The target's columns as text, where text is what their type is parsed from.
     text: SchemaRef,
+    /// The target's columns that take members as they are written.
+    documents: Vec<Field>,
     align: Align,
 }
 
 impl Json {
     /// Decodes into rows of `target`.
     pub fn new(target: SchemaRef) -> Self {
-        let fields = target.fields().iter().map(|field| {
-            let raw = match field.data_type() {
-                list @ DataType::List(_) => list.clone(),
-                _ => DataType::Utf8,
-            };
-            Field::new(field.name(), raw, true)
-        });
+        let (documents, others): (Vec<_>, Vec<_>) =
+            target.fields().iter().map(|f| f.as_ref().clone()).partition(documents::is_document);
+        let fields = others.iter().map(|field| Field::new(field.name(), raw(field.data_type()), true));
         let text = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
-        Self { text, align: Align::new(target) }
+        Self { text, documents, align: Align::new(target) }
     }
 
     /// All records at once, if they are all well-formed.
@@ -120,6 +131,8 @@ impl Decoder for Json {
                 (self.parse(&bytes, kept.len())?, Some(kept))
             }
         };
+        let record = |row: usize| records.get(kept.as_ref().map_or(row, |kept| kept[row]));
+        let parsed = documents::add(parsed, &self.documents, record)?;
         let (rows, refused) = self.align.convert(&parsed)?;
         for (row, (code, why)) in refused {
             let at = kept.as_ref().map_or(row, |kept| kept[row]);

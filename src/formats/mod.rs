@@ -14,6 +14,7 @@
 mod ahead;
 mod align;
 pub mod csv;
+mod documents;
 pub mod json;
 mod records;
 pub mod text;

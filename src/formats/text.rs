@@ -9,6 +9,8 @@ use crate::data::text::{Builder, TimeZone};
 use crate::data::types;
 use crate::error::{Error, Result, SqlState};
 
+const JSON_OID: u32 = 114;
+
 /// Why a value is not one of its column's type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BadValue {
@@ -24,7 +26,8 @@ pub struct BadValue {
 ///
 /// Errors: bugs only.
 pub fn parse(text: &StringArray, field: &Field) -> Result<(ArrayRef, Vec<BadValue>)> {
-    if field.data_type() == &DataType::Utf8 && types::pg_type(field).typmod < 0 {
+    let pg = types::pg_type(field);
+    if field.data_type() == &DataType::Utf8 && pg.typmod < 0 && pg.oid != JSON_OID {
         return Ok((Arc::new(text.clone()), Vec::new()));
     }
     let mut values = Builder::new(field, &TimeZone::utc());

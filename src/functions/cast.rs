@@ -1,17 +1,16 @@
 //! Casts as PostgreSQL does them, one function per target type: text in and out by [`crate::data::text`], rounding and
 //! range checks of numbers, times by the session's TimeZone.
 
-use std::fmt::Write as _;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, ArrowPrimitiveType, AsArray, Decimal128Array, Int16Array, Int32Array, Int64Array, ListArray,
-    PrimitiveArray, StringArray, StringBuilder,
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, Decimal128Array, ListArray, PrimitiveArray, StringArray,
+    StringBuilder,
 };
 use arrow::compute;
 use arrow::datatypes::{
-    DataType, Date32Type, Decimal128Type, Field, FieldRef, Float32Type, Float64Type, Int64Type, IntervalMonthDayNano,
+    DataType, Date32Type, Decimal128Type, Field, FieldRef, Float64Type, Int64Type, IntervalMonthDayNano,
     IntervalMonthDayNanoType, Time64MicrosecondType, TimeUnit, TimestampMicrosecondType,
 };
 use datafusion::error::{DataFusionError, Result};
@@ -20,7 +19,8 @@ use datafusion::logical_expr::{
 };
 use datafusion::scalar::ScalarValue;
 
-use super::arithmetic::{divide_rounding, out_of_range, power_of_ten};
+use super::arithmetic::{divide_rounding, power_of_ten};
+use super::narrow::{decimal_to_float, decimal_to_int, float_to_int, narrow_float, narrow_int};
 use crate::data::text::{self, TimeZone};
 use crate::data::types::{META_TYPE, META_TYPMOD, NUMERIC_DEFAULT, UUID_BYTES, item, pg_type, sql_name, timestamptz};
 use crate::error::{Error, SqlState};
@@ -321,68 +321,6 @@ fn map<A: ArrowPrimitiveType, B: ArrowPrimitiveType>(
     Ok(Arc::new(out.with_data_type(to.clone())))
 }
 
-fn narrow_int(values: &Int64Array, to: &DataType) -> crate::error::Result<ArrayRef> {
-    let wrong = |_| out_of_range(to);
-    Ok(match to {
-        DataType::Int16 => {
-            let out = values.iter().map(|v| v.map(i16::try_from).transpose().map_err(wrong));
-            Arc::new(out.collect::<crate::error::Result<Int16Array>>()?)
-        }
-        DataType::Int32 => {
-            let out = values.iter().map(|v| v.map(i32::try_from).transpose().map_err(wrong));
-            Arc::new(out.collect::<crate::error::Result<Int32Array>>()?)
-        }
-        _ => Arc::new(values.clone()),
-    })
-}
-
-fn float_to_int(array: &ArrayRef, to: &DataType) -> crate::error::Result<ArrayRef> {
-    let wide = compute::cast(array, &DataType::Float64)?;
-    let convert = |v: f64| -> crate::error::Result<i64> {
-        let rounded = v.round_ties_even();
-        let fits = (-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(&rounded);
-        if fits { Ok(rounded as i64) } else { Err(out_of_range(to)) }
-    };
-    let ints = wide.as_primitive::<Float64Type>().iter().map(|v| v.map(convert).transpose());
-    narrow_int(&ints.collect::<crate::error::Result<Int64Array>>()?, to)
-}
-
-fn decimal_to_int(array: &ArrayRef, scale: i8, to: &DataType) -> crate::error::Result<ArrayRef> {
-    let convert = |v: i128| i64::try_from(divide_rounding(v, power_of_ten(scale))).map_err(|_| out_of_range(to));
-    let ints = array.as_primitive::<Decimal128Type>().iter().map(|v| v.map(convert).transpose());
-    narrow_int(&ints.collect::<crate::error::Result<Int64Array>>()?, to)
-}
-
-fn narrow_float(array: &ArrayRef) -> crate::error::Result<ArrayRef> {
-    let out: PrimitiveArray<Float32Type> = array.as_primitive::<Float64Type>().try_unary(|v| {
-        let narrow = v as f32;
-        if narrow.is_infinite() && v.is_finite() {
-            Err(Error::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "value out of range: overflow"))
-        } else {
-            Ok(narrow)
-        }
-    })?;
-    Ok(Arc::new(out))
-}
-
-/// The nearest double: exactly where both parts are exact, else by way of the digits.
-fn decimal_to_float(array: &ArrayRef, scale: i8, to: &Field) -> crate::error::Result<ArrayRef> {
-    let divisor = 10f64.powi(i32::from(scale));
-    let mut digits = String::new();
-    let mut convert = |v: i128| {
-        if v.unsigned_abs() < 1 << 53 && scale <= 22 {
-            return v as f64 / divisor;
-        }
-        digits.clear();
-        let _ = write!(digits, "{v}e-{scale}");
-        digits.parse().unwrap_or(f64::NAN)
-    };
-    let values = array.as_primitive::<Decimal128Type>();
-    let out: PrimitiveArray<Float64Type> = values.iter().map(|v| v.map(&mut convert)).collect();
-    let out: ArrayRef = Arc::new(out);
-    if to.data_type() == &DataType::Float32 { narrow_float(&out) } else { Ok(out) }
-}
-
 /// How two types are cast.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Path {
@@ -463,10 +401,7 @@ fn is_number(t: &DataType) -> bool {
 }
 
 fn is_other(t: &DataType) -> bool {
-    matches!(
-        t,
-        DataType::Boolean | DataType::Binary | DataType::FixedSizeBinary(UUID_BYTES) | DataType::LargeUtf8
-    )
+    matches!(t, DataType::Boolean | DataType::Binary | DataType::FixedSizeBinary(UUID_BYTES) | DataType::LargeUtf8)
 }
 
 fn is_scalar(t: &DataType) -> bool {

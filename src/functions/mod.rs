@@ -24,6 +24,7 @@ mod format;
 mod intervals;
 mod json;
 mod math;
+mod narrow;
 pub(crate) mod text;
 mod uuid;
 

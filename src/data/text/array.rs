@@ -237,7 +237,8 @@ mod tests {
 
     #[test]
     fn malformed_arrays() {
-        for text in ["", "1", "{1", "{1,", "{1}}", "{,}", "{\"a", "{a\"b}", "{{1}", "{{1,2},{3}}", "{{1},2}", "{1,{2}}"] {
+        for text in ["", "1", "{1", "{1,", "{1}}", "{,}", "{\"a", "{a\"b}", "{{1}", "{{1,2},{3}}", "{{1},2}", "{1,{2}}"]
+        {
             let error = round(text, DataType::Int32).unwrap_err();
             assert_eq!(error.message(), format!("malformed array literal: \"{text}\""), "{text}");
         }

@@ -185,8 +185,16 @@ mod tests {
         let mut shown = String::new();
         write_uuid(&mut shown, &parse_uuid("{A0EEBC99-9C0B4EF8-BB6D6BB9BD380A11}").unwrap()).unwrap();
         assert_eq!(shown, "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11");
-        for text in ["", "a0eebc999c0b4ef8bb6d6bb9bd380a1", "a0-eebc999c0b4ef8bb6d6bb9bd380a11", "{a0eebc999c0b4ef8bb6d6bb9bd380a11"] {
-            assert_eq!(parse_uuid(text).unwrap_err().message(), format!("invalid input syntax for type uuid: \"{text}\""));
+        for text in [
+            "",
+            "a0eebc999c0b4ef8bb6d6bb9bd380a1",
+            "a0-eebc999c0b4ef8bb6d6bb9bd380a11",
+            "{a0eebc999c0b4ef8bb6d6bb9bd380a11",
+        ] {
+            assert_eq!(
+                parse_uuid(text).unwrap_err().message(),
+                format!("invalid input syntax for type uuid: \"{text}\"")
+            );
         }
         let last = "a0eebc999c0b4ef8bb6d6bb9bd380a11-";
         assert!(parse_uuid(last).is_err());

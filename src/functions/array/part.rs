@@ -17,12 +17,16 @@ pub(super) const ALL: &[&Function] = &[
     &Function::of("array_length", |t| measure_types(t, 2), |c| measure(c, |n| (n > 0).then_some(n))),
     &Function::of("array_upper", |t| measure_types(t, 2), |c| measure(c, |n| (n > 0).then_some(n))),
     &Function::of("array_lower", |t| measure_types(t, 2), |c| measure(c, |n| (n > 0).then_some(1))),
-    &Function::of("array_ndims", |t| measure_types(t, 1), |c| {
-        per_array(c, |lengths| (!lengths.is_empty()).then_some(lengths.len()))
-    }),
-    &Function::of("cardinality", |t| measure_types(t, 1), |c| {
-        per_array(c, |lengths| Some(if lengths.is_empty() { 0 } else { lengths.iter().product() }))
-    }),
+    &Function::of(
+        "array_ndims",
+        |t| measure_types(t, 1),
+        |c| per_array(c, |lengths| (!lengths.is_empty()).then_some(lengths.len())),
+    ),
+    &Function::of(
+        "cardinality",
+        |t| measure_types(t, 1),
+        |c| per_array(c, |lengths| Some(if lengths.is_empty() { 0 } else { lengths.iter().product() })),
+    ),
     &Function::of("array_dims", dims_types, dims),
     // 1, 2, .. for each element: WITH ORDINALITY.
     &Function::of("array_ordinals", ordinal_types, ordinals),

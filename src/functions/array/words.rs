@@ -11,10 +11,8 @@ use crate::data::types::{leaf, list_of};
 use crate::error::{Error, Result};
 use crate::functions::native::{Call, Function};
 
-pub(in crate::functions) const ALL: &[&Function] = &[
-    &Function::of("array_to_string", print_types, print),
-    &Function::of("string_to_array", split_types, split),
-];
+pub(in crate::functions) const ALL: &[&Function] =
+    &[&Function::of("array_to_string", print_types, print), &Function::of("string_to_array", split_types, split)];
 
 fn print_types(types: &[DataType]) -> Option<(Vec<DataType>, Field)> {
     let (list @ DataType::List(_), texts) = types.split_first()? else { return None };
@@ -31,7 +29,11 @@ fn print(call: &Call<'_>) -> Result<ArrayRef> {
     let mut ends: Vec<std::ops::Range<usize>> = (0..list.len()).map(|row| range(&whole, row)).collect();
     while let Some(inner) = list.values().as_list_opt::<i32>().cloned() {
         for end in &mut ends {
-            *end = if end.is_empty() { 0..0 } else { range(&inner, end.start).start..range(&inner, end.end - 1).end };
+            *end = if end.start == end.end {
+                0..0
+            } else {
+                range(&inner, end.start).start..range(&inner, end.end - 1).end
+            };
         }
         list = inner;
     }

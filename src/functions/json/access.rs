@@ -180,10 +180,7 @@ fn length(call: &Call<'_>) -> Result<ArrayRef> {
 }
 
 /// A list per document.
-fn lists(
-    call: &Call<'_>,
-    parts: impl Fn(&str) -> Result<Vec<Option<String>>>,
-) -> Result<ArrayRef> {
+fn lists(call: &Call<'_>, parts: impl Fn(&str) -> Result<Vec<Option<String>>>) -> Result<ArrayRef> {
     let DataType::List(item) = call.result else { return Err(wrong("the result is no list")) };
     let documents = Documents::new(&call.args[0]);
     macro_rules! build {

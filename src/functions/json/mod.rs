@@ -71,6 +71,5 @@ fn each(call: &Call<'_>, f: impl Fn(&str, usize) -> Result<Option<String>>) -> R
 /// The texts of a row's text[]; `None` for NULL.
 fn texts(array: &ArrayRef, row: usize) -> Option<Vec<Option<String>>> {
     let list = array.as_list::<i32>();
-    list.is_valid(row)
-        .then(|| list.value(row).as_string::<i32>().iter().map(|t| t.map(str::to_owned)).collect())
+    list.is_valid(row).then(|| list.value(row).as_string::<i32>().iter().map(|t| t.map(str::to_owned)).collect())
 }

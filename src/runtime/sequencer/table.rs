@@ -6,9 +6,9 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, BooleanArray, Int64Array, RecordBatch, UInt32Array};
 use arrow::compute::{and, cast, concat_batches, filter_record_batch, interleave_record_batch, is_not_null};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::physical_expr::PhysicalExpr;
 
+use crate::data::text::{self, TimeZone};
 use crate::data::{Changes, Partition};
 use crate::error::{Error, Result, SqlState};
 use crate::store::Store;
@@ -103,7 +103,8 @@ impl TableHead {
 
     fn null_in(&self, field: &Field, column: &ArrayRef, rows: &RecordBatch) -> Error {
         let row = (0..column.len()).find(|&i| column.is_null(i)).unwrap_or_default();
-        let values: Vec<String> = rows.columns().iter().map(|c| display(c, row)).collect();
+        let fields = self.spec.schema.fields().iter();
+        let values: Vec<String> = rows.columns().iter().zip(fields).map(|(c, f)| display(c, f, row)).collect();
         let name = &self.spec.name;
         let column = field.name();
         let message = format!("null value in column \"{column}\" of relation \"{name}\" violates not-null constraint");
@@ -162,7 +163,8 @@ impl TableHead {
     fn duplicate(&self, rows: &RecordBatch, row: usize) -> Error {
         let key = &self.spec.primary_key;
         let names: Vec<&str> = key.iter().map(|&c| self.spec.schema.field(c).name().as_str()).collect();
-        let values: Vec<String> = key.iter().map(|&c| display(rows.column(c), self.spec.schema.field(c), row)).collect();
+        let values: Vec<String> =
+            key.iter().map(|&c| display(rows.column(c), self.spec.schema.field(c), row)).collect();
         let constraint = format!("{}_pkey", self.spec.name);
         Error::new(
             SqlState::UNIQUE_VIOLATION,

@@ -289,7 +289,20 @@ mod tests {
     }
 
     #[test]
-    fn numeric_is_laid_out_as_postgres_does() {
+    fn numerics_and_arrays_are_laid_out_as_postgres_does() {
+        let matrix = types::array("a", &types::nested(&by_oid(23).unwrap(), 2), true);
+        for text in ["{{1,2,3},{4,NULL,6}}", "{}"] {
+            let value = text::parse(text, &matrix, &TimeZone::utc()).unwrap();
+            let column = Column::new(value.to_array().unwrap().as_ref(), &matrix).unwrap();
+            let mut bytes = BytesMut::new();
+            write_binary(&column, 0, &mut bytes).unwrap();
+            assert_eq!(
+                bytes[..12],
+                [[0, 0, 0, if text == "{}" { 0 } else { 2 }], [0, 0, 0, u8::from(text != "{}")], [0, 0, 0, 23]]
+                    .concat()
+            );
+            assert_eq!(binary(&bytes, &matrix).unwrap(), value);
+        }
         let field = Field::new("n", DataType::Decimal128(12, 4), true);
         let value = text::parse("-12345.6", &field, &TimeZone::utc()).unwrap();
         let mut bytes = BytesMut::new();

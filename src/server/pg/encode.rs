@@ -189,21 +189,22 @@ fn write_array(list: &ListArray, items: &Column, row: usize, out: &mut BytesMut)
         let offsets = list.value_offsets();
         offsets[row] as usize..offsets[row + 1] as usize
     };
-    let mut dimensions = Vec::new();
     let mut rows = range(list, row);
+    let mut dimensions = vec![rows.len() as i32];
     let mut leaf = items;
-    while !rows.is_empty() {
-        dimensions.push(rows.len() as i32);
-        let Values::List { array, items, .. } = &leaf.values else { break };
-        let width = range(array, rows.start).len();
+    while let Values::List { array, items, .. } = &leaf.values {
+        let width = if rows.is_empty() { 0 } else { range(array, rows.start).len() };
         if rows.clone().any(|row| array.is_null(row) || range(array, row).len() != width) {
             let message = "multidimensional arrays must have array expressions with matching dimensions";
             return Err(Error::new(SqlState("2202E"), message));
         }
-        rows = range(array, rows.start).start..range(array, rows.end - 1).end;
+        if !rows.is_empty() {
+            rows = range(array, rows.start).start..range(array, rows.end - 1).end;
+        }
+        dimensions.push(width as i32);
         leaf = items;
     }
-    if matches!(leaf.values, Values::List { .. }) {
+    if rows.is_empty() {
         dimensions.clear();
     }
     out.put_i32(dimensions.len() as i32);

@@ -1,15 +1,18 @@
 //! Arrays and JSON: which function an operator, a subscript or a quantifier over them is, and of which types.
 
+use std::sync::Arc;
+
 use arrow::datatypes::{DataType, Field};
 use datafusion::error::{DataFusionError, Result as DfResult};
 use datafusion::logical_expr::Expr;
-use datafusion::logical_expr::expr::ScalarFunction;
+use datafusion::logical_expr::expr::{Cast, Placeholder, ScalarFunction};
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 
 use super::operators::{call, missing};
 use super::typing::{Category, Typer, category, common, is_unknown, name_in_message, no_function, plain, type_name};
-use crate::data::types::{self, JSONB, dimensions, list_of, pg_type};
+use crate::data::text;
+use crate::data::types::{self, JSONB, dimensions, list_of, nested, pg_type};
 use crate::error::{Error, Result, SqlState};
 
 const JSON_OID: u32 = 114;
@@ -30,7 +33,38 @@ fn texts() -> Field {
     plain(&list_of(&Field::new("item", DataType::Utf8, true)))
 }
 
+/// What a constant cast to a type becomes: int[] is of as many dimensions as its literal has braces.
+pub(super) fn literal_type(constant: &Expr, to: &Field, assignment: bool) -> Field {
+    match (to.data_type(), constant) {
+        (DataType::List(item), Expr::Literal(ScalarValue::Utf8(Some(text)), _)) if !item.data_type().is_list() => {
+            match text::array::dimensions(text) {
+                found if found > 1 && !assignment => types::array("", &nested(&types::item(to), found), true),
+                _ => to.clone(),
+            }
+        }
+        _ => to.clone(),
+    }
+}
+
 impl Typer<'_> {
+    /// Casts of arrays that are no casts of their elements.
+    pub(super) fn array_cast(&self, expr: &Expr, to: &Field, assignment: bool) -> Result<Option<Expr>> {
+        match (to.data_type(), expr) {
+            (DataType::List(item), Expr::ScalarFunction(f)) if f.func.name() == "make_array" && f.args.is_empty() => {
+                Ok(Some(Expr::Literal(text::array::list(vec![], item)?, None)))
+            }
+            // Clients tell of arrays no number of dimensions: it is what the place asks for.
+            (DataType::List(_), Expr::Placeholder(Placeholder { id, field: Some(own) }))
+                if own.data_type().is_list() && dimensions(to.data_type()) > dimensions(own.data_type()) =>
+            {
+                let field = types::array(id, &nested(&types::leaf(own), dimensions(to.data_type())), true);
+                let again = Placeholder { id: id.clone(), field: Some(Arc::new(field)) };
+                self.cast(Expr::Placeholder(again), to, assignment).map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+
     fn is_list(&self, expr: &Expr) -> bool {
         !is_unknown(expr) && self.field(expr).is_ok_and(|f| f.data_type().is_list())
     }
@@ -41,6 +75,15 @@ impl Typer<'_> {
 
     pub(super) fn is_json(&self, expr: &Expr) -> bool {
         !is_unknown(expr) && self.field(expr).is_ok_and(|f| pg_type(&f).oid == JSON_OID)
+    }
+
+    /// DataFusion forgets that the result of a CASE is json.
+    pub(super) fn named(&self, expr: Expr, target: &Field) -> Expr {
+        if pg_type(target).oid != JSON_OID {
+            return expr;
+        }
+        let target = Arc::new(target.clone().with_name("").with_nullable(true));
+        Expr::Cast(Cast::new_from_field(Box::new(expr), target))
     }
 
     fn no_operator(&self, op: &BinaryOperator, left: &Expr, right: &Expr) -> DataFusionError {
@@ -106,9 +149,7 @@ impl Typer<'_> {
                 let index = self.implicit(right, &plain(&DataType::Int32))?;
                 Ok(call(&format!("{kind}_array_element{tail}"), vec![left, index])?)
             }
-            t if category(t) == Category::Text => {
-                Ok(call(&format!("{kind}_object_field{tail}"), vec![left, right])?)
-            }
+            t if category(t) == Category::Text => Ok(call(&format!("{kind}_object_field{tail}"), vec![left, right])?),
             _ => Err(self.no_operator(op, &left, &right)),
         }
     }
@@ -282,6 +323,12 @@ impl Typer<'_> {
     fn to_type(&self, expr: Expr, target: &Field) -> Result<Expr> {
         let from = self.field(&expr)?;
         if from.data_type() == target.data_type() { Ok(expr) } else { self.cast(expr, target, false) }
+    }
+
+    /// UNNEST gives the elements of all dimensions.
+    pub(super) fn flat(&self, list: Expr) -> DfResult<Expr> {
+        let several = !is_unknown(&list) && dimensions(self.field(&list)?.data_type()) > 1;
+        if several { Ok(call("array_flat", vec![list.unalias()])?) } else { Ok(list) }
     }
 
     /// `(a)[1]`: of an array, or a part of a jsonb document.

@@ -9,6 +9,7 @@ mod bound;
 mod containers;
 mod dml;
 mod errors;
+mod fold;
 mod lazy;
 mod moment;
 mod names;

@@ -173,7 +173,7 @@ fn unwrap_in_body(body: &mut SetExpr) {
 }
 
 /// The number inside of a cast that [`wrap`] made.
-fn wrapped(expr: &Expr) -> Option<&Expr> {
+pub(super) fn wrapped(expr: &Expr) -> Option<&Expr> {
     let Expr::Cast { kind: CastKind::DoubleColon, expr: inner, data_type, .. } = expr else { return None };
     let whole = matches!(data_type, DataType::Int4(None) | DataType::Int8(None));
     let number = matches!(inner.as_ref(), Expr::Value(ValueWithSpan { value: Value::Number(..), .. }));
@@ -242,6 +242,9 @@ fn expr_after(expr: &mut Expr) -> Result<()> {
                 *expr = call;
             }
         }
+        Expr::Like { any: true, .. } | Expr::ILike { any: true, .. } => {
+            return Err(Error::unsupported("LIKE ANY (array)", "Use a comparison, or unnest the array."));
+        }
         Expr::AnyOp { left, compare_op, right, .. } if !matches!(right.as_ref(), Expr::Subquery(_)) => {
             *expr = sets::quantified("any_of", left, compare_op, right)?;
         }
@@ -301,7 +304,7 @@ fn function_after(function: &mut Function) -> Result<Option<Expr>> {
     if name == "array"
         && let FunctionArguments::Subquery(query) = &function.args
     {
-        return array_of(query).map(Some);
+        return sets::array_of(query).map(Some);
     }
     if sets::is_set(&name) {
         let inner = Expr::Function(function.clone());
@@ -319,92 +322,6 @@ fn function_after(function: &mut Function) -> Result<Option<Expr>> {
         }
     }
     Ok(None)
-}
-
-/// `ARRAY(query)`: its rows' only column, as an array.
-fn array_of(query: &Query) -> Result<Expr> {
-    if let Some(list) = array_of_set(query) {
-        return Ok(call("or_empty_array", vec![list]));
-    }
-    let template = "SELECT array_agg(c) AS \"array\" FROM (SELECT 1) AS x (c)";
-    let mut outer = crate::sql::parser::reparse_query(template)?.tree;
-    if let SetExpr::Select(select) = outer.body.as_mut() {
-        if let Some(plain) = aggregated(query) {
-            **select = plain;
-        } else if let Some(from) = select.from.first_mut()
-            && let TableFactor::Derived { subquery, .. } = &mut from.relation
-        {
-            **subquery = query.clone();
-        }
-    }
-    Ok(call("or_empty_array", vec![Expr::Subquery(outer)]))
-}
-
-/// A plain SELECT of one expression with array_agg round it, so that its outer columns stay where they are; ORDER BY
-/// must be by that expression.
-fn aggregated(query: &Query) -> Option<Select> {
-    let SetExpr::Select(select) = query.body.as_ref() else { return None };
-    let [SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }] = select.projection.as_slice() else {
-        return None;
-    };
-    let grouped = !matches!(&select.group_by, GroupByExpr::Expressions(keys, _) if keys.is_empty());
-    if grouped || select.distinct.is_some() || select.having.is_some() || query.limit_clause.is_some() {
-        return None;
-    }
-    let mut call = call("array_agg", vec![expr.clone()]);
-    if let Some(order) = &query.order_by {
-        let ast::OrderByKind::Expressions(keys) = &order.kind else { return None };
-        let [key] = keys.as_slice() else { return None };
-        let ordinal = wrapped(&key.expr).unwrap_or(&key.expr).to_string() == "1";
-        if !ordinal && key.expr != *expr {
-            return None;
-        }
-        let key = ast::OrderByExpr { expr: expr.clone(), ..key.clone() };
-        if let Expr::Function(function) = &mut call
-            && let FunctionArguments::List(list) = &mut function.args
-        {
-            list.clauses.push(ast::FunctionArgumentClause::OrderBy(vec![key]));
-        }
-    }
-    let mut plain = select.as_ref().clone();
-    plain.projection = vec![SelectItem::ExprWithAlias { expr: call, alias: Ident::new("array") }];
-    Some(plain)
-}
-
-/// `ARRAY(SELECT 'prefix' || x FROM unnest(list) x)` and `ARRAY(SELECT .. FROM pg_options_to_table(list))`, as psql
-/// writes them over columns of the outer query: functions of the list.
-fn array_of_set(query: &Query) -> Option<Expr> {
-    let SetExpr::Select(select) = query.body.as_ref() else { return None };
-    let [SelectItem::UnnamedExpr(item) | SelectItem::ExprWithAlias { expr: item, .. }] = select.projection.as_slice()
-    else {
-        return None;
-    };
-    let ([from], None) = (select.from.as_slice(), &select.selection) else { return None };
-    let (name, list, alias) = match &from.relation {
-        TableFactor::Table { name, args: Some(args), alias, .. } => match args.args.as_slice() {
-            [FunctionArg::Unnamed(FunctionArgExpr::Expr(list))] => {
-                (name.0.last().and_then(|p| p.as_ident()).map(fold)?, list, alias)
-            }
-            _ => return None,
-        },
-        TableFactor::UNNEST { array_exprs, alias, .. } => match array_exprs.as_slice() {
-            [list] => ("unnest".to_owned(), list, alias),
-            _ => return None,
-        },
-        _ => return None,
-    };
-    let text = item.to_string().to_lowercase().replace("pg_catalog.", "");
-    match name.as_str() {
-        "pg_options_to_table" if text == "quote_ident(option_name) || ' ' || quote_literal(option_value)" => {
-            Some(call("options_as_texts", vec![list.clone()]))
-        }
-        "unnest" => {
-            let Expr::BinaryOp { left, op: BinaryOperator::StringConcat, right } = item else { return None };
-            let same = alias.as_ref().is_some_and(|a| fold(&a.name) == right.to_string().to_lowercase());
-            same.then(|| call("prefix_elements", vec![left.as_ref().clone(), list.clone()]))
-        }
-        _ => None,
-    }
 }
 
 /// A string constant.

@@ -116,6 +116,9 @@ pub(super) fn finish(provider: &Provider<'_>, plan: LogicalPlan, in_view: bool) 
     columns_only(analyzed)
 }
 
+/// What DataFusion calls a list that an UNNEST above expands.
+const UNNEST_PLACEHOLDER: &str = "__unnest_placeholder(";
+
 fn typed(provider: &Provider<'_>, plan: LogicalPlan, in_view: bool) -> DfResult<LogicalPlan> {
     plan.transform_up_with_subqueries(|node| {
         let mut schema = DFSchema::empty();
@@ -128,9 +131,12 @@ fn typed(provider: &Provider<'_>, plan: LogicalPlan, in_view: bool) -> DfResult<
         let limit = matches!(node, LogicalPlan::Limit(_));
         let filter = matches!(node, LogicalPlan::Filter(_));
         let sort = matches!(node, LogicalPlan::Sort(_));
+        let projection = matches!(node, LogicalPlan::Projection(_));
         let node = node.map_expressions(|expr| {
             let name = names.save(&expr);
+            let to_unnest = projection && expr.qualified_name().1.starts_with(UNNEST_PLACEHOLDER);
             let typed = typer.expr(expr)?;
+            let typed = if to_unnest { typer.flat(typed)? } else { typed };
             let typed = if limit && is_unknown(&typed) {
                 typer.coerce_unknown(typed, &plain(&DataType::Int64))?
             } else if filter {

@@ -9,19 +9,17 @@ use datafusion::common::{Column, DFSchema};
 use datafusion::error::{DataFusionError, Result as DfResult};
 use datafusion::logical_expr::expr::{Between, Case, Cast, InList, Like, Placeholder, ScalarFunction};
 use datafusion::logical_expr::type_coercion::functions::fields_with_udf;
-use datafusion::logical_expr::{
-    ColumnarValue, Expr, ExprSchemable, Operator, ScalarFunctionArgs, ScalarUDF, Volatility,
-};
+use datafusion::logical_expr::{Expr, ExprSchemable, Operator, ScalarUDF};
 use datafusion::scalar::ScalarValue;
 
+use super::containers::literal_type;
+use super::fold::{fold, fold_number, fold_strict};
 use super::lazy::{can_fail, opaque};
-use super::moment;
 use crate::data::text::{self, TimeZone};
-use crate::data::types::{self, JSONB, META_TYPE, META_TYPMOD, UUID, list_of, nested, pg_type, sql_name};
+use crate::data::types::{JSONB, META_TYPE, META_TYPMOD, UUID, list_of, pg_type, sql_name};
 use crate::error::{Error, Result, SqlState};
 use crate::functions::arithmetic::{numeric_overflow, power_of_ten};
 use crate::functions::cast::{Path, PgCast, canonical, path};
-use crate::functions::registry;
 
 /// See the module.
 #[derive(Debug)]
@@ -307,31 +305,11 @@ impl Typer<'_> {
     /// An explicit cast, or an assignment. Errors: 42846.
     pub(super) fn cast(&self, expr: Expr, to: &Field, assignment: bool) -> Result<Expr> {
         if is_unknown(&expr) && !(is_string(&expr) && to.data_type() == &DataType::Utf8) {
-            return match (to.data_type(), &expr) {
-                // int[] is of as many dimensions as its literal has braces.
-                (DataType::List(item), Expr::Literal(ScalarValue::Utf8(Some(text)), _)) if !item.data_type().is_list() => {
-                    let found = text::array::dimensions(text);
-                    let several = found > 1 && !assignment;
-                    let wider = types::array("", &nested(&types::item(to), found), true);
-                    self.coerce_unknown(expr, if several { &wider } else { to })
-                }
-                _ => self.coerce_unknown(expr, to),
-            };
+            let to = literal_type(&expr, to, assignment);
+            return self.coerce_unknown(expr, &to);
         }
-        match (to.data_type(), &expr) {
-            (DataType::List(item), Expr::ScalarFunction(f)) if f.func.name() == "make_array" && f.args.is_empty() => {
-                return Ok(Expr::Literal(text::array::list(vec![], item)?, None));
-            }
-            // Clients tell of arrays no number of dimensions: it is what the place asks for.
-            (DataType::List(_), Expr::Placeholder(p))
-                if p.field.as_ref().is_some_and(|f| deeper(to.data_type(), f.data_type())) =>
-            {
-                let own = p.field.as_ref().map(|f| types::leaf(f)).unwrap_or_else(text_field);
-                let field = types::array(&p.id, &nested(&own, types::dimensions(to.data_type())), true);
-                let again = Placeholder { id: p.id.clone(), field: Some(Arc::new(field)) };
-                return self.cast(Expr::Placeholder(again), to, assignment);
-            }
-            _ => {}
+        if let Some(array) = self.array_cast(&expr, to, assignment)? {
+            return Ok(array);
         }
         let from = field_of(&expr, self.schema)?;
         let length_of = |f: &Field| f.metadata().get(META_TYPMOD).cloned();
@@ -414,7 +392,7 @@ impl Typer<'_> {
         }
         let else_expr = if has_else { results.pop().map(Box::new) } else { None };
         let pairs = whens.into_iter().map(Box::new).zip(results.into_iter().map(Box::new)).collect();
-        Ok(Expr::Case(Case::new(operand, pairs, else_expr)))
+        Ok(self.named(Expr::Case(Case::new(operand, pairs, else_expr)), &target))
     }
 
     fn between(&self, b: Between) -> DfResult<Expr> {
@@ -478,8 +456,8 @@ impl Typer<'_> {
     fn function(&self, mut f: ScalarFunction) -> DfResult<Expr> {
         match f.func.name() {
             "coalesce" => {
-                let args = self.unify(f.args, "COALESCE")?.0;
-                return Ok(first_not_null(args));
+                let (args, target) = self.unify(f.args, "COALESCE")?;
+                return Ok(self.named(first_not_null(args), &target));
             }
             "greatest" | "least" => {
                 let what = f.func.name().to_uppercase();
@@ -567,11 +545,6 @@ impl Typer<'_> {
     }
 }
 
-/// Whether one array type has more dimensions than another.
-fn deeper(to: &DataType, from: &DataType) -> bool {
-    from.is_list() && types::dimensions(to) > types::dimensions(from)
-}
-
 /// COALESCE as a CASE, which evaluates no more than it needs.
 fn first_not_null(mut args: Vec<Expr>) -> Expr {
     let Some(last) = args.pop() else { return Expr::Literal(ScalarValue::Null, None) };
@@ -587,103 +560,4 @@ pub(super) fn no_function(name: &str, types: &[String]) -> Error {
     let message = format!("function {name}({}) does not exist", types.join(", "));
     Error::new(SqlState::UNDEFINED_FUNCTION, message)
         .with_hint("No function matches the given name and argument types. You might need to add explicit type casts.")
-}
-
-/// A native cast of a numeric constant becomes a constant.
-fn fold_number(expr: Expr) -> Expr {
-    match &expr {
-        Expr::Cast(Cast { expr: inner, field }) if field.metadata().is_empty() => match inner.as_ref() {
-            Expr::Literal(value, None)
-                if !matches!(value, ScalarValue::Utf8(_)) && field.data_type() != &DataType::Utf8 =>
-            {
-                match value.cast_to(field.data_type()) {
-                    Ok(value) => Expr::Literal(value, None),
-                    Err(_) => expr,
-                }
-            }
-            _ => expr,
-        },
-        Expr::Negative(_) => expr,
-        _ => expr,
-    }
-}
-
-/// A call of an immutable function on constants becomes a constant; where it fails, the call stays and fails when it
-/// runs.
-fn fold(expr: Expr) -> Expr {
-    match evaluate(&expr) {
-        Some(Ok(value)) => Expr::Literal(value, None),
-        _ => expr,
-    }
-}
-
-/// As [`fold`], but what fails fails now: casts of constants.
-fn fold_strict(expr: Expr) -> Result<Expr> {
-    match evaluate(&expr) {
-        Some(Ok(value)) => Ok(Expr::Literal(value, None)),
-        Some(Err(error)) => Err(error.into()),
-        None => Ok(expr),
-    }
-}
-
-fn evaluate(expr: &Expr) -> Option<DfResult<ScalarValue>> {
-    let value = match expr {
-        Expr::ScalarFunction(f) => {
-            if f.func.signature().volatility != Volatility::Immutable || moment::is_moment(&f.func) {
-                return None;
-            }
-            call(f)?
-        }
-        Expr::Negative(inner) => match inner.as_ref() {
-            Expr::Literal(value, None) if !value.is_null() => value.arithmetic_negate(),
-            _ => return None,
-        },
-        _ => return None,
-    };
-    match value {
-        // A text constant would count as one without type; lists stay calls, so that plans stay readable.
-        Ok(ScalarValue::Utf8(_) | ScalarValue::List(_) | ScalarValue::Utf8View(_) | ScalarValue::Struct(_)) => None,
-        other => Some(other),
-    }
-}
-
-fn call(f: &ScalarFunction) -> Option<DfResult<ScalarValue>> {
-    let known = registry().scalar.contains_key(f.func.name()) || f.func.name() == "cast" || is_native(&f.func);
-    if !known || f.args.is_empty() {
-        return None;
-    }
-    let values = f.args.iter().map(|a| match a {
-        Expr::Literal(value, None) => Some(value.clone()),
-        Expr::Cast(Cast { expr, field }) if field.data_type() == &DataType::Utf8 => match expr.as_ref() {
-            Expr::Literal(value @ ScalarValue::Utf8(_), None) => Some(value.clone()),
-            _ => None,
-        },
-        _ => None,
-    });
-    let values = values.collect::<Option<Vec<_>>>()?;
-    Some((|| {
-        let arg_fields: Vec<FieldRef> = values.iter().map(|v| Arc::new(plain(&v.data_type()))).collect();
-        let scalars: Vec<Option<&ScalarValue>> = values.iter().map(Some).collect();
-        let args = datafusion::logical_expr::ReturnFieldArgs { arg_fields: &arg_fields, scalar_arguments: &scalars };
-        let return_field = f.func.return_field_from_args(args)?;
-        let coerced = fields_with_udf(&arg_fields, f.func.as_ref())?;
-        if coerced.iter().zip(&arg_fields).any(|(a, b)| a.data_type() != b.data_type()) {
-            return Err(DataFusionError::Plan("not yet coerced".into()));
-        }
-        let result = f.func.invoke_with_args(ScalarFunctionArgs {
-            args: values.iter().cloned().map(ColumnarValue::Scalar).collect(),
-            arg_fields: arg_fields.clone(),
-            number_rows: 1,
-            return_field,
-            config_options: Arc::new(super::provider::options().clone()),
-        })?;
-        match result {
-            ColumnarValue::Scalar(value) => Ok(value),
-            ColumnarValue::Array(array) => ScalarValue::try_from_array(&array, 0),
-        }
-    })())
-}
-
-fn is_native(udf: &ScalarUDF) -> bool {
-    udf.inner().downcast_ref::<crate::functions::native::Native>().is_some()
 }

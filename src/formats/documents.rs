@@ -1,0 +1,85 @@
+//! Columns of json and jsonb: members of a JSON record as they are written, whatever they are.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, StringArray};
+use arrow::datatypes::{DataType, Field, Schema};
+
+use crate::data::text::array::write_element;
+use crate::data::text::json::{elements, members};
+use crate::data::types::{leaf, pg_type};
+use crate::error::Result;
+
+const JSON_OID: u32 = 114;
+const JSONB_OID: u32 = 3802;
+
+/// Whether a column takes a member as it is written, and not what Arrow reads of it.
+pub(super) fn is_document(field: &Field) -> bool {
+    matches!(pg_type(&leaf(field)).oid, JSON_OID | JSONB_OID)
+}
+
+/// Adds such columns, as text, to what was read of the others. `record(i)` is row i's text.
+pub(super) fn add<'a>(
+    batch: RecordBatch,
+    columns: &[Field],
+    record: impl Fn(usize) -> &'a [u8],
+) -> Result<RecordBatch> {
+    if columns.is_empty() {
+        return Ok(batch);
+    }
+    let rows = batch.num_rows();
+    let mut found: Vec<Vec<Option<String>>> = vec![Vec::with_capacity(rows); columns.len()];
+    for row in 0..rows {
+        let text = std::str::from_utf8(record(row)).unwrap_or_default();
+        let members = members(text).ok().flatten().unwrap_or_default();
+        for (column, values) in columns.iter().zip(&mut found) {
+            let member = members.iter().rev().find(|(key, _)| key == column.name()).map(|(_, raw)| *raw);
+            values.push(member.filter(|raw| *raw != "null").map(|raw| written(raw, column)));
+        }
+    }
+    let mut fields: Vec<Field> = batch.schema().fields().iter().map(|f| f.as_ref().clone()).collect();
+    let mut arrays: Vec<ArrayRef> = batch.columns().to_vec();
+    for (column, values) in columns.iter().zip(found) {
+        fields.push(Field::new(column.name(), DataType::Utf8, true));
+        arrays.push(Arc::new(StringArray::from(values)));
+    }
+    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    Ok(RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), arrays, &options)?)
+}
+
+/// A member as the text of its column: for an array of documents an array literal.
+fn written(raw: &str, column: &Field) -> String {
+    let list = column.data_type().is_list().then(|| elements(raw).ok().flatten()).flatten();
+    let Some(elements) = list else { return raw.to_owned() };
+    let mut out = String::from("{");
+    for (i, element) in elements.into_iter().enumerate() {
+        out.push_str(if i > 0 { "," } else { "" });
+        if element == "null" {
+            out.push_str("NULL");
+        } else {
+            // Strings take whatever is written.
+            let _ = write_element(&mut out, element);
+        }
+    }
+    out.push('}');
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::types::{JSONB, array};
+
+    #[test]
+    fn members_as_they_are_written() {
+        let lines: [&[u8]; 3] = [br#"{"j": {"a" : 1}, "l": [1, null, {"b":"c,d"}]}"#, br#"{"j":null}"#, b"no json"];
+        let none = RecordBatchOptions::new().with_row_count(Some(3));
+        let batch = RecordBatch::try_new_with_options(Arc::new(Schema::empty()), vec![], &none).unwrap();
+        let j = Field::new("j", JSONB, true);
+        let l = array("l", &Field::new("item", JSONB, true), true);
+        let added = add(batch, &[j, l], |i| lines[i]).unwrap();
+        let column = |n: usize| arrow::array::AsArray::as_string::<i32>(added.column(n)).iter().collect::<Vec<_>>();
+        assert_eq!(column(0), [Some(r#"{"a" : 1}"#), None, None]);
+        assert_eq!(column(1), [Some(r#"{1,NULL,"{\"b\":\"c,d\"}"}"#), None, None]);
+    }
+}
