@@ -117,7 +117,8 @@ pub fn check_dimensions(found: usize, item: &Field) -> Result<()> {
     if found == 0 || found == declared {
         return Ok(());
     }
-    let (what, element) = (format!("an array of {found} dimensions"), sql_name(&leaf(item)));
+    let (what, element) =
+        (format!("an array of {found} dimension{}", if found == 1 { "" } else { "s" }), sql_name(&leaf(item)));
     let declared = format!("{element}{}", "[]".repeat(declared));
     let hint = format!("Declare the column {element}{}.", "[]".repeat(found));
     Err(Error::unsupported(format!("{what} as a value of {declared}"), hint))

@@ -181,6 +181,10 @@ fn is_column(expr: &ast::Expr) -> bool {
 /// Whether an item may be an aggregate, which gives a row over nothing too.
 fn aggregates(item: &SelectItem) -> bool {
     let (SelectItem::UnnamedExpr(e) | SelectItem::ExprWithAlias { expr: e, .. }) = item else { return false };
+    let mut e = e;
+    while let ast::Expr::Nested(inner) = e {
+        e = inner;
+    }
     let text = e.to_string().to_lowercase();
     let outside = !matches!(e, ast::Expr::Subquery(_) | ast::Expr::Case { .. });
     outside
