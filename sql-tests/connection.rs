@@ -126,6 +126,8 @@ impl Connection {
             }
             "epochs" => Ok(list(runs(&self.rows(sql).await?))),
             "copyin" => self.copy_in(sql).await,
+            "send" => self.send(sql).await,
+            "post" => Ok(list(vec![self.post(sql).await?])),
             "copyout" => Ok(list(self.copy_out(sql).await?.into_iter().map(|l| l.replace('\t', "<tab>")).collect())),
             "copyrows" => Ok(table(self.rows(&format!("\\{rest}")).await?)),
             "progress" => Ok(list(vec![progress(&self.rows(&format!("\\copyrows {sql}")).await?)])),
@@ -190,6 +192,24 @@ impl Connection {
         let mut sink = std::pin::pin!(sink);
         sink.send(Bytes::from(data)).await?;
         Ok(DBOutput::StatementComplete(sink.finish().await?))
+    }
+
+    /// Sends lines to a socket source that some view reads, and waits until all of them were read.
+    async fn send(&self, text: &str) -> Result<DBOutput<DefaultColumnType>, Failure> {
+        let (source, data) = text.split_once('\n').unwrap_or((text, ""));
+        let address = self.query(&format!("SELECT address FROM highwater.sources WHERE name = '{source}'")).await?;
+        let address = address.rows.first().and_then(|row| row.first()).ok_or_else(|| Failure("no address".into()))?;
+        crate::net::send(address, format!("{data}\n").as_bytes()).await.map_err(|e| Failure(e.to_string()))?;
+        Ok(DBOutput::StatementComplete(data.lines().count() as u64))
+    }
+
+    /// `\post PATH CONTENT-TYPE`, then the body: the status and the answer, the epoch as `N`.
+    async fn post(&self, text: &str) -> Result<String, Failure> {
+        let (head, body) = text.split_once('\n').unwrap_or((text, ""));
+        let (path, of) = head.split_once(' ').ok_or_else(|| Failure("no Content-Type".into()))?;
+        let database = self.database.as_ref().ok_or_else(|| Failure("not ours".into()))?;
+        let answer = crate::net::post(database.http, path, of, body).await.map_err(|e| Failure(e.to_string()))?;
+        Ok(format!("{} {}", answer.status, answer.without_epoch()))
     }
 
     async fn copy_out(&self, sql: &str) -> Result<Vec<String>, Failure> {

@@ -13,11 +13,13 @@ mod database;
 mod examples;
 mod faults;
 mod flights;
+mod net;
 mod oracle;
 mod plans;
 mod protocol;
 mod random;
 mod slt;
+mod sources;
 mod tidy;
 
 /// The one tokio runtime that all servers and clients of the tests share.
@@ -48,6 +50,7 @@ fn main() {
     trials.extend(consistency::trials());
     trials.extend(examples::trials());
     trials.extend(flights::trials());
+    trials.extend(sources::trials());
     trials.extend(random::trials());
     trials.extend(bench::trials());
     trials.extend(faults::trials());

@@ -72,6 +72,8 @@ struct Model<'a> {
     vectors: BTreeMap<Epoch, WatermarkVector>,
     joined: HashMap<ObjectId, Epoch>,
     done: HashMap<(ObjectId, Epoch), Option<RecordBatch>>,
+    /// When the view that is computed joined: of what passes only once it has what came after.
+    since: Epoch,
 }
 
 impl<'a> Model<'a> {
@@ -86,6 +88,7 @@ impl<'a> Model<'a> {
             vectors: BTreeMap::new(),
             joined: HashMap::new(),
             done: HashMap::new(),
+            since: Epoch(0),
         };
         let catalog = engine.catalog.snapshot();
         let mut own = WatermarkVector::default();
@@ -123,9 +126,17 @@ impl<'a> Model<'a> {
         if let Some(done) = self.done.get(&(id, epoch)) {
             return Ok(done.clone());
         }
+        let joined = self.joined.get(&id).copied().unwrap_or(Epoch(0));
+        let outer = std::mem::replace(&mut self.since, joined);
+        let result = Box::pin(self.compute(id, epoch)).await;
+        self.since = outer;
+        result
+    }
+
+    async fn compute(&mut self, id: ObjectId, epoch: Epoch) -> Result<Option<RecordBatch>> {
         let Some(view) = self.views.get(&id).copied() else { return Ok(None) };
         // Streams of one generator are caught up outside of epochs when a view joins: not recorded row by row.
-        let grouped = |id: &ObjectId| self.engine.catalog.snapshot().get(*id).is_some_and(|o| is_nexmark(o));
+        let grouped = |id: &ObjectId| self.engine.catalog.snapshot().get(*id).is_some_and(|o| is_of(o, "nexmark"));
         if scanned(&view.query).iter().any(grouped) {
             return Ok(None);
         }
@@ -170,6 +181,14 @@ impl<'a> Model<'a> {
         }
     }
 
+    /// The changes of an input up to an epoch, as the view that is computed sees them.
+    fn seen(&self, id: ObjectId, epoch: Epoch) -> impl Iterator<Item = &Input> {
+        let passes_once = self.engine.catalog.snapshot().get(id).is_some_and(|o| is_of(o, "socket"));
+        let since = if passes_once { self.since } else { Epoch(0) };
+        let changes = self.changes.get(&id).into_iter().flatten();
+        changes.filter(move |c| c.epoch <= epoch && (c.epoch > since || since == Epoch(0)))
+    }
+
     /// All accepted rows of a table or source at an epoch.
     fn held(&self, id: ObjectId, epoch: Epoch) -> Result<RecordBatch> {
         let schema = match self.schemas.get(&id) {
@@ -177,7 +196,7 @@ impl<'a> Model<'a> {
             None => self.engine.catalog.snapshot().get(id).ok_or("an input that is not there")?.schema.clone(),
         };
         let mut bag = Bag::new(schema);
-        for input in self.changes.get(&id).into_iter().flatten().filter(|c| c.epoch <= epoch) {
+        for input in self.seen(id, epoch) {
             bag.add(&input.rows, |i| input.diffs[i]);
         }
         bag.batch()
@@ -232,7 +251,7 @@ impl<'a> Model<'a> {
         let mut groups: Vec<(ObjectId, Option<i64>, i64, Vec<RecordBatch>)> = Vec::new();
         for id in &inputs {
             let is_table = self.tables.get(id).copied().unwrap_or(false);
-            for input in self.changes.get(id).into_iter().flatten().filter(|c| c.epoch <= epoch) {
+            for input in self.seen(*id, epoch) {
                 let others = self.vector(Epoch(input.epoch.0 - 1));
                 for i in 0..input.rows.num_rows() {
                     let on_time = is_table && input.epoch <= joined;
@@ -296,8 +315,8 @@ impl<'a> Model<'a> {
     }
 }
 
-fn is_nexmark(object: &Object) -> bool {
-    object.connector().is_some_and(|c| c.connector == "nexmark")
+fn is_of(object: &Object, connector: &str) -> bool {
+    matches!(object.kind, Kind::Source(_)) && object.connector().is_some_and(|c| c.connector == connector)
 }
 
 /// The watermark just before each row of a batch, and in `now` the one after all of them.

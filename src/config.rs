@@ -11,7 +11,7 @@ use crate::error::{Error, Result, SqlState};
 
 /// Where clients of the PostgreSQL protocol connect.
 pub const PG_LISTEN: &str = "127.0.0.1:7432";
-/// Where `/health` and `/metrics` are.
+/// Where `/health`, `/metrics` and `/ingest/{table}` are.
 pub const HTTP_LISTEN: &str = "127.0.0.1:7480";
 /// Where a durable server keeps its data.
 pub const DATA_DIR: &str = "./highwater-data";
@@ -47,6 +47,10 @@ pub const MAX_PREPARED: usize = 10_000;
 pub const COPY_BATCH_ROWS: usize = 8192;
 /// Bytes of one line of COPY FROM STDIN.
 pub const COPY_MAX_LINE: usize = 64 << 20;
+/// HTTP requests at once that bring rows; more are 429.
+pub const INGEST_REQUESTS: usize = 64;
+/// Seconds that such a request may bring nothing.
+pub const INGEST_STALL_S: u64 = 60;
 /// Seconds that clients get on shutdown to be told 57P01.
 pub const SHUTDOWN_S: u64 = 3;
 

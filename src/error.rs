@@ -18,6 +18,7 @@ pub struct SqlState(pub &'static str);
 #[rustfmt::skip]
 #[expect(missing_docs, reason = "the names are PostgreSQL's condition names")]
 impl SqlState {
+    pub const CONNECTION_FAILURE: Self = Self("08006");
     pub const PROTOCOL_VIOLATION: Self = Self("08P01");
     pub const FEATURE_NOT_SUPPORTED: Self = Self("0A000");
     pub const CARDINALITY_VIOLATION: Self = Self("21000");

@@ -5,7 +5,7 @@
 //! the rows that failed in an expression; both can be read back.
 //!
 //! ```text
-//!  psql / drivers / BI                               files, generators
+//!  psql / drivers / BI                               files, sockets
 //!         | PostgreSQL protocol                             | bytes
 //!    server -> engine: sessions, transactions          connectors -> formats
 //!         |  SQL text              | row changes            | Arrow batches

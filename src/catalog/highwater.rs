@@ -44,7 +44,8 @@ static ERRORS: SystemTable = SystemTable {
 static SOURCES: SystemTable = SystemTable {
     name: "sources",
     oid: 13404,
-    columns: "name text, partition int4, status text, offset int8, rows int8, bad_records int8, queued_rows int8, error text",
+    columns: "name text, partition int4, status text, offset int8, rows int8, bad_records int8, queued_rows int8, error text, \
+              address text",
     source: Source::Engine,
 };
 

@@ -7,12 +7,15 @@
 //! |---|---|---|
 //! | `file` | replayable, bounded | number of the record, over all files in name order |
 //! | `nexmark` | replayable, generated | number of the event, over the three streams |
+//! | `socket` | at most once | number of the record, over all clients in the order of arrival |
 //!
-//! Uses: error, data, formats
+//! Uses: error, config, data, formats
 
+mod encoding;
 mod file;
 mod nexmark;
 mod options;
+mod socket;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -50,10 +53,11 @@ pub fn build(spec: &ConnectorSpec) -> Result<Arc<dyn Connector>> {
     match spec.connector.to_ascii_lowercase().as_str() {
         "file" => Ok(Arc::new(file::File::build(spec)?)),
         "nexmark" => Ok(Arc::new(nexmark::Nexmark::build(spec)?)),
-        later @ ("kafka" | "socket") => Err(Error::unsupported(format!("connector \"{later}\""), KNOWN)),
+        "socket" => Ok(Arc::new(socket::Socket::build(spec)?)),
+        later @ "kafka" => Err(Error::unsupported(format!("connector \"{later}\""), KNOWN)),
         unknown => {
             let error = options::invalid(format!("unknown connector: \"{unknown}\""));
-            Err(match options::nearest(unknown, ["file", "nexmark"]) {
+            Err(match options::nearest(unknown, ["file", "nexmark", "socket"]) {
                 Some(near) => error.with_hint(format!("Perhaps you meant \"{near}\".")),
                 None => error.with_hint(KNOWN),
             })
@@ -61,7 +65,7 @@ pub fn build(spec: &ConnectorSpec) -> Result<Arc<dyn Connector>> {
     }
 }
 
-const KNOWN: &str = "Connectors are: file, nexmark. Later ones will be: kafka, socket.";
+const KNOWN: &str = "Connectors are: file, nexmark, socket. A later one will be: kafka.";
 
 /// A source that exists outside: a description, opened by the runtime when the first view reads it.
 pub trait Connector: Send + Sync + std::fmt::Debug {
@@ -88,6 +92,19 @@ pub trait Connector: Send + Sync + std::fmt::Debug {
         None
     }
 
+    /// Nobody reads it any more: a reader that is still open takes nothing more in.
+    fn release(&self) {}
+
+    /// Where the rows come from, as `highwater.sources` shows it: an address.
+    fn address(&self) -> Option<String> {
+        None
+    }
+
+    /// What keeps rows from coming, though it may mend itself: no connection.
+    fn trouble(&self) -> Option<String> {
+        None
+    }
+
     /// Opens a partition at an offset: 0 is the beginning, others were returned by a reader.
     ///
     /// Errors: what the user can mend (`58P01` no such file, `22023` option), with a hint.
@@ -103,6 +120,16 @@ pub trait Connector: Send + Sync + std::fmt::Debug {
 pub trait Reader: Send {
     /// Reads on, blocking for `wait` at most.
     fn read(&mut self, wait: Duration) -> Result<Read>;
+
+    /// Notes what it has received by now, for [`Reader::is_past_mark`]; false when it cannot tell.
+    fn mark(&mut self) -> bool {
+        false
+    }
+
+    /// Whether everything that had been received at the mark has been read.
+    fn is_past_mark(&self) -> bool {
+        false
+    }
 }
 
 /// What a reader found.

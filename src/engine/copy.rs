@@ -15,6 +15,7 @@ use super::stream::Guard;
 use super::{buffer, query};
 use crate::catalog::object::{Kind, Object};
 use crate::config::MAX_TRANSACTION_BYTES;
+use crate::data::Epoch;
 use crate::error::{Error, Result, SqlState};
 use crate::runtime::{OnConflict, TableWrite};
 use crate::sql::binder::BoundQuery;
@@ -50,7 +51,7 @@ impl Session {
         let positions = positions(&table, &copy.columns)?;
         let fields: Vec<Field> = positions.iter().map(|c| table.schema.field(*c).clone().with_nullable(true)).collect();
         let fill = self.defaults(&table, &positions)?;
-        let sink = Sink { shared: self.shared.clone(), guard, table, fill, batches: Vec::new(), bytes: 0, count: 0 };
+        let sink = Sink::new(self.shared.clone(), guard, table, fill);
         Ok(Outcome::CopyIn {
             schema: Arc::new(Schema::new(fields)),
             format: format(&copy.options)?,
@@ -59,7 +60,7 @@ impl Session {
     }
 
     /// Per column of the table: where its values come from.
-    fn defaults(&self, table: &Object, positions: &[usize]) -> Result<Vec<Fill>> {
+    pub(super) fn defaults(&self, table: &Object, positions: &[usize]) -> Result<Vec<Fill>> {
         let Kind::Table(definition) = &table.kind else { return Ok(Vec::new()) };
         let executor = self.shared.engine.executor();
         let empty = DFSchema::empty();
@@ -102,7 +103,7 @@ fn positions(table: &Object, columns: &[(String, usize)]) -> Result<Vec<usize>> 
 }
 
 /// Where a column's values come from.
-enum Fill {
+pub(super) enum Fill {
     /// Column of the input.
     Given(usize),
     Default(Arc<dyn PhysicalExpr>),
@@ -125,7 +126,7 @@ impl Fill {
 }
 
 /// Collects what COPY FROM STDIN brings; all of it lands together.
-struct Sink {
+pub(super) struct Sink {
     shared: Arc<Shared>,
     guard: Guard,
     table: Arc<Object>,
@@ -135,8 +136,28 @@ struct Sink {
     count: u64,
 }
 
+/// What a transaction took.
+pub(super) struct Copied {
+    /// `None` in an open block: COMMIT will tell.
+    pub epoch: Option<Epoch>,
+    pub rows: u64,
+}
+
 impl Sink {
-    fn take(&mut self, rows: &RecordBatch) -> Result<()> {
+    pub(super) fn new(shared: Arc<Shared>, guard: Guard, table: Arc<Object>, fill: Vec<Fill>) -> Self {
+        Self { shared, guard, table, fill, batches: Vec::new(), bytes: 0, count: 0 }
+    }
+
+    pub(super) fn table(&self) -> &Arc<Object> {
+        &self.table
+    }
+
+    /// From now on the rows have other columns.
+    pub(super) fn refill(&mut self, fill: Vec<Fill>) {
+        self.fill = fill;
+    }
+
+    pub(super) fn take(&mut self, rows: &RecordBatch) -> Result<()> {
         let arrays = self.fill.iter().map(|f| f.array(rows)).collect::<Result<Vec<_>>>()?;
         let fields: Vec<Field> =
             self.table.schema.fields().iter().map(|f| f.as_ref().clone().with_nullable(true)).collect();
@@ -152,17 +173,18 @@ impl Sink {
         Ok(())
     }
 
-    async fn commit(&mut self) -> Result<u64> {
+    pub(super) async fn commit(&mut self) -> Result<Copied> {
         let rows = checked(&self.table, std::mem::take(&mut self.batches))?;
+        let mut epoch = None;
         if self.shared.transaction.lock().is_open() {
             let snapshot = self.guard.wait(query::current_snapshot(&self.shared)).await?;
             buffer::insert(&self.shared, &self.table, &snapshot.version(self.table.id)?, rows, &Conflict::Error)?;
         } else {
             let on_conflict = OnConflict::Error;
             let write = TableWrite::Insert { table: self.table.id, rows, on_conflict, returning: false };
-            self.guard.wait(self.shared.engine.runtime.commit(vec![write])).await?;
+            epoch = Some(self.guard.wait(self.shared.engine.runtime.commit(vec![write])).await?.epoch);
         }
-        Ok(self.count)
+        Ok(Copied { epoch, rows: self.count })
     }
 }
 
@@ -182,7 +204,7 @@ impl CopySink for Sink {
             self.shared.fail();
         }
         self.shared.activity.lock().running = false;
-        done
+        Ok(done?.rows)
     }
 
     fn fail(self: Box<Self>, _reason: &str) {

@@ -124,6 +124,7 @@ async fn sources(shared: &Shared, rows: &mut Rows) -> Result<()> {
             ("bad_records", source.bad_records.into()),
             ("queued_rows", source.queued_rows.into()),
             ("error", source.error.clone().into()),
+            ("address", source.address.clone().into()),
         ]);
     }
     Ok(())

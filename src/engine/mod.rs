@@ -6,7 +6,7 @@
 //!        ddl.rs        CREATE, DROP, ALTER, COMMENT: catalog + runtime
 //!        dml.rs        INSERT, UPDATE, DELETE: at the head, or buffered by a transaction block (transaction.rs)
 //!        query.rs      SELECT: DataFusion over one published epoch (provider.rs)
-//!        subscribe.rs  SUBSCRIBE; cursor.rs DECLARE, FETCH; copy.rs COPY
+//!        subscribe.rs  SUBSCRIBE; cursor.rs DECLARE, FETCH; copy.rs COPY; ingest.rs the same without a statement
 //!        show.rs       SHOW, DESCRIBE, EXPLAIN; settings.rs SET; introspect.rs the system relations of what runs
 //! ```
 //!
@@ -22,6 +22,7 @@ mod cursor;
 mod ddl;
 mod dml;
 mod environment;
+mod ingest;
 mod introspect;
 mod provider;
 mod query;
@@ -33,6 +34,7 @@ mod subscribe;
 mod transaction;
 mod views;
 
+pub use ingest::Ingest;
 pub use inspect::{InspectedView, Replay};
 pub use session::{Parsed, Prepared, Session};
 

@@ -18,7 +18,7 @@ use crate::error::{Error, Result, SqlState};
 /// Records looked at to infer columns.
 const INFER_RECORDS: usize = 1000;
 
-/// The columns' names and types as a text of some records suggests them: strings stay text.
+/// The columns' names and types as a text of some records suggests them: strings stay text, arrays are arrays.
 ///
 /// Errors: `22P02` when it is not JSON lines; `0A000` a column that is an object.
 pub fn infer(text: impl Read, origin: &str) -> Result<SchemaRef> {
@@ -39,8 +39,12 @@ pub fn infer(text: impl Read, origin: &str) -> Result<SchemaRef> {
 fn inferred(field: &Field) -> Result<DataType> {
     match field.data_type() {
         DataType::Boolean | DataType::Int64 | DataType::Float64 => Ok(field.data_type().clone()),
-        DataType::Struct(_) | DataType::List(_) => {
-            let what = format!("a JSON object or array in column \"{}\"", field.name());
+        DataType::List(item) => {
+            let item = Field::new(item.name(), inferred(item)?, true);
+            Ok(DataType::List(Arc::new(item)))
+        }
+        DataType::Struct(_) => {
+            let what = format!("a JSON object in column \"{}\"", field.name());
             Err(Error::unsupported(what, "Declare the columns to read, without this one."))
         }
         _ => Ok(DataType::Utf8),
@@ -113,14 +117,17 @@ impl Json {
 impl Decoder for Json {
     fn decode(&self, records: &Records, origin: &str) -> Result<Decoded> {
         let mut bad = BTreeMap::new();
-        let whole = self.parse(records.bytes(), records.len()).ok().filter(|batch| batch.num_rows() == records.len());
+        let whole = self.parse(records.bytes(), records.len()).ok();
+        let whole = whole.filter(|batch| batch.num_rows() == records.len() && !records.has_endless());
         let (parsed, kept) = match whole {
             Some(batch) => (batch, None),
             None => {
                 let (mut bytes, mut kept) = (Vec::new(), Vec::new());
                 for at in 0..records.len() {
                     let record = records.get(at);
-                    if let Some((code, why)) = self.fault(record) {
+                    let too_long = || (SqlState::PROGRAM_LIMIT_EXCEEDED, "the line is too long".to_owned());
+                    let fault = if records.is_endless(at) { Some(too_long()) } else { self.fault(record) };
+                    if let Some((code, why)) = fault {
                         let message = format!("{origin}:{}: {why}", records.line(at));
                         bad.insert(at, bad_bytes(code, message, record));
                         continue;

@@ -5,23 +5,26 @@
 //! (Parquet). Neither knows a connector, SQL or epochs, so that files, COPY and HTTP bodies can share them.
 //!
 //! ```text
-//!  bytes --RecordReader--> Records --Csv | Json--> columns of text --text::parse--> typed columns --> Decoded
-//!                                      Parquet --> columns of its types -----cast-----^
+//!  bytes --RecordReader--> Records --Csv | Json | Lines--> columns of text --text::parse--> typed columns --> Decoded
+//!                                              Parquet --> columns of its types -----cast-----^
 //! ```
 //!
 //! Uses: error, data
 
 mod ahead;
 mod align;
+mod array;
 pub mod csv;
 mod documents;
 pub mod json;
+pub mod lines;
 mod records;
 pub mod text;
 
 pub use ahead::{Coming, threads};
 pub use align::{Align, convertible};
-pub use records::{Cut, RECORD_BYTES_MAX, RecordReader, Records};
+pub use array::ArrayCutter;
+pub use records::{CHUNK_BYTES, Cut, Cutter, RECORD_BYTES_MAX, RecordReader, Records};
 
 use arrow::array::RecordBatch;
 

@@ -14,7 +14,7 @@ pub const RECORD_BYTES_MAX: usize = 4 << 20;
 const BATCH_BYTES_MAX: usize = 8 << 20;
 
 /// Bytes asked of the stream at a time.
-const CHUNK_BYTES: usize = 256 << 10;
+pub const CHUNK_BYTES: usize = 256 << 10;
 
 /// A run of records, each ended by a line end.
 #[derive(Debug, Default)]
@@ -71,6 +71,23 @@ impl Records {
         !self.endless.is_empty()
     }
 
+    /// The same without the first few.
+    #[must_use]
+    pub fn behind(&self, first: usize) -> Self {
+        let mut rest = Self::default();
+        for at in first..self.len() {
+            if self.is_endless(at) {
+                rest.endless.push(rest.len());
+            }
+            rest.push(self.get(at), self.line(at));
+        }
+        rest
+    }
+
+    fn has_room(&self, max: usize) -> bool {
+        self.len() < max && self.bytes.len() < BATCH_BYTES_MAX
+    }
+
     /// Adds a record.
     pub fn push(&mut self, record: &[u8], line: u64) {
         self.bytes.extend_from_slice(record);
@@ -83,8 +100,10 @@ impl Records {
 /// What ends a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cut {
-    /// A line end.
+    /// A line end; blank lines are no records.
     Lines,
+    /// A line end; blank lines are records too.
+    AllLines,
     /// A line end outside quotes.
     Csv {
         /// Between fields: a quote opens only at a field's start.
@@ -92,50 +111,188 @@ pub enum Cut {
     },
 }
 
-/// Reads records from a stream.
+/// Cuts bytes as they come into records; the bytes may end anywhere.
 #[derive(Debug)]
-pub struct RecordReader<R> {
-    stream: R,
+pub struct Cutter {
     cut: Cut,
+    /// A longer record is given up.
+    limit: usize,
     buffer: Vec<u8>,
     /// Where the unread part of `buffer` starts.
     start: usize,
     /// Lines passed.
     line: u64,
+    /// Bytes that came so far.
+    came: u64,
     ended: bool,
+    /// What follows, up to the next line end, belongs to a line that was given up.
+    passing: bool,
 }
 
 /// Where a record lies in the buffer.
 enum Found {
     /// Its length without, and with, the line end.
     Record(usize, usize),
-    /// Not all of it has been read yet.
+    /// Not all of it has come yet.
     Partial,
     /// It does not end; the same for its first line.
     Endless(usize, usize),
+    /// Not even its first line ends; how much of it is here.
+    Overlong(usize),
+}
+
+impl Cutter {
+    /// Starts at the beginning of a stream; a byte order mark is passed over.
+    pub fn new(cut: Cut) -> Self {
+        Self {
+            cut,
+            limit: RECORD_BYTES_MAX,
+            buffer: Vec::new(),
+            start: 0,
+            line: 0,
+            came: 0,
+            ended: false,
+            passing: false,
+        }
+    }
+
+    /// Gives records up that are longer than so many bytes.
+    pub fn limited(cut: Cut, limit: usize) -> Self {
+        Self { limit, ..Self::new(cut) }
+    }
+
+    /// Goes on in a stream: behind so many lines, perhaps within a line that was given up.
+    pub fn resume(cut: Cut, lines: u64, within: bool) -> Self {
+        Self { line: lines, came: u64::from(lines > 0 || within), passing: within, ..Self::new(cut) }
+    }
+
+    /// Where it stands, as [`Cutter::resume`] takes it: the lines passed, and whether it is within one that was given up.
+    pub fn place(&self) -> (u64, bool) {
+        (self.line, self.passing)
+    }
+
+    /// Takes what `fill` appends to the buffer; gives back what `fill` does.
+    pub fn fill<T>(&mut self, fill: impl FnOnce(&mut Vec<u8>) -> T) -> T {
+        self.buffer.drain(..self.start);
+        self.start = 0;
+        let had = self.buffer.len();
+        let filled = fill(&mut self.buffer);
+        let first = self.came == 0;
+        self.came += (self.buffer.len() - had) as u64;
+        if first && self.buffer.starts_with(b"\xef\xbb\xbf") {
+            self.start = 3;
+        }
+        if self.passing {
+            let end = self.buffer.iter().position(|b| *b == b'\n');
+            self.start = end.map_or(self.buffer.len(), |end| end + 1);
+            self.passing = end.is_none();
+        }
+        filled
+    }
+
+    /// Nothing more comes: what is left is the last record, with or without a line end.
+    pub fn end(&mut self) {
+        self.ended = true;
+    }
+
+    /// What came and is no whole record yet.
+    pub fn rest(&self) -> &[u8] {
+        &self.buffer[self.start..]
+    }
+
+    /// The line on which the next record starts, from 1.
+    pub fn next_line(&self) -> u64 {
+        self.line + 1
+    }
+
+    /// Moves whole records to `records`, until there are `max`, or many bytes, or no more; whether it is no more.
+    pub fn cut(&mut self, records: &mut Records, max: usize) -> bool {
+        while records.has_room(max) {
+            match self.find() {
+                Found::Record(length, whole) => self.take(records, length, whole),
+                Found::Endless(length, whole) => {
+                    records.endless.push(records.len());
+                    self.take(records, length, whole);
+                }
+                Found::Overlong(length) => {
+                    records.endless.push(records.len());
+                    self.take(records, length, length);
+                    self.passing = true;
+                }
+                Found::Partial => return true,
+            }
+        }
+        false
+    }
+
+    fn take(&mut self, records: &mut Records, length: usize, whole: usize) {
+        let bytes = &self.buffer[self.start..self.start + length];
+        let record = bytes.strip_suffix(b"\r").unwrap_or(bytes);
+        let line = self.line + 1;
+        self.line += bytecount(&self.buffer[self.start..self.start + whole]).max(1);
+        // A blank line is passed over, except where it stands for a record that was given up.
+        if !record.is_empty() || self.cut == Cut::AllLines || records.endless.last() == Some(&records.len()) {
+            records.push(record, line);
+        }
+        self.start += whole;
+    }
+
+    fn find(&self) -> Found {
+        let unread = &self.buffer[self.start..];
+        let end = match self.cut {
+            Cut::Lines | Cut::AllLines => unread.iter().position(|b| *b == b'\n'),
+            Cut::Csv { delimiter } => csv_end(unread, delimiter),
+        };
+        if let Some(end) = end {
+            return Found::Record(end, end + 1);
+        }
+        if unread.len() <= self.limit && !self.ended {
+            return Found::Partial;
+        }
+        match unread.iter().position(|b| *b == b'\n') {
+            Some(end) => Found::Endless(end, end + 1),
+            None if unread.is_empty() => Found::Partial,
+            // The last line of the stream needs no line end, but its quotes have to be closed.
+            None if self.ended && self.open_at_end(unread) => Found::Endless(unread.len(), unread.len()),
+            None if self.ended => Found::Record(unread.len(), unread.len()),
+            None => Found::Overlong(unread.len()),
+        }
+    }
+
+    fn open_at_end(&self, record: &[u8]) -> bool {
+        match self.cut {
+            Cut::Lines | Cut::AllLines => false,
+            Cut::Csv { delimiter } => csv_end(&[record, b"\n"].concat(), delimiter).is_none(),
+        }
+    }
+}
+
+/// Reads records from a stream.
+#[derive(Debug)]
+pub struct RecordReader<R> {
+    stream: R,
+    cutter: Cutter,
 }
 
 impl<R: Read> RecordReader<R> {
     /// Starts at the beginning of a stream; a byte order mark is passed over.
     pub fn new(stream: R, cut: Cut) -> Self {
-        Self { stream, cut, buffer: Vec::new(), start: 0, line: 0, ended: false }
+        Self { stream, cutter: Cutter::new(cut) }
     }
 
     /// The next records, `max` at most; none at the end of the stream.
     pub fn read(&mut self, max: usize) -> Result<Records> {
         let mut records = Records::default();
-        while records.len() < max && records.bytes.len() < BATCH_BYTES_MAX {
-            match self.find() {
-                Found::Record(length, whole) => self.take(&mut records, length, whole),
-                Found::Endless(length, whole) => {
-                    records.endless.push(records.len());
-                    self.take(&mut records, length, whole);
-                }
-                Found::Partial if self.ended => break,
-                Found::Partial => self.fill()?,
+        loop {
+            self.cutter.cut(&mut records, max);
+            if self.cutter.ended || !records.has_room(max) {
+                return Ok(records);
+            }
+            let stream = (&mut self.stream).take(CHUNK_BYTES as u64);
+            if self.cutter.fill(|buffer| { stream }.read_to_end(buffer))? < CHUNK_BYTES {
+                self.cutter.end();
             }
         }
-        Ok(records)
     }
 
     /// Passes over records without keeping them; the number passed is less than `count` only at the stream's end.
@@ -149,59 +306,6 @@ impl<R: Read> RecordReader<R> {
             skipped += records.len() as u64;
         }
         Ok(skipped)
-    }
-
-    fn take(&mut self, records: &mut Records, length: usize, whole: usize) {
-        let bytes = &self.buffer[self.start..self.start + length];
-        let record = bytes.strip_suffix(b"\r").unwrap_or(bytes);
-        let line = self.line + 1;
-        self.line += bytecount(&self.buffer[self.start..self.start + whole]).max(1);
-        // A blank line is passed over, except where it stands for a record that was given up.
-        if !record.is_empty() || records.endless.last() == Some(&records.len()) {
-            records.push(record, line);
-        }
-        self.start += whole;
-    }
-
-    fn fill(&mut self) -> Result<()> {
-        self.buffer.drain(..self.start);
-        self.start = 0;
-        let had = self.buffer.len();
-        let read = (&mut self.stream).take(CHUNK_BYTES as u64).read_to_end(&mut self.buffer)?;
-        self.ended = read < CHUNK_BYTES;
-        if had == 0 && self.line == 0 && self.buffer.starts_with(b"\xef\xbb\xbf") {
-            self.start = 3;
-        }
-        Ok(())
-    }
-
-    fn find(&self) -> Found {
-        let unread = &self.buffer[self.start..];
-        let end = match self.cut {
-            Cut::Lines => unread.iter().position(|b| *b == b'\n'),
-            Cut::Csv { delimiter } => csv_end(unread, delimiter),
-        };
-        if let Some(end) = end {
-            return Found::Record(end, end + 1);
-        }
-        if unread.len() <= RECORD_BYTES_MAX && !self.ended {
-            return Found::Partial;
-        }
-        match unread.iter().position(|b| *b == b'\n') {
-            Some(end) => Found::Endless(end, end + 1),
-            None if unread.is_empty() => Found::Partial,
-            // The last line of the stream needs no line end, but its quotes have to be closed.
-            None if self.ended && self.cut == Cut::Lines => Found::Record(unread.len(), unread.len()),
-            None if self.ended && !self.open_at_end(unread) => Found::Record(unread.len(), unread.len()),
-            None => Found::Endless(unread.len(), unread.len()),
-        }
-    }
-
-    fn open_at_end(&self, record: &[u8]) -> bool {
-        match self.cut {
-            Cut::Lines => false,
-            Cut::Csv { delimiter } => csv_end(&[record, b"\n"].concat(), delimiter).is_none(),
-        }
     }
 }
 
@@ -258,6 +362,7 @@ mod tests {
     fn lines_are_counted_and_blank_ones_passed_over() {
         check("\u{feff}a\r\n\n b\nc", Cut::Lines, &[(1, "a"), (3, " b"), (4, "c")]);
         check("", Cut::Lines, &[]);
+        check("a\n\n\r\nc", Cut::AllLines, &[(1, "a"), (2, ""), (3, ""), (4, "c")]);
     }
 
     #[test]
@@ -274,6 +379,16 @@ mod tests {
     fn a_quote_that_nobody_closes_costs_one_line() {
         let csv = Cut::Csv { delimiter: b',' };
         check("1,\"a\n2,b\n3,c\n", csv, &[(1, "1,\"a"), (2, "2,b"), (3, "3,c")]);
+    }
+
+    #[test]
+    fn a_line_without_end_is_one_record_that_was_given_up() {
+        let text = format!("a\n{}\nb\n", "x".repeat(RECORD_BYTES_MAX + 3 * CHUNK_BYTES));
+        let mut reader = RecordReader::new(text.as_bytes(), Cut::AllLines);
+        let records = reader.read(9).unwrap();
+        let lines: Vec<_> = (0..records.len()).map(|at| (records.line(at), records.is_endless(at))).collect();
+        assert_eq!(lines, [(1, false), (2, true), (3, false)]);
+        assert_eq!(records.get(2), b"b");
     }
 
     #[test]

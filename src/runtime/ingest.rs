@@ -194,11 +194,14 @@ impl Ingest {
     fn read(&self, queue: &Queue) -> Result<()> {
         let mut offset = self.offset;
         let mut reader = self.connector.open(self.partition, offset)?;
+        // The mark to be answered, and whether the reader itself tells when it has got there.
+        let mut marked: Option<(u64, bool)> = None;
         loop {
             // A pause answers only the mark that was asked for before the read began.
             let asked = queue.state.lock().wanted.map(|(number, _)| number);
-            let read = reader.read(if asked.is_some() { SHORT } else { WAIT })?;
-            let paused = matches!(read, Read::Waiting | Read::End);
+            let mark = marked.or_else(|| asked.map(|number| (number, reader.mark())));
+            let read = reader.read(if mark.is_some() { SHORT } else { WAIT })?;
+            let there = matches!(read, Read::Waiting | Read::End) || mark.is_some_and(|_| reader.is_past_mark());
             match read {
                 Read::Rows { rows, bad, next_offset } => {
                     let times = self.watermark.as_ref().map(|spec| Times::of(spec, &rows)).transpose()?;
@@ -216,21 +219,24 @@ impl Ingest {
                     return Ok(());
                 }
             }
-            if !self.answer_mark(queue, asked.filter(|_| paused)) {
+            marked = mark.filter(|_| !there);
+            if !self.answer_mark(queue, mark.filter(|_| there).map(|(number, _)| number), mark) {
                 return Ok(());
             }
         }
     }
 
-    /// Answers the mark that the source has paused for, or any that has waited long; false when the queue is closed.
-    fn answer_mark(&self, queue: &Queue, paused_for: Option<u64>) -> bool {
+    /// Answers the mark at which the reader is, or one that has waited long for a reader that cannot tell; false when the
+    /// queue is closed.
+    fn answer_mark(&self, queue: &Queue, there: Option<u64>, mark: Option<(u64, bool)>) -> bool {
         let mark = {
             let mut state = queue.state.lock();
             if state.closed {
                 return false;
             }
-            let old = state.wanted.filter(|(_, since)| since.elapsed() >= MARK_AFTER).map(|(number, _)| number);
-            let answer = paused_for.max(old);
+            let is_blind = mark.is_none_or(|(_, tells)| !tells);
+            let old = state.wanted.filter(|(_, since)| is_blind && since.elapsed() >= MARK_AFTER);
+            let answer = there.max(old.map(|(number, _)| number));
             // A newer one may have been asked for meanwhile.
             state.wanted = state.wanted.filter(|(number, _)| answer.is_none_or(|a| *number > a));
             answer

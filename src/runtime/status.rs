@@ -114,8 +114,10 @@ pub struct SourceStatus {
     pub bad_records: u64,
     /// Rows read ahead.
     pub queued_rows: u64,
-    /// Why it failed.
+    /// Why it failed, or why nothing comes now.
     pub error: Option<String>,
+    /// Where its rows come from, if that is an address.
+    pub address: Option<String>,
 }
 
 /// One row of `highwater.operators`: one per view, node and worker.

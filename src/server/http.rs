@@ -1,4 +1,4 @@
-//! `/health` and `/metrics`.
+//! `/health`, `/metrics`, and `POST /ingest/{table}`, which [`super::ingest`] answers.
 
 use std::sync::Arc;
 
@@ -6,17 +6,23 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
-use axum::routing::get;
+use axum::routing::{get, post};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use super::ingest::{self, Ingesting};
+use crate::engine::Engine;
 use crate::metrics::Metrics;
 
 /// Serves until `stop`.
-pub async fn serve(listener: TcpListener, metrics: Arc<Metrics>, stop: CancellationToken) {
-    let router =
-        Router::new().route("/health", get(|| async { "ok\n" })).route("/metrics", get(text)).with_state(metrics);
-    // Requests are answered from memory, so that those under way may be dropped with their connections.
+pub async fn serve(listener: TcpListener, engine: Arc<Engine>, stop: CancellationToken) {
+    let ingest = Router::new().route("/ingest/{table}", post(ingest::post)).with_state(Ingesting::new(engine.clone()));
+    let router = Router::new()
+        .route("/health", get(|| async { "ok\n" }))
+        .route("/metrics", get(text))
+        .with_state(engine.metrics.clone())
+        .merge(ingest);
+    // A request under way may be dropped with its connection: its rows are committed all at once, or not at all.
     tokio::select! {
         served = axum::serve(listener, router) => {
             if let Err(error) = served {

@@ -3,9 +3,10 @@
 //! [`Server`] listens for clients of the PostgreSQL protocol (`pg`) and for HTTP (`http`), on loopback addresses only,
 //! and serves both until it is shut down. Connections are tasks that share nothing but the engine and the metrics.
 //!
-//! Uses: error, config, metrics, data, engine
+//! Uses: error, config, metrics, data, formats, engine
 
 mod http;
+mod ingest;
 mod pg;
 
 use std::net::SocketAddr;
@@ -29,7 +30,7 @@ pub struct Server {
     engine: Arc<Engine>,
     /// Where clients of the PostgreSQL protocol connect.
     pub pg: SocketAddr,
-    /// Where `/health` and `/metrics` are.
+    /// Where `/health`, `/metrics` and `/ingest/{table}` are.
     pub http: SocketAddr,
     stop: CancellationToken,
     connections: TaskTracker,
@@ -46,7 +47,7 @@ impl Server {
         let stop = CancellationToken::new();
         let connections = TaskTracker::new();
         let accept = accept(pg, engine.clone(), metrics.clone(), stop.clone(), connections.clone());
-        let listeners = vec![tokio::spawn(accept), tokio::spawn(http::serve(http, metrics, stop.clone()))];
+        let listeners = vec![tokio::spawn(accept), tokio::spawn(http::serve(http, engine.clone(), stop.clone()))];
         Ok(Self { engine, pg: pg_address, http: http_address, stop, connections, listeners })
     }
 

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
-use super::encoding::Encoding;
 use super::one;
 use super::paths::Listed;
+use crate::connectors::encoding::Encoding;
 use crate::connectors::options::nearest;
 use crate::data::types;
 use crate::error::{Error, Result, SqlState};
-use crate::formats::{convertible, csv, json};
+use crate::formats::{convertible, json, lines};
 
 /// The columns as the first file tells them.
 pub(super) fn told(file: &Listed, encoding: &Encoding) -> Result<SchemaRef> {
@@ -31,8 +31,9 @@ pub(super) fn told(file: &Listed, encoding: &Encoding) -> Result<SchemaRef> {
                 Error::new(SqlState::INVALID_TABLE_DEFINITION, "a CSV file without header does not name columns");
             Err(error.with_hint("Declare the columns of the source, in the order of the fields."))
         }
-        Encoding::Csv(options) => options.infer(file.open()?, &file.name),
-        Encoding::Json => json::infer(file.open()?, &file.name),
+        Encoding::Csv(options) => options.infer(file.bytes()?, &file.name),
+        Encoding::Json => json::infer(file.bytes()?, &file.name),
+        Encoding::Text => lines::columns(None),
     }
 }
 
@@ -59,7 +60,7 @@ pub(super) fn declared(declared: &SchemaRef, file: &Listed, encoding: &Encoding)
         }
         Encoding::Csv(options) => {
             if options.header {
-                let names = header(file, options)?;
+                let names = one::open_text(file, encoding)?.1.unwrap_or_default();
                 for field in declared.fields() {
                     if !names.contains(field.name()) {
                         return Err(no_column(field, file, names.iter().map(String::as_str)));
@@ -68,13 +69,9 @@ pub(super) fn declared(declared: &SchemaRef, file: &Listed, encoding: &Encoding)
             }
         }
         Encoding::Json => {}
+        Encoding::Text => return lines::columns(Some(declared)),
     }
     Ok(Arc::clone(declared))
-}
-
-/// The names in a CSV file's header.
-fn header(file: &Listed, options: &csv::Options) -> Result<Vec<String>> {
-    Ok(one::open_csv(file, options)?.1)
 }
 
 fn no_column<'a>(field: &Field, file: &Listed, found: impl Iterator<Item = &'a str> + Clone) -> Error {

@@ -1,18 +1,17 @@
 //! Reads one file, from a record on, in batches.
 
 use std::fs;
+use std::io::Read;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 
-use super::encoding::Encoding;
 use super::paths::Listed;
+use crate::connectors::encoding::Encoding;
 use crate::error::{Error, Result, SqlState};
-use crate::formats::csv::{self, Csv};
-use crate::formats::json::Json;
-use crate::formats::{Align, BATCH_RECORDS_MAX, Coming, Cut, Decoded, Decoder, RecordReader};
+use crate::formats::{Align, BATCH_RECORDS_MAX, Coming, Decoded, Decoder, RecordReader};
 
 /// A file that is being read.
 pub(super) trait OneFile: Send {
@@ -27,29 +26,19 @@ pub(super) fn open(
     target: SchemaRef,
     skip: u64,
 ) -> Result<(Box<dyn OneFile>, u64)> {
-    let name = Arc::from(file.name.as_str());
-    match encoding {
-        Encoding::Parquet => open_parquet(file, target, skip),
-        Encoding::Csv(options) => {
-            let (mut records, header) = open_csv(file, options)?;
-            let skipped = records.skip(skip)?;
-            let own = || target.fields().iter().map(|field| field.name().clone()).collect::<Vec<_>>();
-            let names = if options.header { header } else { own() };
-            let decoder = Arc::new(Csv::new(options.clone(), &names, Arc::clone(&target))?);
-            Ok((Box::new(Lines { name, records, decoder }), skipped))
-        }
-        Encoding::Json => {
-            let mut records = RecordReader::new(file.open()?, Cut::Lines);
-            let skipped = records.skip(skip)?;
-            Ok((Box::new(Lines { name, records, decoder: Arc::new(Json::new(target)) }), skipped))
-        }
+    if matches!(encoding, Encoding::Parquet) {
+        return open_parquet(file, target, skip);
     }
+    let (mut records, names) = open_text(file, encoding)?;
+    let skipped = records.skip(skip)?;
+    let decoder = encoding.decoder(names.as_deref(), &target)?;
+    Ok((Box::new(Lines { name: Arc::from(file.name.as_str()), records, decoder }), skipped))
 }
 
 /// A file of text records.
 struct Lines {
     name: Arc<str>,
-    records: RecordReader<fs::File>,
+    records: TextRecords,
     decoder: Arc<dyn Decoder>,
 }
 
@@ -65,18 +54,18 @@ impl OneFile for Lines {
     }
 }
 
-/// Opens a CSV file behind its header; the names in it, if there is to be one.
-pub(super) fn open_csv(file: &Listed, options: &csv::Options) -> Result<(RecordReader<fs::File>, Vec<String>)> {
-    let mut records = RecordReader::new(file.open()?, options.cut());
-    if !options.header {
-        return Ok((records, Vec::new()));
+/// The records of a text file.
+type TextRecords = RecordReader<Box<dyn Read + Send>>;
+
+/// Opens a text file behind its header; the names in it, if there is to be one.
+pub(super) fn open_text(file: &Listed, encoding: &Encoding) -> Result<(TextRecords, Option<Vec<String>>)> {
+    let mut records = RecordReader::new(file.bytes()?, encoding.cut());
+    if !encoding.is_headed() {
+        return Ok((records, None));
     }
     let first = records.read(1)?;
-    if first.is_empty() {
-        return Ok((records, Vec::new()));
-    }
-    let names = options.fields(first.get(0)).into_iter().map(|name| name.trim().to_owned()).collect();
-    Ok((records, names))
+    let names = if first.is_empty() { Vec::new() } else { encoding.names(first.get(0)) };
+    Ok((records, Some(names)))
 }
 
 /// A Parquet file.

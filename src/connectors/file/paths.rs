@@ -1,12 +1,12 @@
 //! Which files a path names, and whether they may be read.
 
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read};
 use std::path::{Component, Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
-use regex::Regex;
-
+use super::compression::Compression;
+use crate::connectors::options::invalid;
 use crate::error::{Error, Result, SqlState};
 
 /// A file as it was when the source was created.
@@ -16,12 +16,13 @@ pub(super) struct Listed {
     pub path: PathBuf,
     /// Its last part, for messages.
     pub name: String,
+    compression: Compression,
     bytes: u64,
     modified_micros: u128,
 }
 
 impl Listed {
-    fn stat(path: PathBuf) -> Result<Self> {
+    fn stat(path: PathBuf, compression: Option<Compression>) -> Result<Self> {
         let metadata = fs::metadata(&path).map_err(|e| unreadable(&path, &e))?;
         if metadata.is_dir() {
             let error = Error::new(SqlState::WRONG_OBJECT_TYPE, format!("\"{}\" is a directory", path.display()));
@@ -30,12 +31,13 @@ impl Listed {
         let modified = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let modified_micros = modified.map_or(0, |time| time.as_micros());
-        Ok(Self { path, name, bytes: metadata.len(), modified_micros })
+        let compression = compression.unwrap_or_else(|| Compression::by_ending(&path));
+        Ok(Self { path, name, compression, bytes: metadata.len(), modified_micros })
     }
 
     /// Errors: `55000` when it is not the file it was; `58P01` when it is gone.
     pub(super) fn check(&self) -> Result<()> {
-        let now = Self::stat(self.path.clone())?;
+        let now = Self::stat(self.path.clone(), Some(self.compression))?;
         if now.fingerprint() == self.fingerprint() {
             return Ok(());
         }
@@ -48,30 +50,45 @@ impl Listed {
         format!("{} {} {}", self.path.display(), self.bytes, self.modified_micros)
     }
 
+    /// Whether it holds no byte, or only packed ones.
+    pub(super) fn tells_nothing(&self) -> bool {
+        self.bytes == 0 || self.compression != Compression::None
+    }
+
     pub(super) fn open(&self) -> Result<fs::File> {
         self.check()?;
         fs::File::open(&self.path).map_err(|e| unreadable(&self.path, &e))
+    }
+
+    /// Its bytes, unpacked.
+    pub(super) fn bytes(&self) -> Result<Box<dyn Read + Send>> {
+        self.compression.unpack(self.open()?, self)
     }
 }
 
 /// The files that a path names, by name; at least one.
 ///
 /// Errors: `58P01` there is none; `42501` outside of `root`, or not readable.
-pub(super) fn list(path: &str, root: Option<&Path>) -> Result<Vec<Listed>> {
-    let given = match root {
-        Some(root) => root.join(path),
-        None => PathBuf::from(path),
-    };
+pub(super) fn list(path: &str, root: Option<&Path>, compression: Option<Compression>) -> Result<Vec<Listed>> {
+    let files = find(path, root)?;
+    if files.is_empty() {
+        let message = format!("no file fits \"{}\"", given(path, root).display());
+        return Err(Error::new(SqlState::UNDEFINED_FILE, message)
+            .with_hint("The path is one of the server's; a relative one starts where the server was started."));
+    }
+    files.into_iter().map(|file| Listed::stat(file, compression)).collect()
+}
+
+/// The files that a path names now, by name, without symbolic links; none only if it is a pattern.
+///
+/// Errors: `58P01` there is no such file; `42501` outside of `root`, or not readable.
+pub(super) fn find(path: &str, root: Option<&Path>) -> Result<Vec<PathBuf>> {
+    let given = given(path, root);
     if let Some(root) = root {
         inside_by_name(&given, root, path)?;
     }
-    let pattern = given.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let folder = given.parent().map(Path::to_path_buf).unwrap_or_default();
-    if folder.to_string_lossy().contains(['*', '?']) {
-        return Err(Error::unsupported("a pattern in the folder of a path", "Use * and ? in the file's name only."));
-    }
-    let files = match pattern.contains(['*', '?']) {
-        true => matching(&folder, &pattern)?,
+    let files = match is_pattern(&given) {
+        true => matching(&given)?,
         false => vec![given],
     };
     let files = files.into_iter().map(|file| file.canonicalize().map_err(|e| unreadable(&file, &e)));
@@ -82,7 +99,11 @@ pub(super) fn list(path: &str, root: Option<&Path>) -> Result<Vec<Listed>> {
             return Err(outside(path));
         }
     }
-    files.into_iter().map(Listed::stat).collect()
+    Ok(files)
+}
+
+fn given(path: &str, root: Option<&Path>) -> PathBuf {
+    root.map_or_else(|| PathBuf::from(path), |root| root.join(path))
 }
 
 /// Refuses what leaves the root by name, before the disk is asked: whether a file outside exists is nobody's business.
@@ -110,28 +131,29 @@ fn outside(path: &str) -> Error {
         .with_hint("Only files below the folder given with --file-root can be read.")
 }
 
-/// The files of a folder whose name fits a pattern, by name. Hidden ones only when the pattern begins with a dot.
-fn matching(folder: &Path, pattern: &str) -> Result<Vec<PathBuf>> {
-    let expression = regex::escape(pattern).replace("\\*", ".*").replace("\\?", ".");
-    let expression = Regex::new(&format!("^{expression}$")).map_err(|e| Error::internal(e.to_string()))?;
-    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+/// Whether a path is a pattern: a file that is called so is meant itself.
+fn is_pattern(path: &Path) -> bool {
+    path.to_string_lossy().contains(['*', '?', '[']) && !path.exists()
+}
+
+/// The files that a pattern names, in the order of their paths. Hidden ones only where the pattern says the dot.
+fn matching(pattern: &Path) -> Result<Vec<PathBuf>> {
+    let text = pattern.to_string_lossy();
+    let options =
+        glob::MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
+    let found = glob::glob_with(&text, options).map_err(|error| {
+        invalid(format!("invalid pattern \"{text}\": {}", error.msg))
+            .with_hint("A pattern has * and ? for parts of a name, [ab] for characters, and ** for any folders.")
+    })?;
     let mut files = Vec::new();
-    for entry in fs::read_dir(folder).map_err(|e| unreadable(folder, &e))? {
-        let entry = entry.map_err(|e| unreadable(folder, &e))?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let hidden = name.starts_with('.') && !pattern.starts_with('.');
-        if !hidden && expression.is_match(&name) && !entry.path().is_dir() {
-            files.push(entry.path());
+    for path in found {
+        let path = path.map_err(|e| unreadable(e.path(), e.error()))?;
+        if !path.is_dir() {
+            files.push(path);
         }
     }
     files.sort();
-    match files.is_empty() {
-        true => {
-            Err(Error::new(SqlState::UNDEFINED_FILE, format!("no file fits \"{pattern}\" in \"{}\"", folder.display()))
-                .with_hint("The path is one of the server's; a relative one starts where the server was started."))
-        }
-        false => Ok(files),
-    }
+    Ok(files)
 }
 
 /// PostgreSQL's words for a file that cannot be read.

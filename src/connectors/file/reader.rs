@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
 
-use super::encoding::Encoding;
 use super::one::{self, OneFile};
 use super::paths::Listed;
+use crate::connectors::encoding::Encoding;
 use crate::connectors::{Read, Reader};
 use crate::error::{Error, Result};
 use crate::formats::{Coming, Decoded, threads};

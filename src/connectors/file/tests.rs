@@ -175,11 +175,12 @@ fn what_does_not_fit_is_refused_at_create() {
     check_error(&unknown, "22023", "connector \"file\" has no option \"pahts\"", "Perhaps you meant \"path\".");
     let mut follow = of("a.csv", "CSV", &[]);
     follow.options.push(("follow".into(), "true".into()));
-    let message = "option \"follow\" of connector \"file\" is not supported";
-    check_error(&follow, "0A000", message, "Leave it out: the files are read once, from first to last.");
+    follow.encode = Some("PARQUET".into());
+    let hint = "Such files are written once and whole: leave the option follow out.";
+    check_error(&follow, "0A000", "following a Parquet file is not supported", hint);
     let mut none = of("a.csv", "CSV", &[]);
     none.encode = None;
-    let hint = "Add FORMAT PLAIN ENCODE PARQUET, CSV or JSON behind WITH (..).";
+    let hint = "Add FORMAT PLAIN ENCODE PARQUET, CSV, JSON or TEXT behind WITH (..).";
     check_error(&none, "22023", "connector \"file\" needs ENCODE", hint);
     none.connector = "flie".into();
     check_error(&none, "22023", "unknown connector: \"flie\"", "Perhaps you meant \"file\".");

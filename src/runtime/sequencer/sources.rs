@@ -68,6 +68,9 @@ impl Feed {
 
     /// Ends its threads and forgets how far they were.
     pub(super) fn close(&mut self) {
+        if self.is_open() {
+            self.connector.release();
+        }
         for part in self.parts.drain(..) {
             if let Some(queue) = part.queue {
                 queue.close();
@@ -108,7 +111,8 @@ impl Feed {
                 rows: part.rows,
                 bad_records: part.bad,
                 queued_rows: part.queue.as_ref().map_or(0, |q| q.rows() as u64),
-                error: part.failed.as_ref().map(ToString::to_string),
+                error: part.failed.as_ref().map(ToString::to_string).or_else(|| self.connector.trouble()),
+                address: self.connector.address(),
             });
         }
         if self.parts.is_empty() {
@@ -122,6 +126,7 @@ impl Feed {
                 bad_records: 0,
                 queued_rows: 0,
                 error: None,
+                address: self.connector.address(),
             });
         }
     }

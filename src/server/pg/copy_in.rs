@@ -79,6 +79,18 @@ impl Decoder {
         self.ended = true;
     }
 
+    /// The same behind so many lines.
+    #[must_use]
+    pub fn behind(mut self, lines: u64) -> Self {
+        self.line = lines;
+        self
+    }
+
+    /// The line that was read last, from 1.
+    pub fn line(&self) -> u64 {
+        self.line
+    }
+
     /// The next full batch, or at the end the last one.
     pub fn batch(&mut self) -> Result<Option<RecordBatch>> {
         while self.rows < COPY_BATCH_ROWS && !self.marked {

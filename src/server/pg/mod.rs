@@ -25,7 +25,7 @@
 
 mod connection;
 mod copy;
-mod copy_in;
+pub(super) mod copy_in;
 mod decode;
 mod encode;
 mod extended;
