@@ -262,6 +262,20 @@ impl History {
             "min(d) AS dlo",
             "max(k) AS mk",
             "count(*) FILTER (WHERE v > 2) AS f",
+            "count(DISTINCT v) AS dv",
+            "count(DISTINCT k) FILTER (WHERE v > 1) AS dk",
+            "sum(DISTINCT v) AS sv",
+            "avg(DISTINCT d) AS ad",
+            "stddev_pop(d) AS pd",
+            "variance(v) AS vv",
+            "corr(d, v) AS co",
+            "bool_and(v > 1) AS ba",
+            "bit_or(v) AS bo",
+            "string_agg(k, ',' ORDER BY v DESC) AS sk",
+            "array_agg(v ORDER BY k, v) AS av",
+            "array_agg(DISTINCT d) AS dd",
+            "last_value(v ORDER BY ts) AS lv",
+            "approx_distinct(d) AS ap",
         ];
         let from = self.rng.random_range(0..all.len() - 2);
         let to = self.rng.random_range(from + 1..=all.len());

@@ -151,7 +151,7 @@ impl Keys {
 }
 
 /// The array with one representation per value: no `-0.0`, one NaN; inside lists and structs too.
-fn normalise(array: &ArrayRef) -> Result<ArrayRef> {
+pub fn normalise(array: &ArrayRef) -> Result<ArrayRef> {
     Ok(match array.data_type() {
         DataType::Float64 => {
             let one = |v: f64| if v.is_nan() { f64::NAN } else { v + 0.0 };

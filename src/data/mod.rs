@@ -22,7 +22,7 @@ mod watermark;
 mod words;
 
 pub use change::{Arrival, Changes};
-pub use key::{BUCKETS, Bucket, KeyEncoder, Keys, hash};
+pub use key::{BUCKETS, Bucket, KeyEncoder, Keys, hash, normalise};
 pub use time::{Epoch, EventTime, Partition, PartitionWatermark, WatermarkVector, Watermarks};
 pub use watermark::{CalendarUnit, Judge, Monotone, WatermarkExpr, WatermarkTerm, floor};
 pub use words::{from_words, is_word, to_words};

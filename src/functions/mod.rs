@@ -10,6 +10,7 @@
 //! Uses: error, fault, data
 
 pub mod accumulator;
+pub mod aggregate;
 pub mod arithmetic;
 pub mod cast;
 pub mod interval;
@@ -17,7 +18,6 @@ pub mod native;
 pub mod subquery;
 pub mod window;
 
-mod aggregate;
 mod array;
 mod datetime;
 mod format;
@@ -38,6 +38,9 @@ use datafusion::logical_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, WindowUD
 use crate::data::text::TimeZone;
 use arithmetic::{Arithmetic, Op};
 use native::Native;
+
+/// The aggregate that collects the rows of a subquery in their order.
+pub const ARRAY_OF_ROWS: &str = "array_of_rows";
 
 /// All functions that do not depend on a session, by lower-case name and alias.
 #[derive(Debug)]
@@ -92,6 +95,10 @@ fn build() -> Functions {
             aggregate.insert(alias.clone(), f.clone());
         }
         aggregate.insert(f.name().to_owned(), f);
+    }
+    // ARRAY(SELECT ..): the rows as they come.
+    if let Some(f) = SessionStateDefaults::default_aggregate_functions().into_iter().find(|f| f.name() == "array_agg") {
+        aggregate.insert(ARRAY_OF_ROWS.to_owned(), f);
     }
     let mut window = HashMap::new();
     for f in SessionStateDefaults::default_window_functions() {

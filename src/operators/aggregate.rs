@@ -1,4 +1,4 @@
-//! GROUP BY with count, sum, min, max, avg; DISTINCT; aggregates over everything.
+//! GROUP BY with aggregates; DISTINCT; aggregates over everything.
 //!
 //! SQL: `GROUP BY`, `SELECT DISTINCT`, `UNION`, aggregates without GROUP BY (one row, also over nothing)
 //! State: one entry per group, in one table per window
@@ -9,10 +9,10 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray, Int64Array};
+use arrow::array::{ArrayRef, BooleanArray, Int64Array, make_comparator};
 use arrow::buffer::BooleanBuffer;
-use arrow::compute::filter_record_batch;
 use arrow::compute::kernels::cmp::distinct;
+use arrow::compute::{SortOptions, filter_record_batch};
 use arrow::datatypes::SchemaRef;
 
 use super::evaluate::{batch, report};
@@ -299,7 +299,11 @@ fn changed(old: &Rows, new: &Rows) -> BooleanBuffer {
     for (a, b) in old.columns.iter().zip(&new.columns) {
         changed = match distinct(a, b) {
             Ok(differ) => &changed | differ.values(),
-            Err(_) => BooleanBuffer::new_set(changed.len()),
+            // Lists.
+            Err(_) => match make_comparator(a, b, SortOptions::default()) {
+                Ok(order) => BooleanBuffer::collect_bool(changed.len(), |i| changed.value(i) || order(i, i).is_ne()),
+                Err(_) => BooleanBuffer::new_set(changed.len()),
+            },
         };
     }
     if old.errors == new.errors {

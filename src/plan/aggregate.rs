@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use arrow::compute::SortOptions;
 use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::common::{DFSchema, ScalarValue};
+use datafusion::logical_expr::expr::AggregateFunctionParams;
 use datafusion::logical_expr::{self as logical, Expr, ExprSchemable, LogicalPlan};
 
 use super::expr::{Scalar, display};
@@ -13,6 +15,7 @@ use super::properties::{ColumnProperties, Properties, StateBound};
 use crate::catalog::object::Emit;
 use crate::data::Monotone;
 use crate::error::{Error, Result};
+use crate::functions::aggregate::known;
 use crate::state::{AccumulatorKind, AggregateFunction, check_key_type};
 
 /// The columns of the projection below an aggregate, as it grows.
@@ -155,19 +158,13 @@ fn call(expr: &Expr, output: &DataType, retracting: bool, needed: &mut Needed<'_
     let Expr::AggregateFunction(call) = expr.clone().unalias() else {
         return Err(Error::internal(format!("{text} is no aggregate")));
     };
-    let name = call.func.name().to_ascii_lowercase();
-    let function = match name.as_str() {
-        "count" => AggregateFunction::Count,
-        "sum" => AggregateFunction::Sum,
-        "min" => AggregateFunction::Min,
-        "max" => AggregateFunction::Max,
-        "avg" | "mean" => AggregateFunction::Avg,
-        _ => {
-            return Err(Error::unsupported(
-                format!("the aggregate {name}() in a materialized view"),
-                "Views keep count, sum, min, max and avg up to date.",
-            ));
-        }
+    let name = call.func.name();
+    let Some((function, order)) = known(&call.func) else {
+        return Err(Error::unsupported(
+            format!("the aggregate {name}() in a materialized view"),
+            "Views keep count, sum, avg, min, max, stddev, variance, corr, bool_and, bit_and, string_agg, array_agg, \
+             approx_distinct and their kin up to date.",
+        ));
     };
     let params = &call.params;
     if !params.order_by.is_empty() || params.null_treatment.is_some() {
@@ -176,35 +173,50 @@ fn call(expr: &Expr, output: &DataType, retracting: bool, needed: &mut Needed<'_
             "Leave it out.",
         ));
     }
-    let argument = match &params.args[..] {
-        [] => None,
+    let arguments: Vec<Expr> = match &params.args[..] {
         [Expr::Literal(value, _)] if function == AggregateFunction::Count && !value.is_null() && !params.distinct => {
-            None
+            vec![]
         }
-        [one] => Some(one.clone().unalias()),
-        _ => {
-            return Err(Error::unsupported(
-                format!("{name}() of several columns in a materialized view"),
-                "Count one column, or a row of text made of them.",
-            ));
-        }
+        args => args.iter().map(|a| a.clone().unalias()).collect(),
     };
-    // min and max are the same over distinct values.
-    let distinct = params.distinct && !matches!(function, AggregateFunction::Min | AggregateFunction::Max);
-    let input_types = argument.iter().map(|a| Ok(a.get_type(needed.from)?)).collect::<Result<Vec<_>>>()?;
-    let kind = AccumulatorKind { function, inputs: input_types.clone(), output: output.clone(), retracting, distinct };
+    let distinct = params.distinct && !function.ignores_copies();
+    let input_types = arguments.iter().map(|a| Ok(a.get_type(needed.from)?)).collect::<Result<Vec<_>>>()?;
+    let kind = AccumulatorKind {
+        function,
+        inputs: input_types.clone(),
+        order: order.clone(),
+        output: output.clone(),
+        retracting,
+        distinct,
+    };
     if !kind.supported() {
         return Err(Error::unsupported(
             format!("{name}({}) in a materialized view", list(&input_types)),
-            "Cast the argument to a number.",
+            "Cast the arguments to another type.",
         ));
     }
     if distinct {
         input_types.iter().try_for_each(check_key_type)?;
     }
-    let arguments = argument.iter().map(|a| needed.column(a)).collect::<Result<_>>()?;
+    let text = if order.is_empty() { text } else { with_order(call.func.name(), params, &order) };
+    let arguments = arguments.iter().map(|a| needed.column(a)).collect::<Result<_>>()?;
     let filter = params.filter.as_ref().map(|f| needed.column(f)).transpose()?;
-    Ok(AggregateCall { function, arguments, distinct, filter, input_types, output_type: output.clone(), text })
+    Ok(AggregateCall { function, arguments, order, distinct, filter, input_types, output_type: output.clone(), text })
+}
+
+/// A call as SQL writes it: ORDER BY's expressions are its last arguments.
+fn with_order(name: &str, params: &AggregateFunctionParams, order: &[SortOptions]) -> String {
+    let (arguments, keys) = params.args.split_at(params.args.len() - order.len());
+    let arguments: Vec<String> = arguments.iter().map(display).collect();
+    let key = |(key, o): (&Expr, &SortOptions)| {
+        let nulls = if o.nulls_first { " NULLS FIRST" } else { " NULLS LAST" };
+        let usual = o.nulls_first == o.descending;
+        format!("{}{}{}", display(key), if o.descending { " DESC" } else { "" }, if usual { "" } else { nulls })
+    };
+    let keys: Vec<String> = keys.iter().zip(order).map(key).collect();
+    let distinct = if params.distinct { "DISTINCT " } else { "" };
+    let filter = params.filter.as_ref().map(|f| format!(" FILTER (WHERE {})", display(f))).unwrap_or_default();
+    format!("{name}({distinct}{} ORDER BY {}){filter}", arguments.join(", "), keys.join(", "))
 }
 
 fn list(types: &[DataType]) -> String {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use arrow::compute::SortOptions;
 use arrow::datatypes::DataType;
 
 use super::expr::{Scalar, Scalars};
@@ -182,13 +183,15 @@ impl Aggregate {
 pub struct AggregateCall {
     /// Which.
     pub function: AggregateFunction,
-    /// The arguments' columns; none for `count(*)`.
+    /// The columns of the arguments, then of ORDER BY's expressions; none for `count(*)`.
     pub arguments: Vec<usize>,
+    /// ORDER BY inside the call: how each of the last arguments orders.
+    pub order: Vec<SortOptions>,
     /// Only distinct values.
     pub distinct: bool,
     /// A boolean column: only rows where it is true.
     pub filter: Option<usize>,
-    /// The arguments' types.
+    /// The types of all of them.
     pub input_types: Vec<DataType>,
     /// The result's type.
     pub output_type: DataType,
@@ -202,6 +205,7 @@ impl AggregateCall {
         AccumulatorKind {
             function: self.function,
             inputs: self.input_types.clone(),
+            order: self.order.clone(),
             output: self.output_type.clone(),
             retracting: !append_only,
             distinct: self.distinct,

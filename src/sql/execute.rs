@@ -13,6 +13,7 @@ use datafusion::execution::{SessionStateBuilder, TaskContext};
 use datafusion::logical_expr::execution_props::ExecutionProps;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{Expr, LogicalPlan, TableSource};
+use datafusion::optimizer::{Optimizer, OptimizerRule};
 use datafusion::physical_expr::create_physical_expr;
 use datafusion::physical_plan::{ExecutionPlan, PhysicalExpr};
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
@@ -44,6 +45,7 @@ impl Executor {
             .with_scalar_functions(registry.scalar.values().cloned().collect())
             .with_aggregate_functions(registry.aggregate.values().cloned().collect())
             .with_window_functions(registry.window.values().cloned().collect())
+            .with_optimizer_rules(rules())
             .with_query_planner(Arc::new(Planner))
             .build();
         Self { state: Arc::new(state) }
@@ -88,6 +90,12 @@ impl Executor {
     pub fn physical_expr(&self, expr: &Expr, schema: &DFSchema) -> Result<Arc<dyn PhysicalExpr>> {
         physical_expr(expr, schema)
     }
+}
+
+/// DataFusion's rules, but for the one that adds sums up: the sum of sums has another type than the sum.
+fn rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
+    let all = Optimizer::new().rules.into_iter();
+    all.filter(|rule| rule.name() != "single_distinct_aggregation_to_group_by").collect()
 }
 
 /// An expression ready to run over batches of a schema.

@@ -8,11 +8,13 @@ use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, AsArray, BinaryArray, BooleanArray, Decimal128Array, Float32Array, Float64Array, Int64Array,
-    StringArray,
+    StringArray, UInt32Array,
 };
+use arrow::compute::take;
 use arrow::datatypes::{DataType, Decimal128Type, Float32Type, Float64Type, Int64Type};
 
 use super::lists::{lists, unlist};
+use super::sorted::{ASCENDING, SortEncoder, sortable};
 use super::{Cells, Finished, Rows};
 use crate::data::{from_words, is_word, to_words};
 use crate::error::{Error, Result};
@@ -32,6 +34,8 @@ enum Forms {
     Wide(Codes<i128>),
     /// text, bytea.
     Bytes(Codes<Box<[u8]>>),
+    /// All other types that have an order.
+    Sorted(Codes<Box<[u8]>>, SortEncoder),
 }
 
 /// One extreme per entry.
@@ -47,16 +51,13 @@ enum Kept<C> {
 
 /// Whether min and max are supported over a type.
 pub(super) fn supported(data_type: &DataType) -> bool {
-    is_word(data_type)
-        || matches!(
-            data_type,
-            DataType::Float32
-                | DataType::Float64
-                | DataType::Boolean
-                | DataType::Decimal128(..)
-                | DataType::Utf8
-                | DataType::Binary
-        )
+    is_coded(data_type) || matches!(data_type, DataType::Utf8 | DataType::Binary) || sortable(data_type)
+}
+
+/// Whether values of a type are compared as numbers.
+pub fn is_coded(data_type: &DataType) -> bool {
+    use DataType::{Boolean, Decimal128, Float32, Float64};
+    is_word(data_type) || matches!(data_type, Float32 | Float64 | Boolean | Decimal128(..))
 }
 
 impl<C: Ord + Clone> Codes<C> {
@@ -191,13 +192,14 @@ impl ToOwnedCode<Box<[u8]>> for [u8] {
 
 impl Extreme {
     /// For values of a type; `retracting` tells whether they can be taken back.
-    pub fn new(input: &DataType, output: &DataType, min: bool, retracting: bool) -> Self {
+    pub fn new(input: &DataType, output: &DataType, min: bool, retracting: bool) -> Result<Self> {
         let codes = match input {
             DataType::Decimal128(..) => Forms::Wide(Codes::new(min, retracting)),
             DataType::Utf8 | DataType::Binary => Forms::Bytes(Codes::new(min, retracting)),
-            _ => Forms::Word(Codes::new(min, retracting)),
+            coded if is_coded(coded) => Forms::Word(Codes::new(min, retracting)),
+            other => Forms::Sorted(Codes::new(min, retracting), SortEncoder::new(&[(other.clone(), ASCENDING)])?),
         };
-        Self { codes, input: input.clone(), output: output.clone() }
+        Ok(Self { codes, input: input.clone(), output: output.clone() })
     }
 }
 
@@ -206,7 +208,7 @@ impl Cells for Extreme {
         match &mut self.codes {
             Forms::Word(c) => c.resize(entries),
             Forms::Wide(c) => c.resize(entries),
-            Forms::Bytes(c) => c.resize(entries),
+            Forms::Bytes(c) | Forms::Sorted(c, _) => c.resize(entries),
         }
     }
 
@@ -214,7 +216,7 @@ impl Cells for Extreme {
         match &mut self.codes {
             Forms::Word(c) => c.reset(entry),
             Forms::Wide(c) => c.reset(entry),
-            Forms::Bytes(c) => c.reset(entry),
+            Forms::Bytes(c) | Forms::Sorted(c, _) => c.reset(entry),
         }
     }
 
@@ -237,6 +239,10 @@ impl Cells for Extreme {
                     rows.each(|i, entry, diff| cells.add(entry, bytes.value(i), diff));
                 }
             }
+            Forms::Sorted(cells, encoder) => {
+                let codes = encoder.encode([column])?;
+                rows.each(|i, entry, diff| cells.add(entry, codes.row(i).data(), diff));
+            }
         }
         Ok(())
     }
@@ -247,6 +253,15 @@ impl Cells for Extreme {
             Forms::Word(c) => decode_words(entries.map(|e| c.get(e).copied()).collect(), &self.output),
             Forms::Wide(c) => decode_wide(entries.map(|e| c.get(e).copied()).collect(), &self.output)?,
             Forms::Bytes(c) => decode_bytes(entries.map(|e| c.get(e).map(AsRef::as_ref)), &self.output),
+            Forms::Sorted(c, encoder) => {
+                let mut found: Vec<&[u8]> = vec![];
+                let place = |e| {
+                    found.push(c.get(e)?.as_ref());
+                    Some(found.len() as u32 - 1)
+                };
+                let places: UInt32Array = entries.map(place).collect();
+                take(&encoder.decode(found)?[0], &places, None)?
+            }
         }))
     }
 
@@ -254,7 +269,7 @@ impl Cells for Extreme {
         match &self.codes {
             Forms::Word(c) => c.bytes(|_| 0),
             Forms::Wide(c) => c.bytes(|_| 0),
-            Forms::Bytes(c) => c.bytes(|b| b.len()),
+            Forms::Bytes(c) | Forms::Sorted(c, _) => c.bytes(|b| b.len()),
         }
     }
 
@@ -281,6 +296,10 @@ impl Cells for Extreme {
                 let (index, codes, weights) = split(c.dump(entries));
                 (index, decode_bytes(codes.iter().map(Option::as_deref), &self.input), weights)
             }
+            Forms::Sorted(c, encoder) => {
+                let (index, codes, weights) = split(c.dump(entries));
+                (index, encoder.decode(codes.iter().flatten().map(AsRef::as_ref))?.remove(0), weights)
+            }
         };
         lists(entries.len(), &index, vec![values], weights)
     }
@@ -302,7 +321,8 @@ fn float_of(code: i64) -> f64 {
     f64::from_bits((code ^ (((code >> 63) as u64) >> 1) as i64) as u64)
 }
 
-fn word_codes(column: &ArrayRef) -> Result<Int64Array> {
+/// Values as words.
+pub(super) fn word_codes(column: &ArrayRef) -> Result<Int64Array> {
     if let Some(words) = to_words(column) {
         return Ok(words);
     }
@@ -314,7 +334,8 @@ fn word_codes(column: &ArrayRef) -> Result<Int64Array> {
     })
 }
 
-fn decode_words(codes: Int64Array, data_type: &DataType) -> ArrayRef {
+/// The values of [`word_codes`].
+pub(super) fn decode_words(codes: Int64Array, data_type: &DataType) -> ArrayRef {
     match data_type {
         DataType::Float64 => Arc::new(codes.iter().map(|c| c.map(float_of)).collect::<Float64Array>()),
         DataType::Float32 => Arc::new(codes.iter().map(|c| c.map(|c| float_of(c) as f32)).collect::<Float32Array>()),
@@ -353,7 +374,7 @@ mod tests {
 
     #[test]
     fn the_next_value_shows_when_the_extreme_is_taken_back() {
-        let mut max = Extreme::new(&DataType::Utf8, &DataType::Utf8, false, true);
+        let mut max = Extreme::new(&DataType::Utf8, &DataType::Utf8, false, true).unwrap();
         max.resize(1);
         let mut add = |texts: &[&str], diffs: &[i64]| {
             let column: ArrayRef = Arc::new(StringArray::from(texts.to_vec()));

@@ -6,21 +6,33 @@
 //!
 //! A dump of some entries, merged into others, adds what it holds to them; into empty ones it restores them.
 
+mod bits;
 mod copies;
 mod count;
 mod distinct;
+mod exact;
 mod extreme;
 mod float;
+mod intervals;
 mod kind;
 mod lists;
+mod moments;
+mod ordered;
+mod sketch;
+mod sorted;
 mod sum;
 
 use arrow::array::{Array, ArrayRef, BooleanArray};
 use arrow::buffer::NullBuffer;
 
+pub use bits::BitFunction;
 pub use copies::Results;
 use distinct::Distinct;
+pub use extreme::is_coded;
 pub use kind::{AccumulatorKind, AggregateFunction};
+pub use moments::Moment;
+pub use ordered::OrderedFunction;
+pub use sorted::sortable;
 
 use crate::error::{Error, Result, SqlState};
 use crate::fault::{self, Fault};
@@ -80,7 +92,7 @@ impl Rows<'_> {
 }
 
 /// What one function remembers of each group.
-trait Cells: Send {
+trait Cells: Send + Sync {
     /// Makes room for `entries` entries; new ones are empty groups.
     fn resize(&mut self, entries: usize);
 
@@ -121,8 +133,9 @@ pub struct Accumulator {
 impl Accumulator {
     /// Without entries.
     pub fn new(kind: AccumulatorKind) -> Result<Self> {
-        let distinct = (kind.distinct && !kind.inputs.is_empty()).then(|| Distinct::new(&kind.inputs)).transpose()?;
-        Ok(Self { cells: kind.cells(), kind, distinct })
+        let distinct = kind.distinct && !kind.function.ignores_copies() && !kind.inputs.is_empty();
+        let distinct = distinct.then(|| Distinct::new(&kind.inputs, kind.function.strict())).transpose()?;
+        Ok(Self { cells: kind.cells()?, kind, distinct })
     }
 
     /// Makes room for `entries` entries; new ones are empty groups.
@@ -153,7 +166,7 @@ impl Accumulator {
             || (self.kind.function == AggregateFunction::Avg && fault::on(Fault::AverageKept));
         let diffs = diffs.filter(|_| !ignored);
         let mut mask = None;
-        for argument in arguments {
+        for argument in arguments.iter().take(self.kind.function.strict()) {
             let nulls = argument.logical_nulls().filter(|n| n.null_count() > 0);
             mask = NullBuffer::union(mask.as_ref(), nulls.as_ref());
         }

@@ -11,11 +11,11 @@ use super::float::FloatSum;
 use super::{CellError, Cells, Finished, Rows, next};
 use crate::error::{Result, SqlState};
 
-const OVERFLOW_NUMERIC: CellError =
+pub(super) const OVERFLOW_NUMERIC: CellError =
     CellError { code: SqlState::NUMERIC_VALUE_OUT_OF_RANGE, message: "numeric field overflow" };
 const OVERFLOW_BIGINT: CellError =
     CellError { code: SqlState::NUMERIC_VALUE_OUT_OF_RANGE, message: "bigint out of range" };
-const OVERFLOW_FLOAT: CellError =
+pub(super) const OVERFLOW_FLOAT: CellError =
     CellError { code: SqlState::NUMERIC_VALUE_OUT_OF_RANGE, message: "value out of range: overflow" };
 
 /// Sums of integers.

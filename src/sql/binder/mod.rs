@@ -5,6 +5,7 @@
 //! (TUMBLE, HOP); `typing` gives all other expressions PostgreSQL's types, `lazy` makes AND and OR lazy, `errors`
 //! words what went wrong. `query` puts it together, `dml` does INSERT, UPDATE, DELETE.
 
+mod aggregates;
 mod bound;
 mod containers;
 mod dml;

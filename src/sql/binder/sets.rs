@@ -8,6 +8,7 @@ use datafusion::sql::sqlparser::ast::{
 
 use super::prepare::{call, text, wrapped};
 use crate::error::{Error, Result, SqlState};
+use crate::functions::ARRAY_OF_ROWS;
 use crate::sql::parser::cursor::fold;
 
 /// The functions that give rows of one column, and what the column is called in FROM.
@@ -188,7 +189,7 @@ pub(super) fn array_of(query: &Query) -> Result<Expr> {
     if let Some(list) = array_of_set(query) {
         return Ok(call("or_empty_array", vec![list]));
     }
-    let template = "SELECT array_agg(c) AS \"array\" FROM (SELECT 1) AS x (c)";
+    let template = "SELECT array_of_rows(c) AS \"array\" FROM (SELECT 1) AS x (c)";
     let mut outer = crate::sql::parser::reparse_query(template)?.tree;
     if let SetExpr::Select(select) = outer.body.as_mut() {
         if let Some(plain) = aggregated(query) {
@@ -202,7 +203,7 @@ pub(super) fn array_of(query: &Query) -> Result<Expr> {
     Ok(call("or_empty_array", vec![Expr::Subquery(outer)]))
 }
 
-/// A plain SELECT of one expression with array_agg round it, so that its outer columns stay where they are; ORDER BY
+/// A plain SELECT of one expression with [`ARRAY_OF_ROWS`] round it, so that its outer columns stay where they are; ORDER BY
 /// must be by that expression.
 fn aggregated(query: &Query) -> Option<Select> {
     let SetExpr::Select(select) = query.body.as_ref() else { return None };
@@ -213,7 +214,7 @@ fn aggregated(query: &Query) -> Option<Select> {
     if grouped || select.distinct.is_some() || select.having.is_some() || query.limit_clause.is_some() {
         return None;
     }
-    let mut call = call("array_agg", vec![expr.clone()]);
+    let mut call = call(ARRAY_OF_ROWS, vec![expr.clone()]);
     if let Some(order) = &query.order_by {
         let ast::OrderByKind::Expressions(keys) = &order.kind else { return None };
         let [key] = keys.as_slice() else { return None };

@@ -242,6 +242,8 @@ impl Typer<'_> {
             Expr::InList(list) => self.in_list(list),
             Expr::Case(case) => self.case(case),
             Expr::ScalarFunction(f) => self.function(f),
+            Expr::AggregateFunction(f) => self.aggregate(f),
+            Expr::WindowFunction(f) => self.window(*f),
             other => Ok(other),
         }
     }

@@ -115,6 +115,7 @@ mod tests {
         let kind = |function, output| AccumulatorKind {
             function,
             inputs: vec![DataType::Int64],
+            order: vec![],
             output,
             retracting: true,
             distinct: false,

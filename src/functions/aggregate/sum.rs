@@ -24,10 +24,10 @@ use datafusion::logical_expr::{
 };
 use datafusion::scalar::ScalarValue;
 
-use super::arithmetic::{divide_rounding, numeric_overflow, power_of_ten};
-use super::interval::multiply;
 use crate::data::types::interval;
 use crate::error::{Error, SqlState};
+use crate::functions::arithmetic::{divide_rounding, numeric_overflow, power_of_ten};
+use crate::functions::interval::multiply;
 
 pub(super) fn all() -> Vec<Arc<AggregateUDF>> {
     [Kind::Sum, Kind::Avg].map(|kind| Arc::new(AggregateUDF::new_from_impl(SumOrAvg::new(kind)))).into()
@@ -72,6 +72,26 @@ fn adds(argument: &DataType) -> Result<Adds> {
     }
 }
 
+fn result(kind: Kind, argument: &DataType) -> DataType {
+    match (kind, argument) {
+        (Kind::Sum, DataType::Int16 | DataType::Int32) => DataType::Int64,
+        (Kind::Sum, DataType::Int64 | DataType::UInt64) => DataType::Decimal128(38, 0),
+        (Kind::Sum, DataType::Decimal128(_, s)) => DataType::Decimal128(38, *s),
+        (Kind::Sum, other) => other.clone(),
+        (Kind::Avg, DataType::Decimal128(_, s)) => DataType::Decimal128(38, (*s).max(16)),
+        (Kind::Avg, DataType::Float32 | DataType::Float64) => DataType::Float64,
+        (Kind::Avg, DataType::Interval(_)) => interval(),
+        (Kind::Avg, _) => DataType::Decimal128(38, 16),
+    }
+}
+
+/// What an argument becomes, and the result of its sum or average.
+pub(super) fn types(average: bool, argument: &DataType) -> Option<(Vec<DataType>, DataType)> {
+    let argument = if *argument == DataType::Null { &DataType::Float64 } else { argument };
+    adds(argument).ok()?;
+    Some((vec![argument.clone()], result(if average { Kind::Avg } else { Kind::Sum }, argument)))
+}
+
 impl AggregateUDFImpl for SumOrAvg {
     fn name(&self) -> &str {
         match self.kind {
@@ -87,23 +107,14 @@ impl AggregateUDFImpl for SumOrAvg {
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
         match types {
             [DataType::Null] => Ok(vec![DataType::Float64]),
-            [one] => adds(one).map(|_| vec![one.clone()]),
-            _ => Err(DataFusionError::Plan(format!("{} takes one argument", self.name()))),
+            // The binder refuses what there is no sum of.
+            other => Ok(other.to_vec()),
         }
     }
 
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
         let argument = types.first().ok_or_else(|| DataFusionError::Plan("no argument".into()))?;
-        Ok(match (self.kind, argument) {
-            (Kind::Sum, DataType::Int16 | DataType::Int32) => DataType::Int64,
-            (Kind::Sum, DataType::Int64 | DataType::UInt64) => DataType::Decimal128(38, 0),
-            (Kind::Sum, DataType::Decimal128(_, s)) => DataType::Decimal128(38, *s),
-            (Kind::Sum, other) => other.clone(),
-            (Kind::Avg, DataType::Decimal128(_, s)) => DataType::Decimal128(38, (*s).max(16)),
-            (Kind::Avg, DataType::Float32 | DataType::Float64) => DataType::Float64,
-            (Kind::Avg, DataType::Interval(_)) => interval(),
-            (Kind::Avg, _) => DataType::Decimal128(38, 16),
-        })
+        Ok(result(self.kind, argument))
     }
 
     fn state_fields(&self, args: StateFieldsArgs<'_>) -> Result<Vec<FieldRef>> {
@@ -114,24 +125,16 @@ impl AggregateUDFImpl for SumOrAvg {
             Adds::Interval => interval(),
         };
         let field = |what: &str, t| Arc::new(Field::new(format!("{}[{what}]", args.name), t, true));
-        if args.is_distinct {
-            let item = Arc::new(Field::new_list_field(argument, true));
-            return Ok(vec![field("distinct", DataType::List(item))]);
-        }
         Ok(vec![field("total", total), field("count", DataType::Int64)])
     }
 
     fn accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
         let argument = args.expr_fields.first().map(|f| f.data_type().clone()).unwrap_or(DataType::Null);
-        let one = One { groups: groups(self.kind, &argument, args.return_field.data_type())?, rows: 0 };
-        if args.is_distinct {
-            return Ok(Box::new(Distinct { one, argument, seen: std::collections::HashSet::new() }));
-        }
-        Ok(Box::new(one))
+        Ok(Box::new(One { groups: groups(self.kind, &argument, args.return_field.data_type())?, rows: 0 }))
     }
 
-    fn groups_accumulator_supported(&self, args: AccumulatorArgs<'_>) -> bool {
-        !args.is_distinct
+    fn groups_accumulator_supported(&self, _args: AccumulatorArgs<'_>) -> bool {
+        true
     }
 
     fn create_groups_accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn GroupsAccumulator>> {
@@ -474,47 +477,4 @@ impl Accumulator for One {
 
 fn exact_or_same(values: &ArrayRef) -> Result<ArrayRef> {
     if matches!(values.data_type(), DataType::Interval(_)) { Ok(values.clone()) } else { exact(values) }
-}
-
-/// DISTINCT: the values seen.
-#[derive(Debug)]
-struct Distinct {
-    one: One,
-    argument: DataType,
-    seen: std::collections::HashSet<ScalarValue>,
-}
-
-impl Accumulator for Distinct {
-    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        for row in 0..values[0].len() {
-            if values[0].is_valid(row) {
-                self.seen.insert(ScalarValue::try_from_array(&values[0], row)?);
-            }
-        }
-        Ok(())
-    }
-
-    fn evaluate(&mut self) -> Result<ScalarValue> {
-        let values = self.seen.iter().cloned().collect::<Vec<_>>();
-        if !values.is_empty() {
-            self.one.update_batch(&[ScalarValue::iter_to_array(values)?])?;
-        }
-        self.one.evaluate()
-    }
-
-    fn size(&self) -> usize {
-        size_of_val(self) + self.seen.iter().map(ScalarValue::size).sum::<usize>()
-    }
-
-    fn state(&mut self) -> Result<Vec<ScalarValue>> {
-        let values: Vec<ScalarValue> = self.seen.iter().cloned().collect();
-        Ok(vec![ScalarValue::List(ScalarValue::new_list_nullable(&values, &self.argument))])
-    }
-
-    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
-        for list in states[0].as_list::<i32>().iter().flatten() {
-            self.update_batch(&[list])?;
-        }
-        Ok(())
-    }
 }

@@ -1,0 +1,135 @@
+//! Aggregate calls: PostgreSQL's types, and ORDER BY and DISTINCT given to the accumulators that views have too.
+
+use arrow::compute::SortOptions;
+use arrow::datatypes::DataType;
+use datafusion::error::{DataFusionError, Result as DfResult};
+use datafusion::logical_expr::expr::{AggregateFunction as Call, WindowFunction};
+use datafusion::logical_expr::{Expr, SortExpr, WindowFunctionDefinition};
+
+use super::operators::call;
+use super::typing::{Typer, is_unknown, name_in_message, no_function, plain, type_name};
+use crate::data::types::JSONB;
+use crate::error::{Error, Result, SqlState};
+use crate::functions::accumulator::{AggregateFunction, OrderedFunction, is_coded, sortable};
+use crate::functions::aggregate::{accumulated, known, types};
+use crate::functions::{ARRAY_OF_ROWS, registry};
+
+impl Typer<'_> {
+    /// A call, its arguments being typed.
+    pub(super) fn aggregate(&self, mut call: Call) -> DfResult<Expr> {
+        if let Some(filter) = call.params.filter.take() {
+            call.params.filter = Some(Box::new(self.boolean(*filter, "FILTER")?));
+        }
+        match known(&call.func) {
+            Some((function, order)) if order.is_empty() => self.known(function, call),
+            _ => Ok(Expr::AggregateFunction(call)),
+        }
+    }
+
+    /// A call with OVER, its arguments being typed.
+    pub(super) fn window(&self, mut call: WindowFunction) -> DfResult<Expr> {
+        let known = match &call.fun {
+            WindowFunctionDefinition::AggregateUDF(udf) => known(udf).map(|(function, _)| (function, udf.clone())),
+            WindowFunctionDefinition::WindowUDF(_) => None,
+        };
+        let Some((function, udf)) = known else { return Ok(Expr::WindowFunction(Box::new(call))) };
+        if call.params.distinct {
+            let message = "DISTINCT is not implemented for window functions";
+            return Err(Error::new(SqlState::FEATURE_NOT_SUPPORTED, message)
+                .with_hint("Use GROUP BY in a subquery.")
+                .into());
+        }
+        if function != AggregateFunction::Count || call.params.args.len() > 1 {
+            let args = std::mem::take(&mut call.params.args);
+            call.params.args = self.taken(udf.name(), function, args)?;
+        }
+        match function {
+            // Over a frame the rows come in its order.
+            AggregateFunction::Ordered(OrderedFunction::ArrayAgg) => {
+                if let Some(udf) = registry().aggregate.get(ARRAY_OF_ROWS) {
+                    call.fun = WindowFunctionDefinition::AggregateUDF(udf.clone());
+                }
+            }
+            AggregateFunction::Ordered(OrderedFunction::StringAgg) => {
+                let hint = "Use array_to_string(array_agg(..) OVER (..), ..).";
+                return Err(Error::unsupported("string_agg with OVER", hint).into());
+            }
+            _ => {}
+        }
+        Ok(Expr::WindowFunction(Box::new(call)))
+    }
+
+    fn known(&self, function: AggregateFunction, mut call: Call) -> DfResult<Expr> {
+        let params = &mut call.params;
+        let keys = std::mem::take(&mut params.order_by);
+        if function == AggregateFunction::Count && !params.distinct && params.args.len() <= 1 {
+            return Ok(Expr::AggregateFunction(call));
+        }
+        let name = call.func.name();
+        let args = std::mem::take(&mut params.args);
+        params.args = self.taken(name, function, args)?;
+        params.distinct &= !function.ignores_copies();
+        let mut order = vec![];
+        if let AggregateFunction::Ordered(which) = function {
+            if keys.is_empty() && matches!(which, OrderedFunction::FirstValue | OrderedFunction::LastValue) {
+                let message = format!("window function {name} requires an OVER clause");
+                let hint = format!("As an aggregate it needs an order: {name}(x ORDER BY y).");
+                return Err(Error::new(SqlState::WRONG_OBJECT_TYPE, message).with_hint(hint).into());
+            }
+            let distinct = params.distinct.then(|| params.args.clone());
+            for key in keys {
+                let (expr, options) = self.key(key, distinct.as_deref())?;
+                params.args.push(expr);
+                order.push(options);
+            }
+        }
+        let first = params.args.first().map(|a| self.field(a)).transpose()?;
+        let plain = first.is_none_or(|f| match f.data_type() {
+            DataType::Utf8 | DataType::Binary => true,
+            t => is_coded(t) || !matches!(function, AggregateFunction::Min | AggregateFunction::Max),
+        });
+        let ours = matches!(function, AggregateFunction::Ordered(_)) || params.distinct || !plain;
+        if let Some(udf) = ours.then(|| accumulated(&call.func, order)).flatten() {
+            call.func = udf;
+        }
+        Ok(Expr::AggregateFunction(call))
+    }
+
+    /// The arguments as the function takes them.
+    fn taken(&self, name: &str, function: AggregateFunction, args: Vec<Expr>) -> DfResult<Vec<Expr>> {
+        let given = args.iter().map(|a| match is_unknown(a) {
+            true => Ok(DataType::Null),
+            false => Ok(self.field(a)?.data_type().clone()),
+        });
+        let given = given.collect::<DfResult<Vec<_>>>()?;
+        if let (AggregateFunction::Ordered(OrderedFunction::ArrayAgg), [DataType::List(_)]) = (function, &given[..]) {
+            return Err(Error::unsupported("array_agg of arrays", "Unnest them and aggregate their elements.").into());
+        }
+        let Some((wanted, _)) = types(function, &given) else {
+            let names: Vec<String> = args.iter().map(|a| name_in_message(a, self.schema)).collect();
+            return Err(no_function(name, &names).into());
+        };
+        let take = |(arg, t): (Expr, &DataType)| match is_unknown(&arg) {
+            true => self.coerce_unknown(arg, &plain(t)).map_err(DataFusionError::from),
+            false => self.implicit(arg, &plain(t)).map_err(DataFusionError::from),
+        };
+        args.into_iter().zip(&wanted).map(take).collect()
+    }
+
+    /// An expression of ORDER BY inside a call, and how it orders. `distinct`: the arguments, if DISTINCT is of them.
+    fn key(&self, key: SortExpr, distinct: Option<&[Expr]>) -> Result<(Expr, SortOptions)> {
+        let options = SortOptions { descending: !key.asc, nulls_first: key.nulls_first };
+        let expr = if is_unknown(&key.expr) { self.implicit(key.expr, &plain(&DataType::Utf8))? } else { key.expr };
+        if distinct.is_some_and(|args| !args.contains(&expr)) {
+            let message = "in an aggregate with DISTINCT, ORDER BY expressions must appear in argument list";
+            return Err(Error::new(SqlState::INVALID_COLUMN_REFERENCE, message));
+        }
+        let field = self.field(&expr)?;
+        if !sortable(field.data_type()) {
+            let message = format!("could not identify an ordering operator for type {}", type_name(&field));
+            return Err(Error::new(SqlState::UNDEFINED_FUNCTION, message).with_hint("Order by another expression."));
+        }
+        let expr = if *field.data_type() == JSONB { call("jsonb_order", vec![expr])? } else { expr };
+        Ok((expr, options))
+    }
+}
