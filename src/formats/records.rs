@@ -5,6 +5,8 @@
 
 use std::io::Read;
 
+use memchr::{memchr, memchr_iter, memchr2};
+
 use crate::error::Result;
 
 /// A longer record is not decoded.
@@ -183,7 +185,7 @@ impl Cutter {
             self.start = 3;
         }
         if self.passing {
-            let end = self.buffer.iter().position(|b| *b == b'\n');
+            let end = memchr(b'\n', &self.buffer);
             self.start = end.map_or(self.buffer.len(), |end| end + 1);
             self.passing = end.is_none();
         }
@@ -240,7 +242,7 @@ impl Cutter {
     fn find(&self) -> Found {
         let unread = &self.buffer[self.start..];
         let end = match self.cut {
-            Cut::Lines | Cut::AllLines => unread.iter().position(|b| *b == b'\n'),
+            Cut::Lines | Cut::AllLines => memchr(b'\n', unread),
             Cut::Csv { delimiter } => csv_end(unread, delimiter),
         };
         if let Some(end) = end {
@@ -249,7 +251,7 @@ impl Cutter {
         if unread.len() <= self.limit && !self.ended {
             return Found::Partial;
         }
-        match unread.iter().position(|b| *b == b'\n') {
+        match memchr(b'\n', unread) {
             Some(end) => Found::Endless(end, end + 1),
             None if unread.is_empty() => Found::Partial,
             // The last line of the stream needs no line end, but its quotes have to be closed.
@@ -320,6 +322,11 @@ fn csv_end(bytes: &[u8], delimiter: u8) -> Option<usize> {
         /// Behind a quote in a quoted field: its end, or half of a doubled one.
         Quote,
     }
+    // Most records have no quote: their line end is the first one.
+    let first = memchr2(b'"', b'\n', bytes)?;
+    if bytes[first] == b'\n' {
+        return Some(first);
+    }
     let mut field = At::Start;
     for (at, byte) in bytes.iter().enumerate() {
         field = match (field, *byte) {
@@ -335,7 +342,7 @@ fn csv_end(bytes: &[u8], delimiter: u8) -> Option<usize> {
 }
 
 fn bytecount(bytes: &[u8]) -> u64 {
-    bytes.iter().filter(|b| **b == b'\n').count() as u64
+    memchr_iter(b'\n', bytes).count() as u64
 }
 
 #[cfg(test)]

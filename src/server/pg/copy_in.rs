@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::SchemaRef;
 use datafusion::common::ScalarValue;
+use memchr::{memchr2, memchr3};
 
 use super::decode::{self, Binary, utf8};
 use super::encode::COPY_BINARY_HEADER;
@@ -126,27 +127,42 @@ impl Decoder {
         self.scanned = next;
         self.quoted = false;
         self.line += 1;
-        let line = self.buffer[start..end].to_vec();
-        let line = utf8(&line).map_err(|error| self.at(error, None, ""))?;
-        if line == "\\." {
-            self.marked = true;
+        // The bytes are lent out while the line is read.
+        let buffer = std::mem::take(&mut self.buffer);
+        let read = self.text_line(&buffer[start..end]);
+        self.buffer = buffer;
+        if self.marked {
             self.buffer.clear();
             (self.start, self.scanned) = (0, 0);
-            return Ok(true);
         }
-        if self.format.header && self.line == 1 {
-            return Ok(true);
+        read.map(|()| true)
+    }
+
+    fn text_line(&mut self, line: &[u8]) -> Result<()> {
+        let line = utf8(line).map_err(|error| self.at(error, None, ""))?;
+        if line == "\\." {
+            self.marked = true;
+            return Ok(());
         }
-        self.fields(line)?;
-        self.rows += 1;
-        Ok(true)
+        if !(self.format.header && self.line == 1) {
+            self.fields(line)?;
+            self.rows += 1;
+        }
+        Ok(())
     }
 
     /// Where the line ends and where the next one begins.
     fn line_end(&mut self) -> Result<Option<(usize, usize)>> {
         let mut at = self.scanned;
         while at < self.buffer.len() {
-            let byte = self.buffer[at];
+            // Most bytes mean nothing here: on to the next one that does.
+            let rest = &self.buffer[at..];
+            let mark = match self.format.csv {
+                true => memchr3(b'\n', self.format.quote, self.format.escape, rest),
+                false => memchr2(b'\n', b'\\', rest),
+            };
+            at += mark.unwrap_or(rest.len());
+            let Some(&byte) = self.buffer.get(at) else { break };
             if self.format.csv {
                 if self.quoted && byte == self.format.escape && byte != self.format.quote {
                     at += 1;
@@ -323,16 +339,16 @@ type Field<'a> = (Option<Cow<'a, str>>, Option<&'a str>);
 /// The first field of a line in the text format, and what follows its delimiter.
 fn text_field<'a>(line: &'a str, format: &CopyFormat) -> Result<Field<'a>> {
     let bytes = line.as_bytes();
-    let mut end = 0;
-    let mut escaped = false;
-    while end < bytes.len() && bytes[end] != format.delimiter {
-        if bytes[end] == b'\\' {
-            escaped = true;
-            end += 1;
+    let (mut from, mut escaped) = (0, false);
+    let end = loop {
+        let mark = bytes.get(from..).and_then(|rest| memchr2(format.delimiter, b'\\', rest));
+        let Some(at) = mark.map(|mark| from + mark) else { break bytes.len() };
+        if bytes[at] == format.delimiter {
+            break at;
         }
-        end += 1;
-    }
-    let end = end.min(bytes.len());
+        escaped = true;
+        from = at + 2;
+    };
     let rest = (end < bytes.len()).then(|| &line[end + 1..]);
     let raw = line.get(..end).unwrap_or(line);
     if raw == format.null {
@@ -385,7 +401,7 @@ fn number(mut value: u32, digits: usize, radix: u32, rest: &mut &[u8]) -> u8 {
 /// The first field of a CSV line, and what follows its delimiter.
 fn csv_field<'a>(line: &'a str, format: &CopyFormat) -> Result<Field<'a>> {
     let bytes = line.as_bytes();
-    let plain = bytes.iter().position(|b| *b == format.delimiter || *b == format.quote).unwrap_or(bytes.len());
+    let plain = memchr2(format.delimiter, format.quote, bytes).unwrap_or(bytes.len());
     if bytes.get(plain) != Some(&format.quote) {
         let rest = (plain < bytes.len()).then(|| &line[plain + 1..]);
         let value = &line[..plain];
