@@ -130,6 +130,14 @@ impl Connection {
             "post" => Ok(list(vec![self.post(sql).await?])),
             "copyout" => Ok(list(self.copy_out(sql).await?.into_iter().map(|l| l.replace('\t', "<tab>")).collect())),
             "copyrows" => Ok(table(self.rows(&format!("\\{rest}")).await?)),
+            "match" => {
+                // `/regex/ SQL`: what it finds in the first column, row by row.
+                let (pattern, sql) = sql.trim_start_matches('/').split_once("/ ").unwrap_or_default();
+                let pattern = regex::Regex::new(pattern).map_err(|e| Failure(e.to_string()))?;
+                let rows = self.rows(sql).await?;
+                let texts = rows.iter().filter_map(|row| row.first());
+                Ok(list(texts.flat_map(|t| pattern.find_iter(t).map(|m| m.as_str().to_owned())).collect()))
+            }
             "progress" => Ok(list(vec![progress(&self.rows(&format!("\\copyrows {sql}")).await?)])),
             "notices" => {
                 self.take_notices();

@@ -16,7 +16,9 @@ use datafusion::datasource::{MemTable, provider_as_source};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Projection};
 use highwater::catalog::object::{Emit, Kind, Object};
 use highwater::catalog::object_of;
-use highwater::data::{Epoch, EventTime, ObjectId, Partition, PartitionWatermark, WatermarkExpr, WatermarkVector};
+use highwater::data::{
+    CalendarUnit, Epoch, EventTime, ObjectId, Partition, PartitionWatermark, WatermarkExpr, WatermarkVector,
+};
 use highwater::engine::{Engine, InspectedView};
 use highwater::functions::window::WindowKind;
 use highwater::plan::Plan;
@@ -532,37 +534,66 @@ fn window_schema(assign: &WindowAssign) -> SchemaRef {
 }
 
 /// Each row with each of its windows, and per pair the window's end. Plain arithmetic: window k is
-/// `[offset + k * slide, offset + k * slide + size)`.
+/// `[offset + k * slide, offset + k * slide + size)`. Below GROUP BY date_bin, a row without event time is in a window
+/// without bounds, which ends with event time.
 fn assign_windows(assign: &WindowAssign, rows: &RecordBatch) -> Result<(RecordBatch, Vec<i64>)> {
-    let (slide, size, offset) = match assign.kind {
-        WindowKind::Tumble { size, offset } => (size, size, offset),
-        WindowKind::Hop { slide, size, offset } => (slide, size, offset),
-    };
     let time = micros(rows.column(assign.time_column))?;
-    let (mut indices, mut starts) = (Vec::new(), Vec::new());
-    for i in (0..rows.num_rows()).filter(|i| time.is_valid(*i)) {
-        let mut start = (time.value(i) - offset).div_euclid(slide) * slide + offset;
-        while start + size > time.value(i) {
-            indices.push(u32::try_from(i).map_err(text)?);
-            starts.push(start);
-            start -= slide;
+    let (mut indices, mut starts, mut ends) = (Vec::new(), Vec::new(), Vec::new());
+    for i in 0..rows.num_rows() {
+        let row = u32::try_from(i).map_err(text)?;
+        if time.is_null(i) {
+            if assign.keeps_nulls() {
+                indices.push(row);
+                starts.push(None);
+                ends.push(None);
+            }
+            continue;
+        }
+        for (start, end) in windows_of(assign.kind, time.value(i))? {
+            indices.push(row);
+            starts.push(Some(start));
+            ends.push(Some(end));
         }
     }
-    let ends: Vec<i64> = starts.iter().map(|s| s + size).collect();
     let pairs = arrow::compute::take_record_batch(rows, &UInt32Array::from(indices)).map_err(text)?;
     let mut columns = pairs.columns().to_vec();
     let zone = match rows.column(assign.time_column).data_type() {
         DataType::Timestamp(_, zone) => zone.clone(),
         _ => None,
     };
-    let mut push = |values: Vec<i64>| {
+    let mut push = |values: Vec<Option<i64>>| {
         columns.push(Arc::new(TimestampMicrosecondArray::from(values).with_timezone_opt(zone.clone())) as ArrayRef);
     };
     push(starts);
     push(ends.clone());
     if assign.window_time {
-        push(ends.iter().map(|e| e - 1).collect());
+        push(ends.iter().map(|e| e.map(|e| e - 1)).collect());
     }
     let pairs = RecordBatch::try_new(window_schema(assign), columns).map_err(text)?;
-    Ok((pairs, ends))
+    Ok((pairs, ends.into_iter().map(|e| e.unwrap_or(i64::MAX)).collect()))
+}
+
+/// The windows that hold a point of time.
+fn windows_of(kind: WindowKind, time: i64) -> Result<Vec<(i64, i64)>> {
+    let (slide, size, offset) = match kind {
+        WindowKind::Tumble { size, offset } => (size, size, offset),
+        WindowKind::Hop { slide, size, offset } => (slide, size, offset),
+        WindowKind::Calendar { unit } => return calendar(unit, time).map(|window| vec![window]).ok_or("a date".into()),
+    };
+    let last = (time - offset).div_euclid(slide) * slide + offset;
+    let starts = std::iter::successors(Some(last), |start| Some(start - slide));
+    Ok(starts.take_while(|start| start + size > time).map(|start| (start, start + size)).collect())
+}
+
+/// The month, quarter or year that holds a point of time.
+fn calendar(unit: CalendarUnit, time: i64) -> Option<(i64, i64)> {
+    use chrono::{DateTime, Datelike, Months, NaiveTime};
+    let date = DateTime::from_timestamp_micros(time)?.date_naive().with_day(1)?;
+    let (start, months) = match unit {
+        CalendarUnit::Month => (date, 1),
+        CalendarUnit::Quarter => (date.with_month0(date.month0() / 3 * 3)?, 3),
+        CalendarUnit::Year => (date.with_month(1)?, 12),
+    };
+    let micros = |date: chrono::NaiveDate| date.and_time(NaiveTime::MIN).and_utc().timestamp_micros();
+    Some((micros(start), micros(start.checked_add_months(Months::new(months))?)))
 }

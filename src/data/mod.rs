@@ -19,12 +19,14 @@ pub mod text;
 mod time;
 pub mod types;
 mod watermark;
+mod window;
 mod words;
 
 pub use change::{Arrival, Changes};
 pub use key::{BUCKETS, Bucket, KeyEncoder, Keys, hash, normalise};
 pub use time::{Epoch, EventTime, Partition, PartitionWatermark, WatermarkVector, Watermarks};
-pub use watermark::{CalendarUnit, Judge, Monotone, WatermarkExpr, WatermarkTerm, floor};
+pub use watermark::{Judge, Monotone, WatermarkExpr, WatermarkTerm, floor};
+pub use window::{CalendarUnit, Span};
 pub use words::{from_words, is_word, to_words};
 
 use serde::{Deserialize, Serialize};

@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Arrival, EventTime, ObjectId, Partition, WatermarkVector, Watermarks};
+use super::{Arrival, CalendarUnit, EventTime, ObjectId, Partition, Span, WatermarkVector, Watermarks};
 
 /// A non-decreasing function of event time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,15 +31,8 @@ pub enum Monotone {
     },
     /// `date_trunc(unit, t)` for calendar units, in UTC.
     Truncate(CalendarUnit),
-}
-
-/// Calendar units whose length varies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "the names say it")]
-pub enum CalendarUnit {
-    Month,
-    Quarter,
-    Year,
+    /// The end of the window of which `t` is a bound.
+    End(Span),
 }
 
 impl Monotone {
@@ -54,7 +47,8 @@ impl Monotone {
             Self::FirstHop { slide, size, offset } => {
                 EventTime(floor(t.0, *slide, *offset).saturating_sub(size - slide))
             }
-            Self::Truncate(unit) => truncate(t, *unit),
+            Self::Truncate(unit) => EventTime(unit.start(t.0)),
+            Self::End(span) => EventTime(span.end(t.0)),
         }
     }
 }
@@ -64,18 +58,6 @@ pub fn floor(t: i64, size: i64, offset: i64) -> i64 {
     let (t, size, offset) = (i128::from(t), i128::from(size), i128::from(offset));
     let start = t - (t - offset).rem_euclid(size);
     i64::try_from(start).unwrap_or(i64::MIN + 1)
-}
-
-fn truncate(t: EventTime, unit: CalendarUnit) -> EventTime {
-    use chrono::{DateTime, Datelike, NaiveDate};
-    let Some(at) = DateTime::from_timestamp_micros(t.0) else { return t };
-    let month = match unit {
-        CalendarUnit::Month => at.month(),
-        CalendarUnit::Quarter => (at.month0() / 3) * 3 + 1,
-        CalendarUnit::Year => 1,
-    };
-    let start = NaiveDate::from_ymd_opt(at.year(), month, 1).and_then(|d| d.and_hms_opt(0, 0, 0));
-    start.map_or(t, |s| EventTime(s.and_utc().timestamp_micros()))
 }
 
 /// One path from a source to an operator.

@@ -300,7 +300,7 @@ impl Session {
             }
             Statement::Subscribe(subscribe) => (Bound::Other, Vec::new(), Some(self.subscription_columns(subscribe)?)),
             Statement::Show(show) => (Bound::Other, Vec::new(), Some(show::show_columns(show)?)),
-            Statement::Explain(_) => (Bound::Other, Vec::new(), Some(show::explain_columns())),
+            Statement::Explain(_) => (Bound::Other, Vec::new(), Some(super::explain::columns())),
             Statement::Fetch(fetch) if !fetch.skip => {
                 (Bound::Other, Vec::new(), Some(self.cursor(&fetch.cursor)?.columns.clone()))
             }

@@ -1,22 +1,20 @@
-//! SHOW, DESCRIBE and EXPLAIN: facts as rows of text.
+//! SHOW and DESCRIBE: facts as rows of text.
 
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
-use datafusion::physical_plan::displayable;
 
 use super::ddl::{find_any, kind_word};
 use super::outcome::{Column, Outcome};
 use super::session::Session;
-use super::stream::{Guard, once};
-use super::{introspect, query, settings};
+use super::stream::once;
+use super::{introspect, settings};
 use crate::catalog::object::{ConnectorOptions, Kind, Object, Watermark};
 use crate::catalog::pg_catalog::quote_ident;
 use crate::data::types::sql_name;
 use crate::error::{Error, Result, SqlState};
-use crate::plan;
-use crate::sql::statement::{Explain, Explained, RelationKind, Show};
+use crate::sql::statement::{RelationKind, Show};
 
 /// The names of SHOW's columns.
 pub(super) fn show_columns(show: &Show) -> Result<Vec<Column>> {
@@ -30,17 +28,12 @@ pub(super) fn show_columns(show: &Show) -> Result<Vec<Column>> {
     Ok(text_columns(&names))
 }
 
-/// EXPLAIN's column.
-pub(super) fn explain_columns() -> Vec<Column> {
-    text_columns(&["QUERY PLAN"])
-}
-
-fn text_columns(names: &[&str]) -> Vec<Column> {
+pub(super) fn text_columns(names: &[&str]) -> Vec<Column> {
     names.iter().map(|n| Column { field: Field::new(*n, DataType::Utf8, true), origin: (0, 0) }).collect()
 }
 
 /// Rows of text under the columns given.
-fn texts(columns: Vec<Column>, rows: Vec<Vec<Option<String>>>, tag: &'static str) -> Result<Outcome> {
+pub(super) fn texts(columns: Vec<Column>, rows: Vec<Vec<Option<String>>>, tag: &'static str) -> Result<Outcome> {
     let schema = Arc::new(Schema::new(columns.iter().map(|c| c.field.clone()).collect::<Vec<_>>()));
     let column = |i: usize| -> ArrayRef {
         Arc::new(StringArray::from_iter(rows.iter().map(|r| r.get(i).and_then(Option::as_deref))))
@@ -87,39 +80,6 @@ impl Session {
         let mut names: Vec<String> = wanted.map(|o| o.name.clone()).collect();
         names.sort_unstable();
         names.into_iter().map(|n| vec![Some(n)]).collect()
-    }
-
-    pub(super) async fn explain(&self, explain: &Explain, guard: Guard) -> Result<Outcome> {
-        let lines = match &explain.what {
-            Explained::View(create) => {
-                let planned = self.plan_create(create)?;
-                plan::explain(&planned.view)
-            }
-            Explained::Running(name) => {
-                let snapshot = self.shared.engine.catalog.snapshot();
-                let object = find_any(&snapshot, name)?;
-                if !matches!(object.kind, Kind::MaterializedView(_)) {
-                    let message = format!("\"{}\" is not a materialized view", object.name);
-                    return Err(Error::new(SqlState::WRONG_OBJECT_TYPE, message));
-                }
-                let planned = self.binder_session(|binder| self.shared.engine.replan(binder, &object))?;
-                plan::explain(&planned.view)
-            }
-            Explained::Query(query) => {
-                let bound = self.binder_session(|binder| binder.query(query, &[]))?;
-                let mut lines: Vec<String> = Vec::new();
-                if explain.verbose {
-                    lines.extend(bound.plan.display_indent().to_string().lines().map(str::to_owned));
-                    lines.push(String::new());
-                }
-                let physical = guard.wait(query::prepare(&self.shared, bound.plan, None)).await?;
-                lines.extend(
-                    displayable(physical.as_ref()).indent(explain.verbose).to_string().lines().map(str::to_owned),
-                );
-                lines
-            }
-        };
-        texts(explain_columns(), lines.into_iter().map(|l| vec![Some(l)]).collect(), "EXPLAIN")
     }
 }
 

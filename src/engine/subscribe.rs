@@ -1,23 +1,25 @@
-//! SUBSCRIBE: a view's changes as rows, epoch by epoch.
+//! SUBSCRIBE: a view's changes as rows, epoch by epoch; `envelope` makes one row per key of them.
 //!
 //! A subscription to a query, a table or a plain view runs on a materialized view of its own, which nobody else sees
 //! and which goes when the subscription ends.
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, new_null_array};
+use arrow::array::{Array, ArrayRef, BooleanArray, Int64Array, RecordBatch, new_null_array};
+use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use futures::StreamExt;
 
 use super::Engine;
 use super::ddl::Ddl;
+use super::envelope::Encoder;
 use super::outcome::{Column, Outcome};
 use super::session::Session;
 use super::stream::{Batches, Guard};
 use super::views::PlannedView;
 use crate::catalog::object::{Emit, Kind, Object};
 use crate::catalog::{Resolved, Snapshot};
-use crate::data::{Epoch, ObjectId};
+use crate::data::{Changes, Epoch, ObjectId};
 use crate::error::Result;
 use crate::runtime::{SubscribeSpec, Subscription, SubscriptionEvent};
 use crate::sql::statement::{CreateMaterializedView, Name, Subscribe};
@@ -32,43 +34,60 @@ impl Session {
     /// The columns that a subscription will have.
     pub(super) fn subscription_columns(&self, subscribe: &Subscribe) -> Result<Vec<Column>> {
         let snapshot = self.shared.engine.catalog.snapshot();
-        let columns = match materialized(&snapshot, subscribe)? {
-            Some(view) => view.schema.fields().iter().map(|f| f.as_ref().clone()).collect(),
-            None => self.binder_session(|binder| binder.view(&subscribe.query, &[]))?.columns,
+        let (fields, key) = match materialized(&snapshot, subscribe)? {
+            Some(view) => (plain(&view), derived(&view)),
+            None => {
+                let planned = self.plan_view(&subscribe.query, &[], Emit::OnUpdate, None, None)?;
+                (planned.bound.columns, planned.view.key)
+            }
         };
-        Ok(with_prefix(columns, subscribe.progress))
+        let encoder = self.encoder(subscribe, &fields, key.as_deref())?;
+        Ok(with_prefix(fields, subscribe.progress, encoder.as_ref()))
+    }
+
+    fn encoder(&self, subscribe: &Subscribe, fields: &[Field], key: Option<&[usize]>) -> Result<Option<Encoder>> {
+        let limit = self.shared.settings.lock().bytes("subscribe_buffer");
+        subscribe.envelope.as_ref().map(|envelope| Encoder::new(envelope, fields, key, limit)).transpose()
     }
 
     /// Starts a subscription.
     pub(super) async fn subscription(&self, subscribe: &Subscribe) -> Result<(Vec<Column>, Batches)> {
         let engine = &self.shared.engine;
-        let (view, fields, temporary) = match materialized(&engine.catalog.snapshot(), subscribe)? {
-            Some(view) => (view.id, view.schema.fields().iter().map(|f| f.as_ref().clone()).collect(), None),
+        let (view, fields, key, temporary) = match materialized(&engine.catalog.snapshot(), subscribe)? {
+            Some(view) => (view.id, plain(&view), derived(&view), None),
             None => {
-                let (guard, fields) = self.temporary_view(subscribe).await?;
-                (guard.view, fields, Some(guard))
+                let (guard, planned) = self.temporary_view(subscribe).await?;
+                (guard.view, planned.bound.columns, planned.view.key, Some(guard))
             }
         };
+        let encoder = self.encoder(subscribe, &fields, key.as_deref())?;
         let buffer = self.shared.settings.lock().bytes("subscribe_buffer");
         let spec = SubscribeSpec {
             view,
-            snapshot: subscribe.snapshot,
+            snapshot: subscribe.snapshot || encoder.as_ref().is_some_and(Encoder::needs_snapshot),
             as_of: subscribe.as_of.map(Epoch),
             up_to: subscribe.up_to.map(Epoch),
-            progress: subscribe.progress,
+            // The first one ends the snapshot.
+            progress: subscribe.progress || encoder.is_some(),
             buffer,
         };
         let subscription = engine.runtime.subscribe(spec).await?;
-        let columns = with_prefix(fields, subscribe.progress);
+        let columns = with_prefix(fields, subscribe.progress, encoder.as_ref());
         let schema = Arc::new(Schema::new(columns.iter().map(|c| c.field.clone()).collect::<Vec<_>>()));
-        let progress = subscribe.progress;
-        let state = (subscription, temporary, schema);
-        let rows = futures::stream::unfold(Some(state), move |state| next(state, progress));
-        Ok((columns, rows.boxed()))
+        let state = State {
+            subscription,
+            _temporary: temporary,
+            schema,
+            progress: subscribe.progress,
+            snapshot: Some(Vec::new()),
+            tell_snapshot: subscribe.snapshot,
+            encoder,
+        };
+        Ok((columns, futures::stream::unfold(Some(state), next).boxed()))
     }
 
     /// A view for one subscription.
-    async fn temporary_view(&self, subscribe: &Subscribe) -> Result<(TemporaryView, Vec<Field>)> {
+    async fn temporary_view(&self, subscribe: &Subscribe) -> Result<(TemporaryView, PlannedView)> {
         let engine = self.shared.engine.clone();
         let id = engine.catalog.allocate();
         let planned = self.plan_view(&subscribe.query, &[], Emit::OnUpdate, None, None)?;
@@ -78,7 +97,7 @@ impl Session {
         engine.temporary.lock().insert(id, inputs);
         let guard = TemporaryView { engine: engine.clone(), view: id };
         engine.runtime.create_view(spec).await?;
-        Ok((guard, planned.bound.columns))
+        Ok((guard, planned))
     }
 }
 
@@ -135,50 +154,133 @@ impl Drop for TemporaryView {
     }
 }
 
-type State = (Subscription, Option<TemporaryView>, SchemaRef);
+/// The columns of a view.
+fn plain(view: &Object) -> Vec<Field> {
+    view.schema.fields().iter().map(|f| f.as_ref().clone()).collect()
+}
 
-async fn next(state: Option<State>, progress: bool) -> Option<(Result<RecordBatch>, Option<State>)> {
-    let (mut subscription, temporary, schema) = state?;
-    match subscription.next().await {
-        Ok(Some(event)) => {
-            let batch = rows(&schema, event, progress);
-            Some((batch, Some((subscription, temporary, schema))))
-        }
-        Ok(None) => None,
-        Err(error) => Some((Err(error), None)),
+/// The key that a view's query makes unique.
+fn derived(view: &Object) -> Option<Vec<usize>> {
+    match &view.kind {
+        Kind::MaterializedView(view) => view.key.clone(),
+        Kind::Table(_) | Kind::Source(_) | Kind::View(_) => None,
     }
 }
 
-/// `hw_epoch, [hw_progressed,] hw_diff` before a relation's columns.
-fn with_prefix(columns: Vec<Field>, progress: bool) -> Vec<Column> {
+/// A running subscription.
+struct State {
+    subscription: Subscription,
+    _temporary: Option<TemporaryView>,
+    schema: SchemaRef,
+    /// Whether progress is told.
+    progress: bool,
+    encoder: Option<Encoder>,
+    /// Under an envelope: the snapshot's batches, until all are there.
+    snapshot: Option<Vec<(Epoch, Changes)>>,
+    tell_snapshot: bool,
+}
+
+async fn next(state: Option<State>) -> Option<(Result<RecordBatch>, Option<State>)> {
+    let mut state = state?;
+    loop {
+        let event = match state.subscription.next().await {
+            Ok(Some(event)) => event,
+            Ok(None) => return None,
+            Err(error) => return Some((Err(error), None)),
+        };
+        match state.rows(event) {
+            Ok(Some(batch)) => return Some((Ok(batch), Some(state))),
+            Ok(None) => {}
+            Err(error) => return Some((Err(error), None)),
+        }
+    }
+}
+
+impl State {
+    /// The rows that tell of an event, if any.
+    fn rows(&mut self, event: SubscriptionEvent) -> Result<Option<RecordBatch>> {
+        if self.encoder.is_none() {
+            return match event {
+                SubscriptionEvent::Changes { epoch, changes } => {
+                    let mut columns: Vec<ArrayRef> = vec![Arc::new(changes.diffs_or_ones())];
+                    columns.extend(changes.rows.columns().iter().cloned());
+                    self.batch(epoch, columns).map(Some)
+                }
+                SubscriptionEvent::Progress(epoch) => self.progressed(epoch).map(Some),
+            };
+        }
+        match event {
+            SubscriptionEvent::Changes { epoch, changes } => match &mut self.snapshot {
+                Some(snapshot) => {
+                    snapshot.push((epoch, changes));
+                    Ok(None)
+                }
+                None => self.enveloped(epoch, &[changes]),
+            },
+            SubscriptionEvent::Progress(epoch) => {
+                let snapshot = match self.snapshot.take().unwrap_or_default() {
+                    batches if batches.is_empty() => None,
+                    batches => {
+                        let at = batches.first().map_or(epoch, |(epoch, _)| *epoch);
+                        let batches: Vec<Changes> = batches.into_iter().map(|(_, changes)| changes).collect();
+                        self.enveloped(at, &batches)?.filter(|_| self.tell_snapshot)
+                    }
+                };
+                let progress = if self.progress { Some(self.progressed(epoch)?) } else { None };
+                Ok(match (snapshot, progress) {
+                    (Some(rows), Some(progress)) => Some(concat_batches(&self.schema, [&rows, &progress])?),
+                    (rows, progress) => rows.or(progress),
+                })
+            }
+        }
+    }
+
+    fn enveloped(&mut self, epoch: Epoch, changes: &[Changes]) -> Result<Option<RecordBatch>> {
+        let Some(encoder) = &mut self.encoder else { return Ok(None) };
+        let columns = encoder.encode(changes)?;
+        let rows = self.batch(epoch, columns)?;
+        Ok((rows.num_rows() > 0).then_some(rows))
+    }
+
+    /// Columns behind the epoch.
+    fn batch(&self, epoch: Epoch, columns: Vec<ArrayRef>) -> Result<RecordBatch> {
+        let count = columns.first().map_or(0, |c| c.len());
+        let mut all: Vec<ArrayRef> = vec![Arc::new(Int64Array::from(vec![number(epoch); count]))];
+        if self.progress {
+            all.push(Arc::new(BooleanArray::from(vec![false; count])));
+        }
+        all.extend(columns);
+        Ok(RecordBatch::try_new(self.schema.clone(), all)?)
+    }
+
+    /// The row that says that an epoch is told.
+    fn progressed(&self, epoch: Epoch) -> Result<RecordBatch> {
+        let mut columns: Vec<ArrayRef> = vec![Arc::new(Int64Array::from(vec![number(epoch)]))];
+        if self.progress {
+            columns.push(Arc::new(BooleanArray::from(vec![true])));
+        }
+        let rest = self.schema.fields().iter().skip(columns.len());
+        columns.extend(rest.map(|f| new_null_array(f.data_type(), 1)).collect::<Vec<_>>());
+        Ok(RecordBatch::try_new(self.schema.clone(), columns)?)
+    }
+}
+
+fn number(epoch: Epoch) -> i64 {
+    i64::try_from(epoch.0).unwrap_or(i64::MAX)
+}
+
+/// `hw_epoch, [hw_progressed,] hw_diff` before a relation's columns; an envelope has columns of its own.
+fn with_prefix(columns: Vec<Field>, progress: bool, encoder: Option<&Encoder>) -> Vec<Column> {
     let mut fields = vec![Field::new("hw_epoch", DataType::Int64, true)];
     if progress {
         fields.push(Field::new("hw_progressed", DataType::Boolean, true));
     }
-    fields.push(Field::new("hw_diff", DataType::Int64, true));
-    fields.extend(columns.into_iter().map(|f| f.with_nullable(true)));
-    fields.into_iter().map(|field| Column { field, origin: (0, 0) }).collect()
-}
-
-fn rows(schema: &SchemaRef, event: SubscriptionEvent, progress: bool) -> Result<RecordBatch> {
-    let (epoch, count, changes) = match event {
-        SubscriptionEvent::Changes { epoch, changes } => (epoch, changes.len(), Some(changes)),
-        SubscriptionEvent::Progress(epoch) => (epoch, 1, None),
-    };
-    let epoch = i64::try_from(epoch.0).unwrap_or(i64::MAX);
-    let mut columns: Vec<ArrayRef> = vec![Arc::new(Int64Array::from(vec![epoch; count]))];
-    if progress {
-        columns.push(Arc::new(BooleanArray::from(vec![changes.is_none(); count])));
-    }
-    match changes {
-        Some(changes) => {
-            columns.push(Arc::new(changes.diffs_or_ones()));
-            columns.extend(changes.rows.columns().iter().cloned());
-        }
+    match encoder {
+        Some(encoder) => fields.extend(encoder.fields()),
         None => {
-            let rest = schema.fields().iter().skip(columns.len());
-            columns.extend(rest.map(|f| new_null_array(f.data_type(), count)).collect::<Vec<_>>());
+            fields.push(Field::new("hw_diff", DataType::Int64, true));
+            fields.extend(columns.into_iter().map(|f| f.with_nullable(true)));
         }
     }
-    Ok(RecordBatch::try_new(schema.clone(), columns)?)
+    fields.into_iter().map(|field| Column { field, origin: (0, 0) }).collect()
 }

@@ -57,7 +57,6 @@ pub(super) fn plan_view(
     lateness: Option<i64>,
     late_into: Option<&Object>,
 ) -> Result<PlannedView> {
-    let bound = binder.view(query, columns)?;
     let mut config = base.clone();
     config.execution.time_zone = Some(binder.session.time_zone.name().to_owned());
     let late_into = late_into.map(|table| plan::LateTarget {
@@ -65,7 +64,9 @@ pub(super) fn plan_view(
         name: table.name.clone(),
         schema: table.schema.clone(),
     });
-    let view = plan::lower(&bound.plan, &ViewOptions { emit, lateness, late_into, config: Arc::new(config) })?;
+    let options = ViewOptions { emit, lateness, late_into, config: Arc::new(config) };
+    let bound = binder.view(query, columns, |plan| plan::binned(plan, &options))?;
+    let view = plan::lower(&bound.plan, &options)?;
     Ok(PlannedView { bound, view })
 }
 

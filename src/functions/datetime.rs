@@ -439,6 +439,9 @@ fn date_bin(call: &Call<'_>) -> Result<ArrayRef> {
             let message = "timestamps cannot be binned into intervals containing months or years";
             return Err(wrong(SqlState::FEATURE_NOT_SUPPORTED, message));
         }
+        if matches!(values.value(row), i64::MAX | i64::MIN) {
+            return Ok(Some(values.value(row)));
+        }
         let micros = i64::from(stride.days).saturating_mul(DAY).saturating_add(stride.nanoseconds / 1000);
         if micros <= 0 {
             return Err(wrong(SqlState::DATETIME_FIELD_OVERFLOW, "stride must be greater than zero"));

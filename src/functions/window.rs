@@ -1,11 +1,11 @@
 //! Window assignment: the one arithmetic of TUMBLE and HOP, in microseconds, for batch and streaming alike.
 //!
-//! Windows align to the Unix epoch plus `offset`. A row without event time is in no window. `date_bin` is not used: it is
-//! NULL beyond the range of nanoseconds.
+//! Windows align to the Unix epoch plus `offset`, those of the calendar to UTC. A row without event time is in no window.
+//! DataFusion's `date_bin` is not used: it is NULL beyond the range of nanoseconds.
 
 use arrow::array::{Array, Int64Array, Int64Builder, TimestampMicrosecondArray, UInt32Array};
 
-use crate::data::floor;
+use crate::data::{CalendarUnit, Span, floor};
 
 /// How rows are assigned to windows. Lengths in microseconds; `size` and `slide` are positive, `size` a multiple of
 /// `slide`.
@@ -27,21 +27,36 @@ pub enum WindowKind {
         /// Moves all windows.
         offset: i64,
     },
+    /// Each row is in one calendar month, quarter or year.
+    Calendar {
+        /// Which.
+        unit: CalendarUnit,
+    },
 }
 
 impl WindowKind {
-    /// Length of a window.
+    /// Length of the longest window.
     pub fn size(&self) -> i64 {
         match *self {
             Self::Tumble { size, .. } | Self::Hop { size, .. } => size,
+            Self::Calendar { unit } => unit.longest(),
         }
     }
 
-    /// Distance of window starts.
+    /// From a window's start to its end.
+    pub fn span(&self) -> Span {
+        match *self {
+            Self::Tumble { size, .. } | Self::Hop { size, .. } => Span::Fixed(size),
+            Self::Calendar { unit } => Span::Calendar(unit),
+        }
+    }
+
+    /// Distance of window starts, at most.
     pub fn slide(&self) -> i64 {
         match *self {
             Self::Tumble { size, .. } => size,
             Self::Hop { slide, .. } => slide,
+            Self::Calendar { unit } => unit.longest(),
         }
     }
 
@@ -49,6 +64,7 @@ impl WindowKind {
     pub fn offset(&self) -> i64 {
         match *self {
             Self::Tumble { offset, .. } | Self::Hop { offset, .. } => offset,
+            Self::Calendar { .. } => 0,
         }
     }
 
@@ -59,12 +75,15 @@ impl WindowKind {
 
     /// The start of the last window that holds `t`.
     pub fn last_start(&self, t: i64) -> i64 {
-        floor(t, self.slide(), self.offset())
+        match *self {
+            Self::Tumble { .. } | Self::Hop { .. } => floor_fast(t, self.slide(), self.offset()),
+            Self::Calendar { unit } => unit.start(t),
+        }
     }
 
     /// The end of the window that starts at `start`; saturates at the end of time.
     pub fn end(&self, start: i64) -> i64 {
-        start.saturating_add(self.size())
+        self.span().end(start)
     }
 }
 
@@ -86,10 +105,22 @@ pub fn last_starts(times: &[i64], slide: i64, offset: i64) -> Vec<i64> {
     starts
 }
 
-/// HOP (and TUMBLE, as the case of one): (row, window start) pairs, by ascending row, then ascending start. Rows without
-/// time give none.
+/// Windows of which each row is in one: per row the start of its window, NULL where the time is NULL.
+pub fn window_starts(time: &TimestampMicrosecondArray, kind: WindowKind) -> Int64Array {
+    match kind {
+        WindowKind::Tumble { size, offset } => {
+            Int64Array::new(last_starts(time.values(), size, offset).into(), time.nulls().cloned())
+        }
+        WindowKind::Hop { .. } | WindowKind::Calendar { .. } => {
+            time.iter().map(|t| t.map(|t| kind.last_start(t))).collect()
+        }
+    }
+}
+
+/// HOP (and the others, as the case of one): (row, window start) pairs, by ascending row, then ascending start. Rows
+/// without time give none.
 pub fn window_pairs(time: &TimestampMicrosecondArray, kind: WindowKind) -> (UInt32Array, Int64Array) {
-    let (slide, offset, per_row) = (kind.slide(), kind.offset(), kind.windows_per_row());
+    let (slide, per_row) = (kind.slide(), kind.windows_per_row());
     let capacity = time.len() * usize::try_from(per_row).unwrap_or(1);
     let mut rows = Vec::with_capacity(capacity);
     let mut starts = Int64Builder::with_capacity(capacity);
@@ -97,7 +128,7 @@ pub fn window_pairs(time: &TimestampMicrosecondArray, kind: WindowKind) -> (UInt
         if time.is_null(row) {
             continue;
         }
-        let last = floor_fast(t, slide, offset);
+        let last = kind.last_start(t);
         for back in (0..per_row).rev() {
             rows.push(row as u32);
             starts.append_value(last.saturating_sub(back.saturating_mul(slide)));

@@ -3,7 +3,8 @@
 //! SQL: `a JOIN b ON a.x = b.y`; other conditions are a Filter above
 //! State: the rows of both sides, by key
 //! Retractions: a row taken back on one side takes back its pairs with all rows of the other
-//! Watermark: kept on columns that the condition equates with a watermarked one, the minimum of both
+//! Watermark: kept on columns that the condition equates with a watermarked one, or holds above one less an interval: the
+//! minimum of both
 
 use std::collections::VecDeque;
 

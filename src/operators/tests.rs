@@ -384,10 +384,10 @@ impl Run<'_> {
         }
         if expected != self.view {
             return Err(format!(
-                "{}\nexpected {expected:#?}\nfound {:#?}\n{}",
+                "{}\nexpected {expected:#?}\nfound {:#?}\n{:#?}",
                 self.case.sql,
                 self.view,
-                explain(self.plan).join("\n")
+                explain(self.plan)
             ));
         }
         let failing = self.model.t.iter().filter(|r| r.1 == Some(0) && !self.case.batch.is_empty()).count() as i64;

@@ -1,14 +1,16 @@
 //! Window assignment, and the one place where changes are turned away for being too late.
 //!
-//! SQL: `TUMBLE(t, ts, size)`, `HOP(t, ts, slide, size)` in every spelling; `ALLOW LATENESS d`
+//! SQL: `TUMBLE(t, ts, size)`, `HOP(t, ts, slide, size)` in every spelling, `GROUP BY date_bin(..)`; `ALLOW LATENESS d`
 //! State: whether the operator has joined (rows that were there before the view are on time for it)
 //! Retractions: each change is judged by its own event time; a final window takes neither sort
 //! Watermark: a change is turned away from a window when watermark >= window_end + d; window_start and window_end get
-//! the watermark of the column, moved by the same arithmetic
+//! the watermark of the column, moved by the same arithmetic. A row without event time is an error; below `GROUP BY
+//! date_bin(..)` it is in a window without bounds, which ends when event time does
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array, UInt32Array};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, TimestampMicrosecondArray, UInt32Array};
+use arrow::buffer::NullBuffer;
 use arrow::compute::is_not_null;
 use arrow::datatypes::{Int64Type, SchemaRef, TimestampMicrosecondType};
 
@@ -16,7 +18,7 @@ use super::evaluate::{batch, report};
 use super::{Counters, Fuel, LateRows, Operator, Output, Step};
 use crate::data::{Arrival, Changes, Epoch, EventTime, Judge, Watermarks};
 use crate::error::{Error, Result, SqlState};
-use crate::functions::window::last_starts;
+use crate::functions::window::{WindowKind, last_starts};
 use crate::plan::Window;
 use crate::state::fault::{self, Fault};
 use crate::state::{Part, State};
@@ -71,6 +73,9 @@ impl WindowOperator {
 
     /// Takes out the rows without event time, and reports them.
     fn timed(&self, changes: Changes, out: &mut Output) -> Result<Changes> {
+        if self.plan.keeps_nulls {
+            return self.finite(changes, out);
+        }
         let time = changes.rows.column(self.plan.time);
         if time.null_count() == 0 {
             return Ok(changes);
@@ -84,6 +89,22 @@ impl WindowOperator {
         changes.filter(&is_not_null(time)?)
     }
 
+    /// Takes out the rows whose window would end with event time, where only that of NULL may, and reports them.
+    fn finite(&self, changes: Changes, out: &mut Output) -> Result<Changes> {
+        let time = changes.rows.column(self.plan.time).as_primitive::<TimestampMicrosecondType>();
+        let kind = self.plan.kind;
+        let fits = |t: i64| t != i64::MIN && kind.end(kind.last_start(t)) != i64::MAX;
+        let fits: BooleanArray = time.iter().map(|t| Some(t.is_none_or(fits))).collect();
+        if fits.false_count() == 0 {
+            return Ok(changes);
+        }
+        let error = Error::new(SqlState::DATETIME_FIELD_OVERFLOW, "timestamp out of range");
+        for i in (0..fits.len()).filter(|&i| !fits.value(i)) {
+            report(&self.name, &error, &changes.rows, i, changes.diff(i), out);
+        }
+        changes.filter(&fits)
+    }
+
     fn judge(&self, changes: &Changes, watermarks: &Watermarks) -> Judge {
         match (&self.plan.watermark, &changes.arrival, self.joined.0) {
             // Rows of the joining epoch were there before the view.
@@ -94,9 +115,12 @@ impl WindowOperator {
 
     fn assign(&self, times: &[i64]) -> Assigned {
         let kind = self.plan.kind;
-        let last = match fault::on(Fault::FloorTowardsZero) {
-            true => times.iter().map(|t| t / kind.slide() * kind.slide()).collect(),
-            false => last_starts(times, kind.slide(), kind.offset()),
+        let last = match kind {
+            WindowKind::Calendar { .. } => times.iter().map(|&t| kind.last_start(t)).collect(),
+            WindowKind::Tumble { .. } | WindowKind::Hop { .. } if fault::on(Fault::FloorTowardsZero) => {
+                times.iter().map(|t| t / kind.slide() * kind.slide()).collect()
+            }
+            WindowKind::Tumble { .. } | WindowKind::Hop { .. } => last_starts(times, kind.slide(), kind.offset()),
         };
         Assigned { last, taken: None }
     }
@@ -117,7 +141,7 @@ impl WindowOperator {
     fn turn_away(
         &self,
         changes: &Changes,
-        times: &[i64],
+        times: &TimestampMicrosecondArray,
         assigned: &mut Assigned,
         judge: &Judge,
         out: &mut Output,
@@ -129,14 +153,19 @@ impl WindowOperator {
         };
         let lateness = self.plan.lateness.filter(|_| !fault::on(Fault::FinalAccepted));
         let windows = self.windows();
+        // The window of a row without event time ends with event time.
+        let end = |row: usize, last: i64, back: u32| match times.nulls() {
+            Some(nulls) if nulls.is_null(row) => EventTime::MAX.0,
+            _ => self.end(last, back),
+        };
         let mut counters = Counters::default();
         let mut rejected: Vec<u32> = vec![];
         for (row, &last) in assigned.last.iter().enumerate() {
             let w = watermark(row);
-            if w < self.end(last, windows - 1) {
+            if w < end(row, last, windows - 1) {
                 continue;
             }
-            let too_late = |back: u32| lateness.is_some_and(|d| w >= self.end(last, back).saturating_add(d));
+            let too_late = |back: u32| lateness.is_some_and(|d| w >= end(row, last, back).saturating_add(d));
             let mut taken = windows;
             while taken > 0 && too_late(taken - 1) {
                 taken -= 1;
@@ -146,7 +175,7 @@ impl WindowOperator {
             if taken == 0 {
                 counters.late_rejected += n;
                 rejected.push(row as u32);
-            } else if w >= self.end(last, taken - 1) {
+            } else if w >= end(row, last, taken - 1) {
                 counters.late_accepted += n;
             }
             if taken < windows {
@@ -157,7 +186,7 @@ impl WindowOperator {
         if !rejected.is_empty() {
             let time = |f: &dyn Fn(usize) -> i64| rejected.iter().map(|&r| EventTime(f(r as usize))).collect();
             out.late.push(LateRows {
-                event_time: time(&|r| times[r]),
+                event_time: time(&|r| if times.is_null(r) { EventTime::MIN.0 } else { times.value(r) }),
                 watermark: time(&watermark),
                 windows_missed: vec![windows; rejected.len()],
                 changes: changes.take(&UInt32Array::from(rejected))?,
@@ -207,6 +236,15 @@ impl WindowOperator {
     }
 }
 
+/// Which of the rows sent have no event time; `rows`: those that are sent, when not all are.
+fn unbounded(nulls: Option<&NullBuffer>, rows: Option<&[u32]>) -> Option<NullBuffer> {
+    let nulls = nulls.filter(|n| n.null_count() > 0)?;
+    Some(match rows {
+        None => nulls.clone(),
+        Some(rows) => rows.iter().map(|&row| nulls.is_valid(row as usize)).collect(),
+    })
+}
+
 impl Operator for WindowOperator {
     fn apply(&mut self, _port: usize, changes: Changes, watermarks: &Watermarks, out: &mut Output) -> Result<()> {
         let changes = self.timed(changes, out)?;
@@ -218,10 +256,11 @@ impl Operator for WindowOperator {
         let mut assigned = self.assign(time.values());
         let judge = self.judge(&changes, watermarks);
         if judge != Judge::OnTime {
-            self.turn_away(&changes, time.values(), &mut assigned, &judge, out)?;
+            self.turn_away(&changes, time, &mut assigned, &judge, out)?;
         }
         let windows = self.plan.panes.then(|| self.windows_sent(assigned.taken.as_ref(), changes.len()));
         let (rows, starts) = self.pairs(assigned);
+        let starts = Int64Array::new(starts.into(), unbounded(time.nulls(), rows.as_deref()));
         let changes = self.chosen(changes)?;
         let changes = match rows {
             None => changes,
@@ -230,7 +269,6 @@ impl Operator for WindowOperator {
         if changes.is_empty() {
             return Ok(());
         }
-        let starts = Int64Array::from(starts);
         let ends: Int64Array = starts.unary::<_, Int64Type>(|s| self.plan.kind.end(s));
         let zone = time.timezone().map(Arc::from);
         let bound = |values: Int64Array| -> ArrayRef {

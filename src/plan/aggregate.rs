@@ -8,6 +8,7 @@ use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::logical_expr::expr::AggregateFunctionParams;
 use datafusion::logical_expr::{self as logical, Expr, ExprSchemable, LogicalPlan};
 
+use super::check;
 use super::expr::{Scalar, display};
 use super::lower::{Above, Lowering, open, projection};
 use super::node::{Aggregate, AggregateCall, Plan, WindowedGroup};
@@ -114,7 +115,7 @@ fn finish(
         let what = if calls.is_empty() { "DISTINCT" } else { "a GROUP BY" };
         return Err(Error::unsupported(
             format!("EMIT ON WINDOW CLOSE over {what} without a window that closes"),
-            "Group by window_start or window_end of a TUMBLE or HOP over a column with a watermark.",
+            check::GROUP_BY_WINDOW,
         ));
     }
     let on_close = above.emit == Emit::OnWindowClose;

@@ -1,6 +1,7 @@
 //! What is refused, by name and with a hint, and what a NOTICE says.
 
-use datafusion::logical_expr::{Distinct, LogicalPlan};
+use datafusion::logical_expr::utils::split_conjunction;
+use datafusion::logical_expr::{Distinct, Expr, LogicalPlan};
 
 use super::lower::ViewOptions;
 use super::node::{Aggregate, Plan, Window};
@@ -52,21 +53,48 @@ pub(super) fn may_close(plan: &LogicalPlan) -> Result<()> {
     };
     Err(Error::unsupported(
         format!("EMIT ON WINDOW CLOSE over {what}"),
-        "It applies to filters and projections over one GROUP BY on the window of a TUMBLE or HOP; put the rest into a view on the view.",
+        "It applies to filters and projections over one GROUP BY on the window of a TUMBLE or HOP, or on date_bin or date_trunc; put the rest into a view on the view.",
     ))
 }
+
+/// What has windows that close.
+pub(super) const GROUP_BY_WINDOW: &str = "Group by window_start or window_end of a TUMBLE or HOP, or by date_bin or date_trunc (in UTC), over a column with a watermark.";
 
 /// A lateness over a column that has no watermark.
 pub(super) fn no_watermark(assign: &WindowAssign) -> Error {
     let window = match assign.kind {
         WindowKind::Tumble { .. } => "TUMBLE",
         WindowKind::Hop { .. } => "HOP",
+        WindowKind::Calendar { .. } => "date_trunc",
     };
     let column = assign.input.schema().field(assign.time_column).name();
     Error::unsupported(
         format!("EMIT ON WINDOW CLOSE or ALLOW LATENESS over {window} on column \"{column}\", which has no watermark,"),
         "Declare WATERMARK FOR the column at its table or source; outer joins and computed columns lose it.",
     )
+}
+
+/// What becomes of rows without event time where they are kept.
+pub(super) fn null_group(assign: &WindowAssign) -> Option<String> {
+    let column = assign.input.schema().field(assign.time_column);
+    if !assign.keeps_nulls() || !column.is_nullable() || known(&assign.input, column.name()) {
+        return None;
+    }
+    let name = crate::sql::visible(column.name());
+    Some(format!(
+        "rows without {name} wait in the group of NULL until event time has ended; WHERE {name} IS NOT NULL leaves them out"
+    ))
+}
+
+/// Whether a filter lets no NULL of a column through.
+fn known(plan: &LogicalPlan, column: &str) -> bool {
+    let asks =
+        |e: &Expr| matches!(e, Expr::IsNotNull(inner) if matches!(inner.as_ref(), Expr::Column(c) if c.name == column));
+    match plan {
+        LogicalPlan::Filter(f) => split_conjunction(&f.predicate).into_iter().any(asks) || known(&f.input, column),
+        LogicalPlan::SubqueryAlias(a) => known(&a.input, column),
+        _ => false,
+    }
 }
 
 fn walk<'a>(plan: &'a Plan, visit: &mut impl FnMut(&'a Plan)) {
@@ -110,7 +138,7 @@ pub(super) fn clauses(root: &Plan, options: &ViewOptions) -> Result<Option<(Obje
     if options.emit == Emit::OnUpdate && options.lateness.is_some() && closing_groups(root).is_empty() {
         return Err(Error::unsupported(
             "ALLOW LATENESS without a GROUP BY on the window of a TUMBLE or HOP",
-            "Group by window_start or window_end of a TUMBLE or HOP over a column with a watermark.",
+            GROUP_BY_WINDOW,
         ));
     }
     let Some(target) = &options.late_into else { return Ok(None) };
@@ -125,7 +153,7 @@ pub(super) fn clauses(root: &Plan, options: &ViewOptions) -> Result<Option<(Obje
         });
     };
     let from = &window.input.properties().schema;
-    for field in from.fields() {
+    for field in from.fields().iter().filter(|f| crate::sql::visible(f.name()) == f.name()) {
         let Ok(to) = target.schema.field_with_name(field.name()) else {
             return Err(Error::new(
                 SqlState::UNDEFINED_COLUMN,

@@ -1,34 +1,126 @@
-//! EXPLAIN of a view: the operators with what is known about their output.
-//!
-//! One line per operator, the view's output first, inputs indented below it:
-//! `Operator: what it does  [properties]`.
+//! A view's operators with what is known about their output, for EXPLAIN.
 
 use super::ViewPlan;
 use super::node::{Aggregate, Plan};
 use super::properties::{Properties, StateBound};
+use super::shape::preaggregates;
 use crate::catalog::object::Emit;
 use crate::functions::window::WindowKind;
 
-/// The lines of EXPLAIN.
-pub fn explain(plan: &ViewPlan) -> Vec<String> {
-    let mut lines = vec![];
-    node(&plan.root, 0, &mut lines);
-    lines
+/// One operator and what it reads.
+#[derive(Clone, Debug)]
+pub struct Described {
+    /// Its place among the nodes of the running view; `None` for what is outside of it.
+    pub node: Option<usize>,
+    /// The operator's word.
+    pub name: &'static str,
+    /// What it does.
+    pub what: String,
+    /// Never retracts.
+    pub append_only: bool,
+    /// The columns that identify a row; none: there is one row.
+    pub key: Option<Vec<String>>,
+    /// Columns with a watermark.
+    pub watermarks: Vec<String>,
+    /// By which of its input's columns rows are divided among workers, where they change workers. None: all to one.
+    pub exchange: Option<Vec<String>>,
+    /// What bounds its state, where it has some.
+    pub state: Option<&'static str>,
+    /// Names and types of its columns.
+    pub columns: Vec<(String, String)>,
+    /// By port.
+    pub inputs: Vec<Described>,
 }
 
-fn node(plan: &Plan, depth: usize, lines: &mut Vec<String>) {
-    let indent = "  ".repeat(depth);
-    lines.push(format!("{indent}{}: {}", plan.name(), describe(plan)));
-    lines.push(format!("{indent}    {}", properties(plan.properties())));
-    for input in plan.inputs() {
-        node(input, depth + 1, lines);
+impl Described {
+    /// Its properties in one line.
+    pub fn properties(&self) -> String {
+        let mut parts = vec![if self.append_only { "append-only".to_owned() } else { "retracting".to_owned() }];
+        if let Some(key) = &self.key {
+            parts.push(if key.is_empty() { "one row".to_owned() } else { format!("key ({})", key.join(", ")) });
+        }
+        if !self.watermarks.is_empty() {
+            parts.push(format!("watermark on {}", self.watermarks.join(", ")));
+        }
+        if let Some(exchange) = &self.exchange {
+            parts.push(match &exchange[..] {
+                [] => "exchange to one worker".to_owned(),
+                columns => format!("exchange by {}", columns.join(", ")),
+            });
+        }
+        parts.extend(self.state.map(|state| format!("state: {state}")));
+        parts.join("; ")
+    }
+}
+
+/// A view's operators, the view's output first.
+pub fn explain(plan: &ViewPlan) -> Described {
+    node(&plan.root, &mut 0)
+}
+
+/// Numbers nodes as `operators::render` does: inputs first, what is outside of the view not at all.
+fn node(plan: &Plan, next: &mut usize) -> Described {
+    let inputs = plan.inputs().into_iter().map(|input| node(input, next)).collect();
+    let number = match plan {
+        Plan::Source(_) => None,
+        _ => {
+            // Below an aggregate there may be one that aggregates what is on one worker.
+            *next += usize::from(matches!(plan, Plan::Aggregate(n) if preaggregates(n)));
+            *next += 1;
+            Some(*next - 1)
+        }
+    };
+    let p = plan.properties();
+    let name = |c: usize| p.schema.field(c).name().clone();
+    let watermarked = p.columns.iter().enumerate().filter(|(_, c)| c.watermark.is_some());
+    Described {
+        node: number,
+        name: plan.name(),
+        what: describe(plan),
+        append_only: p.append_only,
+        key: p.key.as_ref().map(|key| key.iter().map(|&c| name(c)).collect()),
+        watermarks: watermarked.map(|(i, _)| name(i)).collect(),
+        exchange: exchange(plan),
+        state: bound(p),
+        columns: p.schema.fields().iter().map(|f| (f.name().clone(), crate::data::types::sql_name(f))).collect(),
+        inputs,
+    }
+}
+
+fn exchange(plan: &Plan) -> Option<Vec<String>> {
+    let names = |input: &Plan, columns: Vec<usize>| {
+        columns.into_iter().map(|c| input.properties().schema.field(c).name().clone()).collect()
+    };
+    match plan {
+        Plan::Aggregate(n) => Some(names(&n.input, n.exchange())),
+        Plan::Join(n) => Some(names(&n.left, n.on.iter().map(|p| p.0).collect())),
+        Plan::Source(_)
+        | Plan::Values(_)
+        | Plan::Filter(_)
+        | Plan::Project(_)
+        | Plan::Unnest(_)
+        | Plan::Union(_)
+        | Plan::Window(_) => None,
+    }
+}
+
+fn bound(p: &Properties) -> Option<&'static str> {
+    match p.state {
+        StateBound::Stateless => None,
+        StateBound::Constant => Some("one row"),
+        StateBound::Windows => Some("bounded by the watermark"),
+        StateBound::Keys => Some("every group, unbounded"),
+        StateBound::Rows => Some("every row, unbounded"),
     }
 }
 
 fn describe(plan: &Plan) -> String {
     let column = |input: &Plan, c: usize| input.properties().schema.field(c).name().clone();
     match plan {
-        Plan::Source(n) => n.name.to_string(),
+        Plan::Source(n) => match &n.watermark {
+            Some(watermark) => format!("{}, watermark {watermark}", n.name),
+            None => n.name.to_string(),
+        },
         Plan::Values(n) => format!("{} rows", n.rows.num_rows()),
         Plan::Filter(n) => n.predicate.text().to_owned(),
         Plan::Project(n) => n.scalars.text(),
@@ -38,12 +130,17 @@ fn describe(plan: &Plan) -> String {
         }
         Plan::Union(n) => format!("all rows of {} inputs", n.inputs.len()),
         Plan::Window(n) => {
-            let mut text = format!("{}, size {}", column(&n.input, n.time), duration(n.kind.size()));
-            if let WindowKind::Hop { slide, .. } = n.kind {
-                text += &format!(", slide {}", duration(slide));
-            }
+            let mut text = column(&n.input, n.time);
+            text += &match n.kind {
+                WindowKind::Tumble { size, .. } => format!(", size {}", duration(size)),
+                WindowKind::Hop { slide, size, .. } => format!(", size {}, slide {}", duration(size), duration(slide)),
+                WindowKind::Calendar { unit } => format!(", by {}", unit.name()),
+            };
             if n.kind.offset() != 0 {
                 text += &format!(", offset {}", duration(n.kind.offset()));
+            }
+            if n.keeps_nulls {
+                text += ", keeps NULL";
             }
             text + &match n.lateness {
                 Some(lateness) => format!(", lateness {}", duration(lateness)),
@@ -75,28 +172,6 @@ fn aggregate(n: &Aggregate) -> String {
         text += &windowed.column.lateness.map(|l| format!(", lateness {}", duration(l))).unwrap_or_default();
     }
     text
-}
-
-fn properties(p: &Properties) -> String {
-    let name = |c: usize| p.schema.field(c).name().clone();
-    let mut parts = vec![if p.append_only { "append-only".to_owned() } else { "retracting".to_owned() }];
-    if let Some(key) = &p.key {
-        let columns: Vec<String> = key.iter().map(|&c| name(c)).collect();
-        parts.push(if columns.is_empty() { "one row".to_owned() } else { format!("key ({})", columns.join(", ")) });
-    }
-    let watermarks: Vec<String> =
-        p.columns.iter().enumerate().filter(|(_, c)| c.watermark.is_some()).map(|(i, _)| name(i)).collect();
-    if !watermarks.is_empty() {
-        parts.push(format!("watermark on {}", watermarks.join(", ")));
-    }
-    match p.state {
-        StateBound::Stateless => {}
-        StateBound::Constant => parts.push("state: one row".to_owned()),
-        StateBound::Windows => parts.push("state: bounded by the watermark".to_owned()),
-        StateBound::Keys => parts.push("state: every group, unbounded".to_owned()),
-        StateBound::Rows => parts.push("state: every row, unbounded".to_owned()),
-    }
-    parts.join("; ")
 }
 
 /// Microseconds as SQL writes an interval.

@@ -79,6 +79,16 @@ impl Scalar {
         self.expr.downcast_ref::<Column>().map(Column::index)
     }
 
+    /// Whether a column of the input is read.
+    pub(super) fn reads(&self, index: usize) -> bool {
+        let mut found = false;
+        let walked = self.expr.apply(|e| {
+            found |= e.downcast_ref::<Column>().is_some_and(|c| c.index() == index);
+            Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+        });
+        found || walked.is_err()
+    }
+
     /// As EXPLAIN prints it.
     pub fn text(&self) -> &str {
         &self.text
@@ -132,6 +142,7 @@ fn unqualified(expr: &Expr) -> Expr {
         Ok(match e {
             Expr::Column(mut c) => {
                 c.relation = None;
+                c.name = crate::sql::visible(&c.name).to_owned();
                 Transformed::yes(Expr::Column(c))
             }
             Expr::Alias(alias) => Transformed::yes(*alias.expr),

@@ -8,11 +8,13 @@ use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{self as logical, Expr, ExprSchemable, Operator};
 
 use super::aggregate::is_true;
+use super::bounds::{Bound, bounds};
 use super::expr::{Scalar, display};
 use super::lower::{Above, Lowering, check_join, open, projection};
 use super::node::{Join, Plan};
 use super::properties::{ColumnProperties, Properties, StateBound};
 use super::watermark;
+use crate::data::Monotone;
 use crate::error::{Error, Result};
 use crate::state::check_key_type;
 
@@ -56,6 +58,8 @@ impl Lowering<'_> {
             }
         }
         let (left_width, right_width) = (left.width, right.width);
+        let left_columns = left.plan.properties().columns.clone();
+        let right_columns = right.plan.properties().columns.clone();
         let (left, left_keys) = left.finish(self)?;
         let (right, right_keys) = right.finish(self)?;
         let shift = left.properties().columns.len();
@@ -67,11 +71,30 @@ impl Lowering<'_> {
         let columns = visible.map(|c| node.properties().columns[c].clone()).collect();
         let plain = node.properties().columns.len() == left_width + right_width;
         let mut plan = if plain { node } else { projection(node, scalars, columns, schema)? };
+        let own: Vec<ColumnProperties> = left_columns.into_iter().chain(right_columns).collect();
+        let mut kept = plan.properties().columns.clone();
         for condition in residual {
             plan = self.filter(plan, &condition, &join.schema)?;
+            for bound in bounds(&condition, &join.schema, &self.options.config) {
+                keep(&mut kept, &own, bound, left_width);
+            }
+        }
+        if let Plan::Filter(filter) = &mut plan {
+            filter.properties.columns = kept;
         }
         Ok(plan)
     }
+}
+
+/// Keeps the watermark of a column that the condition holds above one of the other side; `own`: before the join.
+fn keep(kept: &mut [ColumnProperties], own: &[ColumnProperties], bound: Bound, left_width: usize) {
+    let sides_differ = (bound.column < left_width) != (bound.other < left_width);
+    if !sides_differ || kept[bound.column].watermark.is_some() {
+        return;
+    }
+    let mine = own[bound.column].watermark.clone();
+    let theirs = own[bound.other].watermark.clone().map(|w| w.then(&Monotone::Shift(bound.micros)));
+    kept[bound.column].watermark = mine.zip(theirs).map(|(mine, theirs)| mine.min(theirs).behind_state());
 }
 
 /// A condition `l = r` whose sides belong to the two inputs, as (left, right).

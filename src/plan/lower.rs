@@ -56,15 +56,14 @@ impl Default for ViewOptions {
 ///
 /// Errors: `0A000` with a hint, naming the operator, for what cannot be run incrementally or cannot emit as asked.
 pub fn lower(plan: &LogicalPlan, options: &ViewOptions) -> Result<ViewPlan> {
-    let mut props = ExecutionProps::new();
-    props.config_options = Some(options.config.clone());
-    let mut lowering = Lowering { options, props, inputs: vec![], windows: 0 };
+    let mut lowering = Lowering::new(options);
     let lateness = match options.emit {
         Emit::OnWindowClose => Some(options.lateness.unwrap_or(0)),
         Emit::OnUpdate => options.lateness,
     };
     let root = lowering.node(plan, Above { emit: options.emit, lateness })?;
-    let inputs = lowering.inputs;
+    let Lowering { inputs, mut notices, .. } = lowering;
+    notices.extend(check::notices(&root));
     let late_into = check::clauses(&root, options)?;
     let schema = open(plan.schema());
     let properties = root.properties();
@@ -83,7 +82,7 @@ pub fn lower(plan: &LogicalPlan, options: &ViewOptions) -> Result<ViewPlan> {
         window_end,
         late_into,
         inputs,
-        notices: check::notices(&root),
+        notices,
         root,
     })
 }
@@ -109,12 +108,28 @@ pub(super) struct Lowering<'a> {
     inputs: Vec<ObjectId>,
     /// Window nodes so far.
     windows: u64,
+    /// For CREATE.
+    notices: Vec<String>,
 }
 
 /// A plan's schema as streams have it: every column nullable, since the planner's promise is not checked anywhere.
 pub(super) fn open(schema: &DFSchema) -> SchemaRef {
     let field = |f: &Arc<Field>| f.as_ref().clone().with_nullable(true);
     Arc::new(Schema::new(schema.fields().iter().map(field).collect::<Vec<_>>()))
+}
+
+/// The same, its hidden columns named as EXPLAIN shows them.
+fn shown(schema: &DFSchema) -> SchemaRef {
+    let field = |f: &Arc<Field>| f.as_ref().clone().with_name(crate::sql::visible(f.name()));
+    Arc::new(Schema::new(open(schema).fields().iter().map(field).collect::<Vec<_>>()))
+}
+
+impl<'a> Lowering<'a> {
+    pub fn new(options: &'a ViewOptions) -> Self {
+        let mut props = ExecutionProps::new();
+        props.config_options = Some(options.config.clone());
+        Self { options, props, inputs: vec![], windows: 0, notices: vec![] }
+    }
 }
 
 impl Lowering<'_> {
@@ -194,7 +209,9 @@ impl Lowering<'_> {
             }
             Kind::View(_) => return Err(Error::internal("a plain view was not inlined")),
         }
-        let mut plan = Plan::Source(Source { object: object.id, name: object.name.as_str().into(), properties });
+        let watermark = object.watermark().map(|w| w.expression.as_str().into());
+        let name = object.name.as_str().into();
+        let mut plan = Plan::Source(Source { object: object.id, name, watermark, properties });
         for filter in &scan.filters {
             plan = self.filter(plan, filter, &full)?;
         }
@@ -241,18 +258,22 @@ impl Lowering<'_> {
         if lateness.is_some() && closing.is_none() {
             return Err(check::no_watermark(assign));
         }
+        if self.options.emit == Emit::OnWindowClose && lateness.is_some() {
+            self.notices.extend(check::null_group(assign));
+        }
         self.windows += 1;
         let node = self.windows;
-        let size = assign.kind.size();
+        let span = assign.kind.span();
         let start = match assign.kind {
             WindowKind::Tumble { size, offset } => Monotone::Floor { size, offset },
             WindowKind::Hop { slide, size, offset } => Monotone::FirstHop { slide, size, offset },
+            WindowKind::Calendar { unit } => Monotone::Truncate(unit),
         };
         let column = |role: WindowRole| {
-            let window = WindowColumn { node, role, size, start: start.clone(), lateness, closing: closing.clone() };
+            let window = WindowColumn { node, role, span, start: start.clone(), lateness, closing: closing.clone() };
             ColumnProperties { watermark: closing.clone().map(|w| window.bound(w)), window: Some(window) }
         };
-        let mut properties = Properties::plain(open(assign.output()));
+        let mut properties = Properties::plain(shown(assign.output()));
         properties.append_only = before.append_only;
         let width = before.columns.len();
         properties.key = before.key.clone().map(|mut key| {
@@ -273,6 +294,7 @@ impl Lowering<'_> {
             time: assign.time_column,
             kind: assign.kind,
             window_time: assign.window_time,
+            keeps_nulls: assign.keeps_nulls(),
             watermark: closing,
             lateness,
             columns: None,
@@ -301,6 +323,9 @@ pub(super) fn projection(
             other => other,
         };
     }
+    if let Plan::Window(window) = &mut input {
+        unread_time(window, &scalars);
+    }
     let before = input.properties();
     if scalars.len() == before.columns.len() && scalars.iter().enumerate().all(|(i, s)| s.as_column() == Some(i)) {
         return Ok(input);
@@ -319,6 +344,18 @@ pub(super) fn projection(
         state: StateBound::Stateless,
     };
     Ok(Plan::Project(Project { input: Box::new(input), scalars: Scalars(scalars), properties }))
+}
+
+/// Leaves out a window's third column where nobody reads it, so that the spellings that have it mean the same plan.
+fn unread_time(window: &mut Window, scalars: &[Scalar]) {
+    let place = window.properties.columns.len() - 1;
+    if !window.window_time || scalars.iter().any(|s| s.reads(place)) {
+        return;
+    }
+    window.window_time = false;
+    window.properties.columns.truncate(place);
+    let fields = window.properties.schema.fields()[..place].to_vec();
+    window.properties.schema = Arc::new(Schema::new(fields));
 }
 
 /// Whether a join is one that is kept incrementally.

@@ -12,6 +12,8 @@
 //! Uses: error, data, functions, catalog, sql, state
 
 mod aggregate;
+mod bins;
+mod bounds;
 mod check;
 mod explain;
 mod expr;
@@ -23,7 +25,8 @@ mod rows;
 mod shape;
 mod watermark;
 
-pub use explain::explain;
+pub use bins::binned;
+pub use explain::{Described, explain};
 pub use expr::{Scalar, Scalars};
 pub use lower::{LateTarget, ViewOptions, lower};
 pub use node::{

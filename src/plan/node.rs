@@ -9,7 +9,7 @@ use arrow::datatypes::DataType;
 use super::expr::{Scalar, Scalars};
 use super::properties::{Properties, WindowColumn};
 use crate::catalog::object::Emit;
-use crate::data::{ObjectId, WatermarkExpr};
+use crate::data::{ObjectId, Span, WatermarkExpr};
 use crate::functions::window::WindowKind;
 use crate::state::{AccumulatorKind, AggregateFunction};
 
@@ -28,7 +28,7 @@ pub enum Plan {
     Unnest(Unnest),
     /// UNION ALL.
     Union(Union),
-    /// TUMBLE and HOP: assigns windows, and decides once which changes are too late.
+    /// TUMBLE, HOP, GROUP BY date_bin: assigns windows, and decides once which changes are too late.
     Window(Window),
     /// GROUP BY, DISTINCT, and aggregates over everything.
     Aggregate(Aggregate),
@@ -43,6 +43,8 @@ pub struct Source {
     pub object: ObjectId,
     /// Its name, for EXPLAIN.
     pub name: Arc<str>,
+    /// Its WATERMARK expression, for EXPLAIN.
+    pub watermark: Option<Arc<str>>,
     /// All its columns, in its order.
     pub properties: Properties,
 }
@@ -111,6 +113,8 @@ pub struct Window {
     pub kind: WindowKind,
     /// Whether there is a third column, window_time.
     pub window_time: bool,
+    /// Whether rows without event time stay, in a window without bounds (GROUP BY date_bin); else they are errors.
+    pub keeps_nulls: bool,
     /// The time column's watermark, by which changes are judged.
     pub watermark: Option<WatermarkExpr>,
     /// A change is turned away from a window when watermark >= window_end + lateness; `None`: never.
@@ -148,9 +152,9 @@ pub struct Aggregate {
 /// The window of a windowed GROUP BY.
 #[derive(Clone, Debug)]
 pub struct WindowedGroup {
-    /// The group columns that are bounds of the window, with what to add to one to get the window's end. The first tells
-    /// the window, the others follow from it.
-    pub bounds: Vec<(usize, i64)>,
+    /// The group columns that are bounds of the window, with what lies between one and the window's end. The first tells
+    /// the window, the others follow from it. NULL is the bound of the window that ends with event time.
+    pub bounds: Vec<(usize, Span)>,
     /// What the window is.
     pub column: WindowColumn,
 }
@@ -268,6 +272,7 @@ impl Plan {
             Self::Window(n) => match n.kind {
                 WindowKind::Tumble { .. } => "Tumble",
                 WindowKind::Hop { .. } => "Hop",
+                WindowKind::Calendar { .. } => "Calendar",
             },
             Self::Aggregate(n) if n.calls.is_empty() => "Distinct",
             Self::Aggregate(_) => "Aggregate",

@@ -2,7 +2,7 @@
 
 use arrow::datatypes::SchemaRef;
 
-use crate::data::{Monotone, WatermarkExpr};
+use crate::data::{Monotone, Span, WatermarkExpr};
 
 /// Derived properties of one plan node's output.
 #[derive(Clone, Debug)]
@@ -35,8 +35,8 @@ pub struct WindowColumn {
     pub node: u64,
     /// Which bound.
     pub role: WindowRole,
-    /// Window length, microseconds.
-    pub size: i64,
+    /// From a window's start to its end.
+    pub span: Span,
     /// The start of the earliest window that a row at or after some time falls into, as a function of that time.
     pub start: Monotone,
     /// How long after closing a window still takes changes; `None`: for ever.
@@ -60,18 +60,23 @@ pub enum WindowRole {
 pub const WINDOW_TIME_GAP: i64 = 1;
 
 impl WindowColumn {
-    /// What to add to a value of this column to get the window's end.
-    pub fn to_end(&self) -> i64 {
+    /// What lies between a value of this column and the window's end.
+    pub fn to_end(&self) -> Span {
         match self.role {
-            WindowRole::Start => self.size,
-            WindowRole::End => 0,
-            WindowRole::Time => WINDOW_TIME_GAP,
+            WindowRole::Start => self.span,
+            WindowRole::End => Span::Fixed(0),
+            WindowRole::Time => Span::Fixed(WINDOW_TIME_GAP),
         }
     }
 
     /// The watermark of this column, given that of the time column.
     pub fn bound(&self, time: WatermarkExpr) -> WatermarkExpr {
-        time.then(&self.start).then(&Monotone::Shift(self.size - self.to_end()))
+        let start = time.then(&self.start);
+        match self.role {
+            WindowRole::Start => start,
+            WindowRole::End => start.then(&Monotone::End(self.span)),
+            WindowRole::Time => start.then(&Monotone::End(self.span)).then(&Monotone::Shift(-WINDOW_TIME_GAP)),
+        }
     }
 }
 

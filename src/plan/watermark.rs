@@ -33,7 +33,7 @@ pub(super) fn min(a: ColumnProperties, b: &ColumnProperties, stateful: bool) -> 
     let settle = |w: crate::data::WatermarkExpr| if stateful { w.behind_state() } else { w };
     let watermark = a.watermark.zip(b.watermark.clone()).map(|(a, b)| settle(a.min(b)));
     let window = a.window.zip(b.window.clone()).and_then(|(mut a, b)| {
-        let alike = a.role == b.role && a.size == b.size && a.lateness == b.lateness;
+        let alike = a.role == b.role && a.span == b.span && a.lateness == b.lateness;
         if a.node != b.node {
             // Both bounds of the two windows meet under the same new name.
             a.node = crate::data::hash(&[a.node.to_le_bytes(), b.node.to_le_bytes()].concat());
@@ -45,7 +45,7 @@ pub(super) fn min(a: ColumnProperties, b: &ColumnProperties, stateful: bool) -> 
 }
 
 /// A monotone function of one argument, if the expression is one.
-fn monotone<'a>(expr: &'a Expr, from: &DFSchema, config: &ConfigOptions) -> Option<(&'a Expr, Monotone)> {
+pub(super) fn monotone<'a>(expr: &'a Expr, from: &DFSchema, config: &ConfigOptions) -> Option<(&'a Expr, Monotone)> {
     match expr {
         Expr::BinaryExpr(binary) => {
             let shift = |micros| Monotone::Shift(micros);
@@ -77,14 +77,18 @@ fn monotone<'a>(expr: &'a Expr, from: &DFSchema, config: &ConfigOptions) -> Opti
                 let Expr::Literal(ScalarValue::TimestampMicrosecond(Some(origin), _), _) = origin else { return None };
                 Some((time, Monotone::Floor { size: positive(interval(stride)?)?, offset: *origin }))
             }
-            ("date_trunc", [unit, time]) => {
+            ("date_trunc", [unit, time, zone @ ..]) => {
                 let Expr::Literal(ScalarValue::Utf8(Some(unit)), _) = unit else { return None };
                 let zoned = match time.get_type(from).ok()? {
                     DataType::Timestamp(TimeUnit::Microsecond, zone) => zone.is_some(),
                     _ => return None,
                 };
-                let utc =
-                    config.execution.time_zone.as_deref().is_none_or(|z| matches!(z, "UTC" | "Etc/UTC" | "+00:00"));
+                let zone = match zone {
+                    [] => config.execution.time_zone.as_deref(),
+                    [Expr::Literal(ScalarValue::Utf8(Some(zone)), _)] => Some(zone.as_str()),
+                    _ => return None,
+                };
+                let utc = zone.is_none_or(|z| matches!(z, "UTC" | "Etc/UTC" | "GMT" | "+00:00"));
                 if zoned && !utc {
                     return None;
                 }

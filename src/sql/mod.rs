@@ -14,10 +14,11 @@ mod dialect;
 mod interval;
 pub mod optimize;
 mod parser;
+mod subscribe;
 mod types;
 mod window_exec;
 
-pub use binder::{BindSession, Binder};
+pub use binder::{BindSession, Binder, visible};
 pub use execute::{Executor, physical_expr};
 pub use parser::{Parsed, parse};
 pub use statement::Statement;

@@ -26,7 +26,7 @@ pub fn view_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
 }
 
 /// Applies [`view_rules`].
-pub(super) fn for_view(plan: LogicalPlan) -> DfResult<LogicalPlan> {
+pub(crate) fn for_view(plan: LogicalPlan) -> DfResult<LogicalPlan> {
     let context = OptimizerContext::new()
         .with_max_passes(1)
         .with_skip_failing_rules(false)

@@ -5,6 +5,7 @@
 
 use datafusion::sql::sqlparser::ast;
 
+pub use super::subscribe::{Envelope, EnvelopeKind, Subscribe};
 use crate::catalog::object::{ConnectorOptions, Emit};
 
 /// `[schema.]name`, with the 1-based character position of its first letter in the statement (0: unknown).
@@ -260,23 +261,6 @@ pub enum Streamed {
     Subscribe(Box<Subscribe>),
 }
 
-/// SUBSCRIBE.
-#[derive(Clone, Debug)]
-pub struct Subscribe {
-    /// To what; SUBSCRIBE v has become SELECT * FROM v, with the name kept in `relation`.
-    pub query: Query,
-    /// The relation's name, when one was given instead of a query.
-    pub relation: Option<Name>,
-    /// SNAPSHOT (default true).
-    pub snapshot: bool,
-    /// PROGRESS (default false).
-    pub progress: bool,
-    /// AS OF.
-    pub as_of: Option<u64>,
-    /// UP TO.
-    pub up_to: Option<u64>,
-}
-
 /// A column of CREATE TABLE or CREATE SOURCE.
 #[derive(Clone, Debug)]
 pub struct ColumnDef {
@@ -461,10 +445,25 @@ pub enum Show {
 /// EXPLAIN.
 #[derive(Clone, Debug)]
 pub struct Explain {
-    /// VERBOSE.
-    pub verbose: bool,
+    /// Its options.
+    pub options: ExplainOptions,
     /// What.
     pub what: Explained,
+}
+
+/// Options of EXPLAIN.
+#[derive(Clone, Copy, Debug)]
+pub struct ExplainOptions {
+    /// ANALYZE: what it did, not only what it would do.
+    pub analyze: bool,
+    /// VERBOSE.
+    pub verbose: bool,
+    /// FORMAT JSON rather than TEXT.
+    pub json: bool,
+    /// TIMING: how long each operator took.
+    pub timing: bool,
+    /// SUMMARY: how long all took.
+    pub summary: bool,
 }
 
 /// What EXPLAIN explains.
@@ -472,6 +471,8 @@ pub struct Explain {
 pub enum Explained {
     /// A query: its batch plan.
     Query(Query),
+    /// A subscription: the incremental plan of its query.
+    Subscribe(Box<Subscribe>),
     /// A continuous view that is not created: its incremental plan.
     View(Box<CreateMaterializedView>),
     /// EXPLAIN MATERIALIZED VIEW v: the plan of one that runs.

@@ -14,6 +14,7 @@ use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{LogicalPlan, UserDefinedLogicalNode};
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
+use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, Partitioning, PlanProperties,
@@ -22,7 +23,7 @@ use datafusion::physical_planner::{ExtensionPlanner, PhysicalPlanner};
 use futures::StreamExt;
 
 use super::window::WindowAssign;
-use crate::functions::window::{WindowKind, window_pairs};
+use crate::functions::window::{WindowKind, window_pairs, window_starts};
 
 /// Rows of one output batch, roughly: a hop multiplies rows.
 const ROWS_OUT: usize = 8192;
@@ -47,29 +48,38 @@ impl ExtensionPlanner for WindowPlanner {
             return Ok(None);
         };
         let schema = Arc::new(window.output().as_arrow().clone());
-        Ok(Some(Arc::new(WindowExec::new(input.clone(), window.time_column, window.kind, window.window_time, schema))))
+        let shape = Shape {
+            column: window.time_column,
+            kind: window.kind,
+            window_time: window.window_time,
+            nulls: window.keeps_nulls(),
+        };
+        Ok(Some(Arc::new(WindowExec::new(input.clone(), shape, schema))))
     }
 }
 
-/// Assigns rows to windows; rows without time are dropped.
+/// Which windows, of which column.
+#[derive(Clone, Copy, Debug)]
+struct Shape {
+    column: usize,
+    kind: WindowKind,
+    window_time: bool,
+    /// Rows without time stay; otherwise they are dropped.
+    nulls: bool,
+}
+
+/// Assigns rows to windows.
 #[derive(Debug)]
 struct WindowExec {
     input: Arc<dyn ExecutionPlan>,
-    time_column: usize,
-    kind: WindowKind,
-    window_time: bool,
+    shape: Shape,
     schema: SchemaRef,
     properties: Arc<PlanProperties>,
+    metrics: ExecutionPlanMetricsSet,
 }
 
 impl WindowExec {
-    fn new(
-        input: Arc<dyn ExecutionPlan>,
-        time_column: usize,
-        kind: WindowKind,
-        window_time: bool,
-        schema: SchemaRef,
-    ) -> Self {
+    fn new(input: Arc<dyn ExecutionPlan>, shape: Shape, schema: SchemaRef) -> Self {
         let partitioning = Partitioning::UnknownPartitioning(input.output_partitioning().partition_count());
         let properties = Arc::new(PlanProperties::new(
             EquivalenceProperties::new(schema.clone()),
@@ -77,13 +87,13 @@ impl WindowExec {
             input.pipeline_behavior(),
             input.boundedness(),
         ));
-        Self { input, time_column, kind, window_time, schema, properties }
+        Self { input, shape, schema, properties, metrics: ExecutionPlanMetricsSet::new() }
     }
 }
 
 impl DisplayAs for WindowExec {
     fn fmt_as(&self, _t: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "WindowExec: {:?}", self.kind)
+        write!(f, "WindowExec: {:?}", self.shape.kind)
     }
 }
 
@@ -110,16 +120,21 @@ impl ExecutionPlan for WindowExec {
     fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
         let input = children.into_iter().next().ok_or_else(|| DataFusionError::Internal("one child".into()))?;
         let schema = self.schema.clone();
-        Ok(Arc::new(Self::new(input, self.time_column, self.kind, self.window_time, schema)))
+        Ok(Arc::new(Self::new(input, self.shape, schema)))
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        Some(self.metrics.clone_inner())
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let input = self.input.execute(partition, context)?;
-        let (column, kind, window_time) = (self.time_column, self.kind, self.window_time);
+        let shape = self.shape;
         let schema = self.schema.clone();
-        let per_row = usize::try_from(kind.windows_per_row()).unwrap_or(1).max(1);
+        let per_row = usize::try_from(shape.kind.windows_per_row()).unwrap_or(1).max(1);
         let rows = (ROWS_OUT / per_row).max(1);
         let out = self.schema.clone();
+        let metrics = BaselineMetrics::new(&self.metrics, partition);
         let stream = input.flat_map(move |batch| {
             let schema = schema.clone();
             let pieces: Vec<Result<RecordBatch>> = match batch {
@@ -127,7 +142,10 @@ impl ExecutionPlan for WindowExec {
                     .step_by(rows)
                     .map(|from| {
                         let piece = batch.slice(from, rows.min(batch.num_rows() - from));
-                        assign(&piece, column, kind, window_time, &schema)
+                        let _timer = metrics.elapsed_compute().timer();
+                        let assigned = assign(&piece, shape, &schema)?;
+                        metrics.record_output(assigned.num_rows());
+                        Ok(assigned)
                     })
                     .collect(),
                 Err(error) => vec![Err(error)],
@@ -138,20 +156,19 @@ impl ExecutionPlan for WindowExec {
     }
 }
 
-fn assign(
-    batch: &RecordBatch,
-    column: usize,
-    kind: WindowKind,
-    window_time: bool,
-    schema: &SchemaRef,
-) -> Result<RecordBatch> {
-    let time = batch.column(column);
-    let (rows, starts) = window_pairs(time.as_primitive::<TimestampMicrosecondType>(), kind);
-    let mut columns: Vec<ArrayRef> =
-        batch.columns().iter().map(|c| compute::take(c, &rows, None)).collect::<Result<_, _>>()?;
-    let ends: Int64Array = starts.unary(|s| kind.end(s));
+fn assign(batch: &RecordBatch, shape: Shape, schema: &SchemaRef) -> Result<RecordBatch> {
+    let time = batch.column(shape.column);
+    let times = time.as_primitive::<TimestampMicrosecondType>();
+    let (mut columns, starts) = if shape.nulls {
+        (batch.columns().to_vec(), window_starts(times, shape.kind))
+    } else {
+        let (rows, starts) = window_pairs(times, shape.kind);
+        let taken = batch.columns().iter().map(|c| compute::take(c, &rows, None));
+        (taken.collect::<Result<Vec<ArrayRef>, _>>()?, starts)
+    };
+    let ends: Int64Array = starts.unary(|s| shape.kind.end(s));
     let stamp = |values: &Int64Array| -> ArrayRef {
-        let array = TimestampMicrosecondArray::new(values.values().clone(), None);
+        let array = TimestampMicrosecondArray::new(values.values().clone(), values.nulls().cloned());
         let zone = match time.data_type() {
             DataType::Timestamp(_, zone) => zone.clone(),
             _ => None,
@@ -160,9 +177,8 @@ fn assign(
     };
     columns.push(stamp(&starts));
     columns.push(stamp(&ends));
-    if window_time {
+    if shape.window_time {
         columns.push(stamp(&ends.unary(|e| e.saturating_sub(1))));
     }
-    debug_assert_eq!(starts.null_count(), 0);
     Ok(RecordBatch::try_new(schema.clone(), columns)?)
 }

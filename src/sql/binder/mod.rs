@@ -2,8 +2,9 @@
 //!
 //! A query's life here: `prepare` changes its syntax (column names, literals), DataFusion's `SqlToRel` plans it over
 //! `provider`, which answers for names and functions and hooks in `operators` (types of operators) and `windows`
-//! (TUMBLE, HOP); `typing` gives all other expressions PostgreSQL's types, `lazy` makes AND and OR lazy, `errors`
-//! words what went wrong. `query` puts it together, `dml` does INSERT, UPDATE, DELETE.
+//! (TUMBLE, HOP; those in GROUP BY are `group_windows`'); `typing` gives all other expressions PostgreSQL's types,
+//! `lazy` makes AND and OR lazy, `errors` words what went wrong. `query` puts it together, `dml` does INSERT, UPDATE,
+//! DELETE.
 
 mod aggregates;
 mod bound;
@@ -11,6 +12,7 @@ mod containers;
 mod dml;
 mod errors;
 mod fold;
+mod group_windows;
 mod lazy;
 mod moment;
 mod names;
@@ -26,13 +28,15 @@ mod windows;
 
 pub(in crate::sql) use provider::options;
 
+pub use names::visible;
+
 pub use bound::{BoundDelete, BoundInsert, BoundQuery, BoundUpdate, BoundView, ConflictAction, Local, Returning};
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::datatypes::{Field, Schema};
-use datafusion::logical_expr::{Expr, ScalarUDF};
+use datafusion::logical_expr::{Expr, LogicalPlan, ScalarUDF};
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::sqlparser::ast;
 
@@ -76,9 +80,14 @@ impl<'a> Binder<'a> {
     }
 
     /// The query of a continuous view: the fixed list of rules is applied, volatile functions are 0A000.
-    /// `columns`: names given in CREATE; empty: the query's.
-    pub fn view(&self, query: &Query, columns: &[String]) -> Result<BoundView> {
-        self.bind_view(query, columns)
+    /// `columns`: names given in CREATE; empty: the query's. `windows`: puts windows into the plan before the rules.
+    pub fn view(
+        &self,
+        query: &Query,
+        columns: &[String],
+        windows: impl FnOnce(LogicalPlan) -> Result<LogicalPlan>,
+    ) -> Result<BoundView> {
+        self.bind_view(query, columns, windows)
     }
 
     /// The query of a plain view: what its columns are called and of which types they are.

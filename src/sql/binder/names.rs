@@ -14,7 +14,7 @@ pub(super) fn unique(name: &str, n: usize) -> String {
 }
 
 /// The name as the client sees it.
-pub(super) fn visible(name: &str) -> &str {
+pub fn visible(name: &str) -> &str {
     name.split(UNIQUE).next().unwrap_or(name)
 }
 

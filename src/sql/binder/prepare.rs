@@ -38,6 +38,9 @@ impl VisitorMut for Prepare {
             None => {
                 fetch_to_limit(query);
                 name_columns(&mut query.body);
+                if let Err(error) = super::group_windows::prepare(query) {
+                    return ControlFlow::Break(error);
+                }
                 count_in_projection(&mut query.body);
                 if let SetExpr::Select(select) = query.body.as_mut() {
                     merged_columns(select);
@@ -292,6 +295,9 @@ fn function_after(function: &mut Function) -> Result<Option<Expr>> {
         function.name = ObjectName(vec![name.clone()]);
     }
     let name = function.name.0.last().and_then(|p| p.as_ident()).map(fold).unwrap_or_default();
+    if let Some(error) = super::group_windows::stray(&name) {
+        return Err(error);
+    }
     if let Some(ast::WindowType::WindowSpec(spec)) = &mut function.over
         && let Some(frame) = &mut spec.window_frame
     {

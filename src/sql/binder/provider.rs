@@ -219,6 +219,7 @@ impl ContextProvider for Provider<'_> {
             .get(name)
             .cloned()
             .or_else(|| super::moment::function(name))
+            .or_else(|| super::group_windows::function(name))
             .or_else(|| zoned(name, &session.time_zone))
             .or_else(|| registry().scalar.get(name).cloned())
             .or_else(|| missing(name))

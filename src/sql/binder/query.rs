@@ -22,7 +22,7 @@ use super::prepare::prepare;
 use super::provider::{Provider, options};
 use super::subqueries::as_values;
 use super::typing::{Typer, is_unknown, plain, type_name};
-use super::{Binder, BoundQuery, BoundView, moment};
+use super::{Binder, BoundQuery, BoundView, group_windows, moment};
 use crate::catalog::{Relation, SystemRelation};
 use crate::data::types::{self, by_oid};
 use crate::error::{Error, Result, SqlState};
@@ -111,7 +111,7 @@ pub(super) fn plan(
 
 /// Types, laziness, moments; then DataFusion's analyzer.
 pub(super) fn finish(provider: &Provider<'_>, plan: LogicalPlan, in_view: bool) -> DfResult<LogicalPlan> {
-    let typed = typed(provider, plan, in_view)?;
+    let typed = group_windows::assign(typed(provider, plan, in_view)?)?;
     let analyzed = Analyzer::new().execute_and_check(typed, options(), |_, _| {})?;
     columns_only(analyzed)
 }
@@ -206,7 +206,7 @@ pub(super) fn inlined_view(provider: &Provider<'_>, text: &str, schema: &SchemaR
     let mut tree = *parser::reparse_query(text)?.tree;
     prepare(&mut tree)?;
     let plan = raw_plan(provider, tree, &vec![])?;
-    let plan = columns_only(typed(provider, plan, false)?)?;
+    let plan = columns_only(group_windows::assign(typed(provider, plan, false)?)?)?;
     Ok(renamed(plan, schema.fields().iter().map(|f| f.name().clone()))?)
 }
 
@@ -301,7 +301,12 @@ impl Binder<'_> {
         Ok(BoundQuery { columns: columns(&plan), origins: origins(&plan), plan, parameters, depends })
     }
 
-    pub(super) fn bind_view(&self, query: &Query, names: &[String]) -> Result<BoundView> {
+    pub(super) fn bind_view(
+        &self,
+        query: &Query,
+        names: &[String],
+        windows: impl FnOnce(LogicalPlan) -> Result<LogicalPlan>,
+    ) -> Result<BoundView> {
         let provider = Provider::new(*self);
         let plan = plan(&provider, query, &vec![], true)?;
         let mut found = HashMap::new();
@@ -310,7 +315,7 @@ impl Binder<'_> {
             return Err(Error::new(SqlState::UNDEFINED_PARAMETER, format!("there is no parameter {parameter}")));
         }
         let names = view_names(&plan, names)?;
-        let plan = optimize::for_view(renamed(plan, names.into_iter())?)?;
+        let plan = optimize::for_view(windows(renamed(plan, names.into_iter())?)?)?;
         Ok(BoundView { columns: columns(&plan), plan, depends: provider.depends.into_inner() })
     }
 

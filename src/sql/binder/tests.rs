@@ -414,7 +414,7 @@ fn views_refuse_what_changes_by_itself() {
     let view = |text: &str| {
         with(text, |binder, statement| {
             let Statement::Query(query) = statement else { panic!() };
-            match binder.view(&query, &[]) {
+            match binder.view(&query, &[], Ok) {
                 Ok(view) => view.plan.display_indent().to_string(),
                 Err(e) => format!("{} {}", e.code().0, e.message()),
             }

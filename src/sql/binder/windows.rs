@@ -1,4 +1,4 @@
-//! TUMBLE and HOP in FROM, in RisingWave's and in Flink's spelling; `generate_series`.
+//! TUMBLE and HOP in FROM, in RisingWave's and in Flink's spelling (`group_windows` has Calcite's); `generate_series`.
 //!
 //! ```sql
 //! TUMBLE(t, ts, INTERVAL '10' SECOND [, offset])          HOP(t, ts, slide, size [, offset])
@@ -61,7 +61,7 @@ impl RelationPlanner for Windows {
     }
 }
 
-fn name_of(name: &ObjectName) -> String {
+pub(super) fn name_of(name: &ObjectName) -> String {
     match name.0.as_slice() {
         [one] => one.as_ident().map(fold).unwrap_or_default(),
         _ => String::new(),
@@ -122,10 +122,10 @@ fn positions(name: &str, args: &[FunctionArg], names: &[&str], hint: &str) -> Re
         let (at, value) = match arg {
             FunctionArg::Unnamed(FunctionArgExpr::Expr(e)) => (Some(n), e),
             FunctionArg::Named { name, arg: FunctionArgExpr::Expr(e), .. } => {
-                (names.iter().position(|known| *known == fold(name)), e)
+                (names.iter().position(|known| known.eq_ignore_ascii_case(&name.value)), e)
             }
             FunctionArg::ExprNamed { name: Expr::Identifier(name), arg: FunctionArgExpr::Expr(e), .. } => {
-                (names.iter().position(|known| *known == fold(name)), e)
+                (names.iter().position(|known| known.eq_ignore_ascii_case(&name.value)), e)
             }
             _ => (None, &Expr::Identifier(Ident::new(""))),
         };
@@ -154,7 +154,7 @@ fn time_column(expr: &Expr, hint: &str) -> Result<Vec<Ident>> {
     }
 }
 
-fn check(name: &str, kind: WindowKind) -> Result<()> {
+pub(super) fn check(name: &str, kind: WindowKind) -> Result<()> {
     let (slide, size) = (kind.slide(), kind.size());
     if size <= 0 {
         return Err(invalid(format!("{name}: size must be positive"), "For example, INTERVAL '10' SECOND."));

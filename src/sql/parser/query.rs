@@ -7,8 +7,8 @@ use super::cursor::{Cursor, fold};
 use crate::error::{Error, Result, SqlState};
 use crate::sql::Statement;
 use crate::sql::statement::{
-    ConflictUpdate, CopyFormat, CopyFrom, CopyOptions, CopyTo, Delete, Insert, Name, OnConflict, Query, Streamed,
-    Subscribe, Update,
+    ConflictUpdate, CopyFormat, CopyFrom, CopyOptions, CopyTo, Delete, Envelope, EnvelopeKind, Insert, Name,
+    OnConflict, Query, Streamed, Subscribe, Update,
 };
 
 impl Cursor<'_> {
@@ -203,10 +203,36 @@ impl Cursor<'_> {
                 subscribe.as_of = Some(self.number()?);
             } else if self.words(&["up", "to"]) {
                 subscribe.up_to = Some(self.number()?);
+            } else if self.word("envelope") {
+                subscribe.envelope = Some(self.envelope()?);
+            } else if self.peek_word("within") {
+                let hint = "Rows of an epoch come with retractions first; leave it out.";
+                return Err(Error::unsupported("WITHIN TIMESTAMP ORDER BY", hint));
             } else {
                 return Ok(());
             }
         }
+    }
+
+    /// UPSERT or DEBEZIUM, and perhaps `(KEY (columns))`.
+    fn envelope(&mut self) -> Result<Envelope> {
+        let kind = match self.next_word().as_deref() {
+            Some("upsert") => EnvelopeKind::Upsert,
+            Some("debezium") => EnvelopeKind::Debezium,
+            Some(other) => {
+                let hint = "Use ENVELOPE UPSERT (KEY (a, b)) or ENVELOPE DEBEZIUM (KEY (a, b)), or leave it out.";
+                return Err(Error::unsupported(format!("ENVELOPE {}", other.to_uppercase()), hint));
+            }
+            None => return Err(self.error_here()),
+        };
+        self.parser.next_token();
+        let mut key = None;
+        if self.token(&Token::LParen) {
+            self.expect_word("key")?;
+            key = Some(self.column_list()?);
+            self.expect(&Token::RParen)?;
+        }
+        Ok(Envelope { kind, key })
     }
 
     /// `true`, `on`, `'false'`, 1, ..; nothing at all means true.
@@ -364,6 +390,6 @@ pub(super) fn unknown_option(option: &str, of: &str, hint: &str) -> Error {
 
 impl Subscribe {
     fn new(query: Query, relation: Option<Name>) -> Self {
-        Self { query, relation, snapshot: true, progress: false, as_of: None, up_to: None }
+        Self { query, relation, snapshot: true, progress: false, as_of: None, up_to: None, envelope: None }
     }
 }

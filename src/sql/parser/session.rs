@@ -6,7 +6,8 @@ use super::cursor::Cursor;
 use crate::error::{Error, Result, SqlState};
 use crate::sql::interval;
 use crate::sql::statement::{
-    Declare, Discard, Explain, Explained, Fetch, RelationKind, Show, Statement, TransactionModes,
+    Declare, Discard, Explain, ExplainOptions, Explained, Fetch, RelationKind, Show, Statement, Streamed,
+    TransactionModes,
 };
 
 impl Cursor<'_> {
@@ -218,34 +219,47 @@ impl Cursor<'_> {
 
     pub(super) fn explain(&mut self) -> Result<Statement> {
         self.expect_word("explain")?;
-        let mut verbose = false;
+        let mut options = ExplainOptions { analyze: false, verbose: false, json: false, timing: true, summary: true };
         if self.peek(&Token::LParen) && !self.query_in_parentheses() {
             self.token(&Token::LParen);
             loop {
                 let (option, position) = self.ident()?;
-                verbose |= self.explain_option(&option).map_err(|e| e.with_position(position))?;
+                self.explain_option(&option, &mut options).map_err(|e| match e.parts().position {
+                    Some(_) => e,
+                    None => e.with_position(position),
+                })?;
                 if !self.token(&Token::Comma) {
                     break;
                 }
             }
             self.expect(&Token::RParen)?;
+        } else {
+            options.analyze = self.word("analyze") || self.word("analyse");
+            options.verbose = self.word("verbose");
         }
-        if self.word("analyze") {
-            return Err(explain_analyze());
-        }
-        verbose |= self.word("verbose");
         let start = self.position() - 1;
         let what = if self.words(&["create", "materialized", "view"]) {
+            if options.analyze {
+                let hint = "Create the view, and then EXPLAIN ANALYZE MATERIALIZED VIEW.";
+                return Err(Error::unsupported("EXPLAIN ANALYZE of CREATE MATERIALIZED VIEW", hint));
+            }
             Explained::View(Box::new(self.materialized_view(start)?))
         } else if self.words(&["materialized", "view"]) {
             Explained::Running(self.name()?)
         } else if ["insert", "update", "delete", "create", "execute", "declare"].iter().any(|w| self.peek_word(w)) {
-            let hint = "EXPLAIN takes a query, CREATE MATERIALIZED VIEW, or MATERIALIZED VIEW v.";
+            let hint = "EXPLAIN takes a query, SUBSCRIBE, CREATE MATERIALIZED VIEW, or MATERIALIZED VIEW v.";
             return Err(Error::unsupported("EXPLAIN of this statement", hint));
         } else {
-            Explained::Query(self.query()?)
+            match self.streamed()? {
+                Streamed::Query(query) => Explained::Query(query),
+                Streamed::Subscribe(_) if options.analyze => {
+                    let hint = "Create a view, and then EXPLAIN ANALYZE MATERIALIZED VIEW.";
+                    return Err(Error::unsupported("EXPLAIN ANALYZE of SUBSCRIBE", hint));
+                }
+                Streamed::Subscribe(subscribe) => Explained::Subscribe(subscribe),
+            }
         };
-        Ok(Statement::Explain(Explain { verbose, what }))
+        Ok(Statement::Explain(Explain { options, what }))
     }
 
     fn query_in_parentheses(&self) -> bool {
@@ -254,33 +268,32 @@ impl Cursor<'_> {
                 if ["select", "with", "values", "table"].contains(&w.value.to_ascii_lowercase().as_str()))
     }
 
-    /// True for VERBOSE.
-    fn explain_option(&mut self, option: &str) -> Result<bool> {
+    fn explain_option(&mut self, option: &str, options: &mut ExplainOptions) -> Result<()> {
         match option {
-            "verbose" => self.boolean_option(),
-            "analyze" => {
-                if self.boolean_option()? {
-                    return Err(explain_analyze());
-                }
-                Ok(false)
-            }
-            "costs" | "timing" | "summary" | "buffers" | "wal" | "settings" => {
+            "verbose" => options.verbose = self.boolean_option()?,
+            "analyze" | "analyse" => options.analyze = self.boolean_option()?,
+            "timing" => options.timing = self.boolean_option()?,
+            "summary" => options.summary = self.boolean_option()?,
+            "costs" | "buffers" | "wal" | "settings" | "generic_plan" | "memory" => {
                 if self.boolean_option()? {
                     let what = format!("EXPLAIN option {}", option.to_uppercase());
                     return Err(Error::unsupported(what, "Leave it out."));
                 }
-                Ok(false)
             }
             "format" => {
-                let (format, _) = self.ident()?;
-                if format == "text" {
-                    Ok(false)
-                } else {
-                    Err(Error::unsupported(format!("EXPLAIN format {}", format.to_uppercase()), "Use FORMAT TEXT."))
-                }
+                let format = if self.next_word().is_some() { self.ident()?.0 } else { self.string()? };
+                options.json = match format.to_ascii_lowercase().as_str() {
+                    "text" => false,
+                    "json" => true,
+                    other => {
+                        let what = format!("EXPLAIN format {}", other.to_uppercase());
+                        return Err(Error::unsupported(what, "Use FORMAT TEXT or FORMAT JSON."));
+                    }
+                };
             }
-            other => Err(Error::syntax(format!("unrecognized EXPLAIN option \"{other}\""), None)),
+            other => return Err(Error::syntax(format!("unrecognized EXPLAIN option \"{other}\""), None)),
         }
+        Ok(())
     }
 
     pub(super) fn set(&mut self) -> Result<Statement> {
@@ -432,10 +445,6 @@ impl Cursor<'_> {
         }
         Ok(Statement::Unlisten)
     }
-}
-
-fn explain_analyze() -> Error {
-    Error::unsupported("EXPLAIN ANALYZE", "Use EXPLAIN, and read highwater.operators for running views.")
 }
 
 fn two_phase(what: &str) -> Error {

@@ -22,13 +22,13 @@ mod table;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
-use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, UInt32Array};
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, UInt32Array};
 use arrow::compute::take_record_batch;
 use arrow::datatypes::{DataType, Int64Type, SchemaRef, UInt32Type};
 
 use super::interner::{BatchKeys, Form};
 use super::{AccumulatorKind, Results, State};
-use crate::data::{BUCKETS, Bucket, Epoch, EventTime, KeyEncoder, from_words, to_words};
+use crate::data::{BUCKETS, Bucket, Epoch, EventTime, KeyEncoder, Span, from_words, to_words};
 use crate::error::{Error, Result};
 use runs::{Run, Spot, gathered, runs};
 pub use table::GroupTable;
@@ -37,7 +37,7 @@ use table::{Part, Rows};
 /// Rows of a run below which a batch is put into the order of its windows first.
 const SHORT: usize = 64;
 
-/// Where groups without a window are kept.
+/// Where groups without a window are kept, and those whose window has no end.
 pub const NO_WINDOW: i64 = i64::MAX;
 
 /// What a [`GroupState`] holds.
@@ -45,8 +45,9 @@ pub const NO_WINDOW: i64 = i64::MAX;
 pub struct GroupLayout {
     /// The group columns.
     pub group: SchemaRef,
-    /// The group columns that are bounds of the window, and what to add to each to get the window's end.
-    pub window: Vec<(usize, i64)>,
+    /// The group columns that are bounds of the window, and what lies between each and the window's end. NULL is the
+    /// bound of the window that ends with event time.
+    pub window: Vec<(usize, Span)>,
     /// The group columns by which groups belong to buckets.
     pub exchange: Vec<usize>,
     /// Where rows stand for several windows: the input's column that tells for how many, and the time between windows.
@@ -148,7 +149,11 @@ impl GroupState {
             return Ok(if all.length == 0 { vec![] } else { vec![all] });
         };
         let bounds = to_words(rows.column(column)).ok_or_else(|| Error::internal("a window bound is no timestamp"))?;
-        let ends = bounds.values().iter().map(|b| b.saturating_add(to_end));
+        let nulls = bounds.nulls();
+        let ends = bounds.values().iter().enumerate().map(|(row, &bound)| match nulls {
+            Some(nulls) if nulls.is_null(row) => NO_WINDOW,
+            _ => to_end.end(bound),
+        });
         Ok(match self.layout.panes {
             None => runs(ends.map(|end| Spot { end, windows: 1 })),
             Some((windows, _)) => {
@@ -255,7 +260,8 @@ impl GroupState {
         };
         // Ascending, so that each is inserted at its place.
         for &(column, to_end) in &self.layout.window {
-            let bound = Int64Array::from(vec![end.saturating_sub(to_end); entries.len()]);
+            let bound = (end != NO_WINDOW).then(|| to_end.bound(end));
+            let bound = Int64Array::from(vec![bound; entries.len()]);
             keys.insert(column, from_words(bound, self.layout.group.field(column).data_type()));
         }
         Ok(keys)
