@@ -4,6 +4,7 @@ use std::sync::OnceLock;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
+mod alone;
 mod bag;
 mod bench;
 mod clients;
@@ -46,6 +47,7 @@ fn main() {
     trials.extend(slt::trials());
     trials.extend(plans::trials());
     trials.extend(protocol::trials());
+    trials.extend(alone::trials());
     trials.extend(clients::trials());
     trials.extend(consistency::trials());
     trials.extend(examples::trials());

@@ -69,6 +69,9 @@ pub struct EngineConfig {
     pub source_rows: usize,
     /// Keeps the whole input log and a digest of what every view changed in every epoch, so that the log can be replayed.
     pub keep_log: bool,
+    /// There is a function `panic(text)` that panics: `'plan'` while the statement is planned, anything else while it runs
+    /// (tests: a panic is one statement's error).
+    pub panic_function: bool,
 }
 
 impl Default for EngineConfig {
@@ -81,6 +84,7 @@ impl Default for EngineConfig {
             one_row_batches: false,
             source_rows: EPOCH_ROWS,
             keep_log: false,
+            panic_function: false,
         }
     }
 }
@@ -121,6 +125,14 @@ pub const WRITE_RETRIES: usize = 3;
 pub const SERVER_VERSION: &str = "15.0";
 /// `server_version_num`.
 pub const SERVER_VERSION_NUM: &str = "150000";
+
+/// Stack on which deep statements are planned and evaluated.
+pub const STACK_BYTES: usize = 64 << 20;
+/// Stack that must be left on a thread for a short statement.
+pub const STACK_LEFT_BYTES: usize = 4 << 20;
+
+/// Bytes of one text, or column of texts, that `repeat`, `lpad` or `rpad` makes in one go.
+pub const TEXT_BYTES_MAX: usize = 256 << 20;
 
 /// Parses `HOST:PORT`; anything but a loopback address is refused, until there is authentication.
 pub fn loopback(text: &str) -> Result<SocketAddr> {

@@ -124,6 +124,14 @@ impl Error {
         Self::new(SqlState::INTERNAL_ERROR, message)
     }
 
+    /// `XX000` for a panic: one statement's error.
+    pub fn panicked(panic: &(dyn std::any::Any + Send)) -> Self {
+        let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
+        let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+        Self::internal(format!("the statement panicked: {text}"))
+            .with_hint("This is a bug in Highwater. The statement had no effect; other connections are not affected.")
+    }
+
     /// `42601` at a 1-based character position, when it is known.
     pub fn syntax(message: impl Into<String>, position: Option<usize>) -> Self {
         let mut error = Self::new(SqlState::SYNTAX_ERROR, message);
@@ -207,7 +215,10 @@ impl From<datafusion::error::DataFusionError> for Error {
         match error {
             D::External(inner) => match inner.downcast::<Error>() {
                 Ok(ours) => *ours,
-                Err(other) => Self::internal(other.to_string()),
+                Err(other) => {
+                    let message = other.to_string();
+                    words(&message).unwrap_or_else(|| Self::internal(message))
+                }
             },
             D::Context(_, inner) | D::Diagnostic(_, inner) => Self::from(*inner),
             D::Shared(inner) => match Arc::try_unwrap(inner) {
@@ -224,18 +235,91 @@ impl From<datafusion::error::DataFusionError> for Error {
                 }
                 ArrowError::ExternalError(inner) => match inner.downcast::<Error>() {
                     Ok(ours) => *ours,
-                    Err(other) => Self::internal(other.to_string()),
+                    Err(other) => {
+                        let message = other.to_string();
+                        words(&message).unwrap_or_else(|| Self::internal(message))
+                    }
                 },
                 ArrowError::CastError(message) | ArrowError::ParseError(message) => {
-                    Self::new(SqlState::INVALID_TEXT_REPRESENTATION, message)
+                    match message.strip_prefix("Invalid input syntax for type interval") {
+                        Some(rest) => {
+                            let words = format!("invalid input syntax for type interval{rest}");
+                            Self::new(SqlState::INVALID_DATETIME_FORMAT, words)
+                        }
+                        None => Self::new(SqlState::INVALID_TEXT_REPRESENTATION, message),
+                    }
                 }
-                other => Self::internal(other.to_string()),
+                other => {
+                    let message = other.to_string();
+                    words(&message).unwrap_or_else(|| Self::internal(message))
+                }
             },
             D::NotImplemented(message) => Self::new(SqlState::FEATURE_NOT_SUPPORTED, message),
-            other => Self::internal(other.strip_backtrace()),
+            D::Plan(message) | D::Execution(message) => {
+                words(&message).unwrap_or_else(|| Self::internal(message.clone()))
+            }
+            other => {
+                let message = other.strip_backtrace();
+                words(&message).unwrap_or_else(|| Self::internal(message))
+            }
         }
     }
 }
+
+/// PostgreSQL's words for what DataFusion's functions and operators say when they fail.
+fn words(message: &str) -> Option<Error> {
+    if message.contains("regex parse error") {
+        let reason = message.lines().rev().find_map(|l| l.strip_prefix("error: ")).unwrap_or("syntax");
+        let known = REGEX.iter().find(|(ours, _)| reason.contains(ours)).map_or(reason, |(_, theirs)| *theirs);
+        return Some(Error::new(SqlState("2201B"), format!("invalid regular expression: {known}")));
+    }
+    if let Some((_, rest)) = message.split_once("Failed to decode value using hex: Invalid character '") {
+        let digit = rest.chars().next().unwrap_or(' ');
+        let text = format!("invalid hexadecimal digit: \"{digit}\"");
+        return Some(Error::new(SqlState::INVALID_PARAMETER_VALUE, text));
+    }
+    if let Some((_, rest)) = message.split_once("There is no built-in encoding named '") {
+        let name = rest.split('\'').next().unwrap_or_default();
+        return Some(
+            Error::new(SqlState::INVALID_PARAMETER_VALUE, format!("unrecognized encoding: \"{name}\""))
+                .with_hint("Encodings are base64 and hex."),
+        );
+    }
+    let found = WORDS.iter().find(|(theirs, ..)| message.contains(theirs));
+    found.map(|(_, code, words)| Error::new(*code, *words))
+}
+
+/// DataFusion's words, SQLSTATE, PostgreSQL's words.
+#[rustfmt::skip]
+const WORDS: &[(&str, SqlState, &str)] = &[
+    ("LIMIT must be >= 0", SqlState("2201W"), "LIMIT must not be negative"),
+    ("OFFSET must be >=0", SqlState("2201X"), "OFFSET must not be negative"),
+    ("Scalar subquery returned more than one row", SqlState::CARDINALITY_VIOLATION, "more than one row returned by a subquery used as an expression"),
+    ("negative count not allowed", SqlState("22011"), "negative substring length not allowed"),
+    ("negative substring length not allowed", SqlState("22011"), "negative substring length not allowed"),
+    ("field position must not be zero", SqlState::INVALID_PARAMETER_VALUE, "field position must not be zero"),
+    ("step can't be 0", SqlState::INVALID_PARAMETER_VALUE, "step size cannot equal zero"),
+    ("Step cannot be zero", SqlState::INVALID_PARAMETER_VALUE, "step size cannot equal zero"),
+    ("NTILE requires a positive integer", SqlState("22014"), "argument of ntile must be greater than zero"),
+    ("factorial of a negative number", SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "factorial of a negative number is undefined"),
+    ("Int16Array overflow on abs", SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "smallint out of range"),
+    ("Int32Array overflow on abs", SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "integer out of range"),
+    ("Int64Array overflow on abs", SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "bigint out of range"),
+    ("start bound", SqlState::WINDOWING_ERROR, "frame starting from following row cannot have preceding rows"),
+    ("Expected an integer value", SqlState::DATATYPE_MISMATCH, "the offset of a window function must be a constant of type integer"),
+    ("overlay start position must be", SqlState("22011"), "negative substring length not allowed"),
+    ("Cannot access field at argument", SqlState::WRONG_OBJECT_TYPE, "column notation applied to a value that is not of a composite type"),
+    ("Failed to decode value using base64", SqlState::INVALID_PARAMETER_VALUE, "invalid base64 end sequence"),
+];
+
+/// Reasons that the regex parser gives, and PostgreSQL's.
+const REGEX: [(&str, &str); 5] = [
+    ("unclosed group", "parentheses () not balanced"),
+    ("unopened group", "parentheses () not balanced"),
+    ("unclosed character class", "brackets [] not balanced"),
+    ("repetition operator missing", "quantifier operand invalid"),
+    ("invalid escape", "invalid escape \\ sequence"),
+];
 
 /// Our own error, if one is the cause of `error`.
 fn find_ours(error: &(dyn std::error::Error + 'static)) -> Option<Error> {

@@ -67,6 +67,7 @@
 
 pub mod error;
 pub mod config;
+pub mod stack;
 pub mod metrics;
 pub mod fault;
 pub mod data;

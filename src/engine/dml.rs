@@ -527,6 +527,12 @@ pub(super) fn writable(object: &Object, verb: &str) -> Result<()> {
         Kind::Table(_) => return Ok(()),
         Kind::Source(_) => (format!("cannot {verb} source \"{name}\""), "A source's rows come from its connector."),
         Kind::View(_) => (format!("cannot {verb} view \"{name}\""), "Write to the tables that the view reads."),
+        Kind::MaterializedView(_) if verb == "copy to" => {
+            (format!("cannot copy to materialized view \"{name}\""), "Write to the tables that the view reads.")
+        }
+        Kind::MaterializedView(_) if verb == "truncate" => {
+            (format!("\"{name}\" is not a table"), "Delete from the tables that the view reads.")
+        }
         Kind::MaterializedView(_) => {
             (format!("cannot change materialized view \"{name}\""), "Write to the tables that the view reads.")
         }

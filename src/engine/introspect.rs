@@ -222,8 +222,10 @@ fn context(scope: Scope) -> &'static str {
 fn vartype(kind: settings::Kind) -> &'static str {
     match kind {
         settings::Kind::Bool => "bool",
-        settings::Kind::Int(..) | settings::Kind::Duration | settings::Kind::Bytes => "integer",
-        settings::Kind::Enum(_) => "enum",
+        settings::Kind::Int(..) | settings::Kind::ExactDigits | settings::Kind::Duration | settings::Kind::Bytes => {
+            "integer"
+        }
+        settings::Kind::Enum(_) | settings::Kind::Only(_) => "enum",
         settings::Kind::Text | settings::Kind::Zone | settings::Kind::DateStyle => "string",
     }
 }

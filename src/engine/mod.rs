@@ -10,7 +10,7 @@
 //!        show.rs       SHOW, DESCRIBE, EXPLAIN; settings.rs SET; introspect.rs the system relations of what runs
 //! ```
 //!
-//! Uses: error, config, metrics, data, connectors, catalog, sql, plan, operators, store, runtime
+//! Uses: error, config, stack, metrics, data, connectors, catalog, sql, plan, operators, store, runtime
 
 mod inspect;
 pub mod outcome;
@@ -26,6 +26,7 @@ mod environment;
 mod explain;
 mod ingest;
 mod introspect;
+mod prepared;
 mod provider;
 mod query;
 mod session;

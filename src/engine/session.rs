@@ -22,15 +22,16 @@ use crate::data::text::TimeZone;
 use crate::data::types::parameter;
 use crate::error::{Error, Result, SqlState};
 use crate::sql::binder::{Binder, BoundDelete, BoundInsert, BoundQuery, BoundUpdate};
-use crate::sql::statement::{Discard, Statement, Streamed, TransactionModes};
+use crate::sql::statement::{Statement, Streamed, TransactionModes};
 use crate::sql::{self, BindSession};
+use crate::stack;
 
 /// One statement's syntax.
 #[derive(Clone, Debug)]
 pub struct Parsed {
     /// Its own text, without what surrounds it in a multi-statement string.
     pub text: String,
-    statement: Arc<Statement>,
+    pub(super) statement: Arc<Statement>,
 }
 
 /// A statement that is bound: it can be described, and executed any number of times. Re-bound by itself when the catalog
@@ -98,7 +99,7 @@ pub struct Session {
     functions: Arc<HashMap<String, Arc<ScalarUDF>>>,
     pub(super) cursors: HashMap<String, Cursor>,
     /// Of PREPARE.
-    prepared: HashMap<String, Prepared>,
+    pub(super) prepared: HashMap<String, Prepared>,
     /// What the client was last told of reported settings.
     reported: BTreeMap<&'static str, String>,
 }
@@ -106,7 +107,11 @@ pub struct Session {
 impl Session {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         let environment: Arc<dyn Environment> = shared.clone();
-        let functions = Arc::new(functions::all(&environment));
+        let mut functions = functions::all(&environment);
+        if shared.engine.config.panic_function {
+            functions.insert("panic".to_owned(), functions::panicking());
+        }
+        let functions = Arc::new(functions);
         let (pid, secret) = (shared.pid, shared.secret);
         let mut session = Self {
             pid,
@@ -123,14 +128,15 @@ impl Session {
 
     /// Splits and parses a query string; an empty one gives no statement. In a failed transaction this still works.
     pub fn parse(&self, text: &str) -> Result<Vec<Parsed>> {
-        let parsed = sql::parse(text)?;
+        let parsed = stack::for_text(text, || sql::parse(text))?;
         Ok(parsed.into_iter().map(|p| Parsed { text: p.text, statement: Arc::new(p.statement) }).collect())
     }
 
     /// Binds a statement. `parameter_oids`: the client's types for `$1`, ..; 0 or missing is to be inferred.
     /// In a failed transaction everything but COMMIT and ROLLBACK is 25P02.
     pub fn prepare(&mut self, parsed: &Parsed, parameter_oids: &[u32]) -> Result<Prepared> {
-        let done = self.refuse_if_failed(&parsed.statement).and_then(|()| self.bind(parsed, parameter_oids));
+        let done = self.refuse_if_failed(&parsed.statement);
+        let done = done.and_then(|()| stack::for_text(&parsed.text, || self.bind(parsed, parameter_oids)));
         if done.is_err() {
             self.shared.fail();
         }
@@ -142,9 +148,12 @@ impl Session {
     pub async fn execute(&mut self, prepared: &Prepared, parameters: Vec<ScalarValue>) -> Result<Outcome> {
         let token = self.shared.begin_statement(&prepared.parsed.text);
         let timeout = self.shared.settings.lock().duration_ms("statement_timeout");
-        let guard = Guard::new(self.shared.clone(), token, timeout);
+        let guard = Guard::new(self.shared.clone(), token, timeout, &prepared.parsed.text);
         self.list_held();
-        let done = unwinding(self.statement(prepared, &parameters, guard)).await;
+        let done = match unbound(prepared, &parameters) {
+            Some(error) => Err(error),
+            None => unwinding(&prepared.parsed.text, self.statement(prepared, &parameters, guard)).await,
+        };
         if done.is_err() {
             self.shared.fail();
         }
@@ -263,7 +272,7 @@ impl Session {
         }
     }
 
-    fn bind(&self, parsed: &Parsed, oids: &[u32]) -> Result<Prepared> {
+    pub(super) fn bind(&self, parsed: &Parsed, oids: &[u32]) -> Result<Prepared> {
         let version = self.shared.engine.catalog.snapshot().version;
         let at = Instant::now();
         let (bound, parameters, columns) = self.bound(&parsed.statement, oids)?;
@@ -339,7 +348,12 @@ impl Session {
     }
 
     /// The life of a statement.
-    async fn statement(&mut self, prepared: &Prepared, parameters: &[ScalarValue], guard: Guard) -> Result<Outcome> {
+    pub(super) async fn statement(
+        &mut self,
+        prepared: &Prepared,
+        parameters: &[ScalarValue],
+        guard: Guard,
+    ) -> Result<Outcome> {
         let statement = prepared.parsed.statement.as_ref();
         self.refuse_if_failed(statement)?;
         self.check_transaction(statement).await?;
@@ -379,7 +393,7 @@ impl Session {
             Statement::CopyFrom(copy) => self.copy_from(copy, guard),
             Statement::CopyTo(copy) => match &copy.source {
                 Streamed::Query(query) => {
-                    let bound = self.binder_session(|b| b.query(query, &[]))?;
+                    let bound = self.binder_session(|b| b.closed_query(query))?;
                     self.copy_query(&bound, &copy.options, guard).await
                 }
                 Streamed::Subscribe(subscribe) => self.copy_subscription(subscribe, &copy.options, guard).await,
@@ -424,108 +438,22 @@ impl Session {
         activity.cursors = self.cursors.iter().map(cursor).collect();
         activity.prepared = self.prepared.iter().map(|(name, p)| (name.clone(), p.parsed.text.clone())).collect();
     }
-
-    fn settings_statement(&mut self, statement: &Statement) -> Result<Outcome> {
-        match statement {
-            Statement::Set { name, value, local } => {
-                if *local && !self.in_transaction() {
-                    let message = "SET LOCAL can only be used in transaction blocks";
-                    self.shared.notice("WARNING", Error::new(SqlState::NO_ACTIVE_SQL_TRANSACTION, message));
-                    settings::find(name)?;
-                } else {
-                    self.shared.settings.lock().set(name, value.as_deref(), *local)?;
-                }
-                Ok(done("SET"))
-            }
-            Statement::Reset(Some(name)) => {
-                self.shared.settings.lock().set(name, None, false)?;
-                Ok(done("RESET"))
-            }
-            Statement::Reset(None) => {
-                self.shared.settings.lock().reset_all();
-                Ok(done("RESET"))
-            }
-            Statement::Discard(what) => {
-                if *what == Discard::All {
-                    if self.in_transaction() {
-                        return Err(in_block("DISCARD ALL"));
-                    }
-                    self.shared.settings.lock().reset_all();
-                    self.cursors.clear();
-                    self.prepared.clear();
-                }
-                Ok(done(match what {
-                    Discard::All => "DISCARD ALL",
-                    Discard::Plans => "DISCARD PLANS",
-                    Discard::Sequences => "DISCARD SEQUENCES",
-                    Discard::Temporary => "DISCARD TEMP",
-                }))
-            }
-            other => Err(Error::internal(format!("not a setting: {other:?}"))),
-        }
-    }
-
-    fn sql_prepared(&self, name: &str) -> Result<&Prepared> {
-        let missing = || {
-            let message = format!("prepared statement \"{name}\" does not exist");
-            Error::new(SqlState::INVALID_SQL_STATEMENT_NAME, message)
-        };
-        self.prepared.get(name).ok_or_else(missing)
-    }
-
-    fn prepare_sql(
-        &mut self,
-        name: &str,
-        types: &[sql::TypeName],
-        statement: &Statement,
-        text: &str,
-    ) -> Result<Outcome> {
-        if self.prepared.contains_key(name) {
-            let message = format!("prepared statement \"{name}\" already exists");
-            return Err(Error::new(SqlState::DUPLICATE_PREPARED_STATEMENT, message));
-        }
-        let oids = types.iter().map(sql::type_oid).collect::<Result<Vec<_>>>()?;
-        let parsed = Parsed { text: text.to_owned(), statement: Arc::new(statement.clone()) };
-        let prepared = self.bind(&parsed, &oids)?;
-        self.prepared.insert(name.to_owned(), prepared);
-        Ok(done("PREPARE"))
-    }
-
-    async fn execute_prepared(
-        &mut self,
-        name: &str,
-        arguments: &[sql::statement::Expr],
-        guard: Guard,
-    ) -> Result<Outcome> {
-        let prepared = self.sql_prepared(name)?.clone();
-        let wanted = &prepared.description.parameters;
-        if wanted.len() != arguments.len() {
-            let message = format!("wrong number of parameters for prepared statement \"{name}\"");
-            let detail = format!("Expected {} parameters but got {}.", wanted.len(), arguments.len());
-            return Err(Error::new(SqlState::SYNTAX_ERROR, message).with_detail(detail));
-        }
-        let value = |(argument, field): (&sql::statement::Expr, &Field)| {
-            self.binder_session(|b| b.constant(&argument.tree, Some(field)))
-        };
-        let parameters = arguments.iter().zip(wanted).map(value).collect::<Result<Vec<_>>>()?;
-        self.statement(&prepared, &parameters, guard).await
-    }
-
-    fn deallocate(&mut self, name: Option<&str>) -> Result<Outcome> {
-        match name {
-            None => self.prepared.clear(),
-            Some(name) => {
-                self.sql_prepared(name)?;
-                self.prepared.remove(name);
-            }
-        }
-        Ok(done(if name.is_none() { "DEALLOCATE ALL" } else { "DEALLOCATE" }))
-    }
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
         self.shared.terminate();
+    }
+}
+
+/// 42P02: a simple query brings no values.
+fn unbound(prepared: &Prepared, parameters: &[ScalarValue]) -> Option<Error> {
+    if parameters.len() >= prepared.description.parameters.len() {
+        return None;
+    }
+    match sql::first_parameter(&prepared.parsed.text) {
+        Some((name, position)) => Some(sql::there_is_no(&name).with_position(position)),
+        None => Some(sql::there_is_no("$1")),
     }
 }
 

@@ -19,6 +19,10 @@ pub(super) enum Kind {
     Bytes,
     /// One of these words.
     Enum(&'static [&'static str]),
+    /// The first of these words; the others are PostgreSQL's too, and refused by name.
+    Only(&'static [&'static str]),
+    /// Digits of floats: those that print floats exactly.
+    ExactDigits,
     /// Any text.
     Text,
     /// An IANA name or an offset.
@@ -81,7 +85,7 @@ pub(super) const ALL: &[Definition] = &[
     reported("application_name", "", Kind::Text, "The client's name for itself."),
     session("background_ddl", "off", Kind::Bool, "CREATE MATERIALIZED VIEW returns before the view has joined the clock."),
     fixed("block_size", "8192", "PostgreSQL's page size."),
-    session("bytea_output", "hex", Kind::Enum(&["hex"]), "Text form of bytea."),
+    session("bytea_output", "hex", Kind::Only(&["hex", "escape"]), "Text form of bytea."),
     reported("client_encoding", "UTF8", Kind::Enum(&["UTF8"]), "Encoding of text on the wire."),
     session("client_min_messages", "notice", Kind::Enum(&["debug5", "debug4", "debug3", "debug2", "debug1", "log", "notice", "warning", "error"]), "The least severe message that is sent."),
     reported("DateStyle", "ISO, MDY", Kind::DateStyle, "Text form of dates."),
@@ -90,14 +94,14 @@ pub(super) const ALL: &[Definition] = &[
     reported("default_transaction_read_only", "off", Kind::Bool, "Whether transactions begin as READ ONLY."),
     system("epoch_interval", "0", Kind::Duration, "How long an epoch stays open."),
     session("escape_string_warning", "on", Kind::Bool, "No such warning exists: strings are standard."),
-    session("extra_float_digits", "1", Kind::Int(-15, 3), "Digits of floats in text."),
+    session("extra_float_digits", "1", Kind::ExactDigits, "Floats are printed exactly, in as few digits as that takes."),
     system("history", "1min", Kind::Duration, "How long changes of views are kept for SUBSCRIBE .. AS OF."),
     session("idle_in_transaction_session_timeout", "0", ONLY_ZERO, "Transactions may idle."),
     session("idle_session_timeout", "0", ONLY_ZERO, "Sessions may idle."),
     system("idle_timeout", "10s", Kind::Duration, "A silent partition stops holding back the others after this time."),
     fact("in_hot_standby", "off", "Whether the server is a replica."),
     fact("integer_datetimes", "on", "Timestamps are integers on the wire."),
-    reported("IntervalStyle", "postgres", Kind::Enum(&["postgres"]), "Text form of intervals."),
+    reported("IntervalStyle", "postgres", Kind::Only(&["postgres", "postgres_verbose", "sql_standard", "iso_8601"]), "Text form of intervals."),
     fact("is_superuser", "on", "Whether the user may do everything."),
     session("jit", "off", Kind::Bool, "Compilation of expressions; there is none, whatever it says."),
     system("late_rows", "10000", Kind::Int(0, 10_000_000), "Newest rows of highwater.late_rows kept per view."),
@@ -290,18 +294,41 @@ pub(super) fn check(definition: &Definition, value: &str) -> Result<String> {
             if (min..=max).contains(&number) {
                 return Ok(number.to_string());
             }
-            let message = format!("{number} is outside the valid range for parameter \"{name}\" ({min} .. {max})");
-            Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, message))
+            Err(outside(number, "", name, (min, max)))
         }
+        Kind::ExactDigits => match value.trim().parse::<i64>() {
+            Ok(digits @ 1..=3) => Ok(digits.to_string()),
+            Ok(digits @ -15..=0) => Err(Error::unsupported(
+                format!("extra_float_digits = {digits}"),
+                "Floats are printed exactly; use round() or to_char() for fewer digits.",
+            )),
+            Ok(digits) => Err(outside(digits, "", name, (-15, 3))),
+            Err(_) => Err(invalid()),
+        },
         Kind::Duration => {
-            let ms = parse_duration(value).filter(|ms| *ms >= 0);
             let hint = "Valid units for this parameter are \"us\", \"ms\", \"s\", \"min\", \"h\", and \"d\".";
-            ms.map(print_duration).ok_or_else(|| invalid().with_hint(hint))
+            match parse_duration(value) {
+                Some(ms) if (0..=i64::from(i32::MAX)).contains(&ms) => Ok(print_duration(ms)),
+                Some(ms) => Err(outside(ms, " ms", name, (0, i32::MAX.into()))),
+                None if with_unit(value).is_some() => Err(invalid().with_hint(hint)),
+                None => Err(invalid()),
+            }
         }
         Kind::Bytes => {
             let bytes = parse_bytes(value).filter(|b| *b > 0);
             let hint = "Valid units for this parameter are \"B\", \"kB\", \"MB\", and \"GB\".";
             bytes.map(print_bytes).ok_or_else(|| invalid().with_hint(hint))
+        }
+        Kind::Only(words) => {
+            let known = words.iter().position(|w| w.eq_ignore_ascii_case(value.trim()));
+            let only = words.first().copied().unwrap_or_default();
+            match known {
+                Some(0) => Ok(only.to_owned()),
+                Some(_) => {
+                    Err(Error::unsupported(format!("{name} = {}", value.trim()), format!("Only {only} is; set it so.")))
+                }
+                None => Err(invalid().with_hint(format!("Available values: {only}."))),
+            }
         }
         Kind::Enum(words) => {
             let same = |w: &&&str| w.eq_ignore_ascii_case(value.trim()) || same_encoding(w, value.trim());
@@ -313,10 +340,13 @@ pub(super) fn check(definition: &Definition, value: &str) -> Result<String> {
             let zone = if local { Some(TimeZone::utc()) } else { TimeZone::parse(value) };
             zone.map(|z| z.name().to_owned()).ok_or_else(invalid)
         }
-        Kind::DateStyle => {
-            date_style(value).ok_or_else(|| invalid().with_hint("The style is ISO, with an order MDY, DMY or YMD."))
-        }
+        Kind::DateStyle => date_style(value, invalid),
     }
+}
+
+fn outside(number: i64, unit: &str, name: &str, (min, max): (i64, i64)) -> Error {
+    let message = format!("{number}{unit} is outside the valid range for parameter \"{name}\" ({min} .. {max})");
+    Error::new(SqlState::INVALID_PARAMETER_VALUE, message)
 }
 
 /// `utf-8`, `'UTF8'` and `unicode` are UTF8: only letters and digits count.
@@ -325,18 +355,22 @@ fn same_encoding(word: &str, value: &str) -> bool {
     word == "UTF8" && ["utf8", "unicode"].iter().any(|v| plain.eq_ignore_ascii_case(v))
 }
 
-fn date_style(value: &str) -> Option<String> {
-    let mut order = "MDY";
-    for word in value.split(',') {
-        match word.trim().to_ascii_uppercase().as_str() {
-            "ISO" | "DEFAULT" => {}
-            "MDY" | "US" | "NONEUROPEAN" => order = "MDY",
-            "DMY" | "EURO" | "EUROPEAN" => order = "DMY",
-            "YMD" => order = "YMD",
-            _ => return None,
+/// Dates are read and written in one way only.
+fn date_style(value: &str, invalid: impl Fn() -> Error) -> Result<String> {
+    for word in value.split(',').map(|w| w.trim().to_ascii_uppercase()) {
+        match word.as_str() {
+            "ISO" | "DEFAULT" | "MDY" | "US" | "NONEUROPEAN" => {}
+            "DMY" | "YMD" | "EURO" | "EUROPEAN" | "SQL" | "POSTGRES" | "GERMAN" => {
+                let hint = "Only ISO, MDY is; to_char() and to_date() write and read dates in any form.";
+                return Err(Error::unsupported(format!("DateStyle {word}"), hint));
+            }
+            _ => {
+                let detail = format!("Unrecognized key word: \"{}\".", word.to_ascii_lowercase());
+                return Err(invalid().with_detail(detail));
+            }
         }
     }
-    Some(format!("ISO, {order}"))
+    Ok("ISO, MDY".to_owned())
 }
 
 /// A number and a unit; without a unit `default` counts.

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::environment::Shared;
 use crate::error::{Error, Result, SqlState};
+use crate::stack;
 
 /// Rows of a result.
 pub(super) type Batches = BoxStream<'static, Result<RecordBatch>>;
@@ -22,13 +23,14 @@ pub(super) struct Guard {
     pub shared: Arc<Shared>,
     pub token: CancellationToken,
     deadline: Option<Instant>,
+    text: Arc<str>,
 }
 
 impl Guard {
     /// A statement begins now; `timeout_ms` 0 is none.
-    pub(super) fn new(shared: Arc<Shared>, token: CancellationToken, timeout_ms: u64) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, token: CancellationToken, timeout_ms: u64, text: &str) -> Self {
         let deadline = (timeout_ms > 0).then(|| Instant::now() + Duration::from_millis(timeout_ms));
-        Self { shared, token, deadline }
+        Self { shared, token, deadline, text: text.into() }
     }
 
     /// Ends when the statement must: why.
@@ -59,7 +61,8 @@ impl Guard {
         let shared = self.shared.clone();
         let steps = futures::stream::unfold(Some((self, rows.boxed())), |state| async move {
             let (guard, mut rows) = state?;
-            let next = guard.wait(async { rows.next().await.transpose() }).await;
+            let next = stack::polled_for_text(&guard.text, async { rows.next().await.transpose() });
+            let next = guard.wait(next).await;
             match next {
                 Ok(Some(batch)) => Some((Ok(batch), Some((guard, rows)))),
                 Ok(None) => None,
@@ -80,17 +83,11 @@ pub(super) fn once(batch: RecordBatch) -> Batches {
     futures::stream::once(std::future::ready(Ok(batch))).boxed()
 }
 
-/// A statement that panics fails alone.
-pub(super) async fn unwinding<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
+/// A statement that panics fails alone; one that is deep has a stack for it.
+pub(super) async fn unwinding<T>(text: &str, future: impl Future<Output = Result<T>>) -> Result<T> {
     use futures::FutureExt;
-    match std::panic::AssertUnwindSafe(future).catch_unwind().await {
+    match stack::polled_for_text(text, std::panic::AssertUnwindSafe(future).catch_unwind()).await {
         Ok(result) => result,
-        Err(panic) => Err(panicked(panic.as_ref())),
+        Err(panic) => Err(Error::panicked(panic.as_ref())),
     }
-}
-
-fn panicked(panic: &(dyn std::any::Any + Send)) -> Error {
-    let what = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
-    let what = what.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
-    Error::internal(format!("the statement panicked: {what}"))
 }

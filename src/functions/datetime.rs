@@ -31,7 +31,7 @@ const PARTS: &[Overload] = &[
 ];
 
 pub(super) const ALL: &[&Function] = &[
-    &Function { name: "extract", overloads: PARTS, kernel: extract, by_constant: Some(extract_type), types: None },
+    &Function { by_constant: Some(extract_type), ..Function::new("extract", PARTS, extract) },
     &Function::new("date_part", PARTS, date_part),
     &Function::new(
         "date_trunc",

@@ -13,24 +13,14 @@ pub(super) const ALL: &[&Function] = &[
     &Function::new("power", &[Overload(&[T::Float8, T::Float8], T::Float8)], power),
     &Function::new("pow", &[Overload(&[T::Float8, T::Float8], T::Float8)], power),
     &Function::new("sqrt", &[Overload(&[T::Float8], T::Float8)], sqrt),
-    &Function::new(
-        "round",
-        &[
-            Overload(&[T::Float8], T::Float8),
-            Overload(&[T::Numeric], T::Scaled(0)),
-            Overload(&[T::Numeric, T::Int4], T::First),
-        ],
-        round,
-    ),
-    &Function::new(
-        "trunc",
-        &[
-            Overload(&[T::Float8], T::Float8),
-            Overload(&[T::Numeric], T::Scaled(0)),
-            Overload(&[T::Numeric, T::Int4], T::First),
-        ],
-        trunc,
-    ),
+    &Function::new("ln", &[Overload(&[T::Float8], T::Float8)], |c| logarithm(c, f64::ln)),
+    &Function::new("log10", &[Overload(&[T::Float8], T::Float8)], |c| logarithm(c, f64::log10)),
+    &Function::new("log", &[Overload(&[T::Float8], T::Float8), Overload(&[T::Float8, T::Float8], T::Float8)], log),
+    &Function::new("exp", &[Overload(&[T::Float8], T::Float8)], exp),
+    &Function::new("acos", &[Overload(&[T::Float8], T::Float8)], |c| within_one(c, f64::acos)),
+    &Function::new("asin", &[Overload(&[T::Float8], T::Float8)], |c| within_one(c, f64::asin)),
+    &Function { scale_by_constant: true, ..Function::new("round", DIGITS, round) },
+    &Function { scale_by_constant: true, ..Function::new("trunc", DIGITS, trunc) },
     &Function::new("floor", &[Overload(&[T::Float8], T::Float8), Overload(&[T::Numeric], T::Scaled(0))], |c| {
         whole(c, f64::floor, i128::div_euclid)
     }),
@@ -41,6 +31,62 @@ pub(super) const ALL: &[&Function] = &[
         whole(c, f64::ceil, |v, unit| -(-v).div_euclid(unit))
     }),
 ];
+
+const DIGITS: &[Overload] = &[
+    Overload(&[T::Float8], T::Float8),
+    Overload(&[T::Numeric], T::Scaled(0)),
+    Overload(&[T::Numeric, T::Int4], T::First),
+];
+
+fn no_logarithm(of: f64) -> Option<Error> {
+    let message = if of == 0.0 {
+        "cannot take logarithm of zero"
+    } else if of < 0.0 {
+        "cannot take logarithm of a negative number"
+    } else {
+        return None;
+    };
+    Some(Error::new(SqlState("2201E"), message))
+}
+
+fn logarithm(call: &Call<'_>, f: fn(f64) -> f64) -> Result<ArrayRef> {
+    let one = |v: f64| no_logarithm(v).map_or_else(|| Ok(f(v)), Err);
+    let out: Float64Array = call.args[0].as_primitive::<Float64Type>().try_unary(one)?;
+    Ok(Arc::new(out))
+}
+
+/// `log(x)` is to the base 10, `log(b, x)` to the base b.
+fn log(call: &Call<'_>) -> Result<ArrayRef> {
+    let Some(of) = call.args.get(1) else { return logarithm(call, f64::log10) };
+    let one = |(base, v): (Option<f64>, Option<f64>)| -> Result<Option<f64>> {
+        let (Some(base), Some(v)) = (base, v) else { return Ok(None) };
+        if let Some(error) = no_logarithm(base).or_else(|| no_logarithm(v)) {
+            return Err(error);
+        }
+        if base == 1.0 {
+            return Err(Error::new(SqlState::DIVISION_BY_ZERO, "division by zero"));
+        }
+        Ok(Some(v.ln() / base.ln()))
+    };
+    let bases = call.args[0].as_primitive::<Float64Type>().iter();
+    Ok(Arc::new(bases.zip(of.as_primitive::<Float64Type>()).map(one).collect::<Result<Float64Array>>()?))
+}
+
+fn exp(call: &Call<'_>) -> Result<ArrayRef> {
+    let one = |v: f64| {
+        let result = v.exp();
+        if result.is_infinite() && v.is_finite() { Err(range()) } else { Ok(result) }
+    };
+    let out: Float64Array = call.args[0].as_primitive::<Float64Type>().try_unary(one)?;
+    Ok(Arc::new(out))
+}
+
+fn within_one(call: &Call<'_>, f: fn(f64) -> f64) -> Result<ArrayRef> {
+    let wrong = || Error::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "input is out of range");
+    let one = |v: f64| if v.abs() > 1.0 { Err(wrong()) } else { Ok(f(v)) };
+    let out: Float64Array = call.args[0].as_primitive::<Float64Type>().try_unary(one)?;
+    Ok(Arc::new(out))
+}
 
 fn range() -> Error {
     Error::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "value out of range: overflow")
@@ -70,7 +116,8 @@ fn sqrt(call: &Call<'_>) -> Result<ArrayRef> {
     Ok(Arc::new(out))
 }
 
-/// Rounds doubles to even, numerics away from zero; with a second argument to that many digits, the scale stays.
+/// Rounds doubles to even, numerics away from zero; with a second argument to that many digits, which are the result's
+/// scale where it is a constant; else the scale stays.
 fn round(call: &Call<'_>) -> Result<ArrayRef> {
     digits(call, f64::round_ties_even, divide_rounding)
 }
@@ -83,20 +130,24 @@ fn digits(call: &Call<'_>, float: fn(f64) -> f64, decimal: fn(i128, i128) -> i12
     let Some(digits) = call.args.get(1) else { return whole(call, float, decimal) };
     let values = call.args[0].as_primitive::<Decimal128Type>();
     let scale = values.scale();
+    let kept = if let DataType::Decimal128(_, kept) = call.result { *kept } else { scale };
     let one = |(v, n): (Option<i128>, Option<i32>)| -> Result<Option<i128>> {
         let (Some(v), Some(n)) = (v, n) else { return Ok(None) };
         let drop = i32::from(scale).saturating_sub(n);
-        if drop <= 0 {
-            return Ok(Some(v));
-        }
         if drop > 38 {
             return Ok(Some(0));
         }
-        let unit = power_of_ten(drop as i8);
-        decimal(v, unit).checked_mul(unit).map(Some).ok_or_else(numeric_overflow)
+        let unit = power_of_ten(drop.max(0) as i8);
+        let rounded = if drop <= 0 { v } else { decimal(v, unit) };
+        // From the scale that rounding left to the result's.
+        let shift = i32::from(kept) - i32::from(scale) + drop.max(0);
+        if shift < 0 {
+            return Ok(Some(rounded / power_of_ten(shift.unsigned_abs() as i8)));
+        }
+        rounded.checked_mul(power_of_ten(shift as i8)).map(Some).ok_or_else(numeric_overflow)
     };
     let out = values.iter().zip(digits.as_primitive::<Int32Type>()).map(one).collect::<Result<Decimal128Array>>()?;
-    Ok(Arc::new(out.with_data_type(call.args[0].data_type().clone())))
+    Ok(Arc::new(out.with_data_type(call.result.clone())))
 }
 
 fn whole(call: &Call<'_>, float: fn(f64) -> f64, decimal: fn(i128, i128) -> i128) -> Result<ArrayRef> {

@@ -127,6 +127,8 @@ pub struct Function {
     pub by_constant: Option<fn(&str) -> Option<T>>,
     /// Where the types are not a list: what the arguments become, and the result.
     pub types: Option<Types>,
+    /// Whether a constant second argument is the scale of a numeric result.
+    pub scale_by_constant: bool,
 }
 
 /// The types of a call, by the types of its arguments; `None`: there is no such function.
@@ -135,12 +137,12 @@ pub type Types = fn(&[DataType]) -> Option<(Vec<DataType>, Field)>;
 impl Function {
     /// A function whose result type depends on nothing but the overload.
     pub const fn new(name: &'static str, overloads: &'static [Overload], kernel: Kernel) -> Self {
-        Self { name, overloads, kernel, by_constant: None, types: None }
+        Self { name, overloads, kernel, by_constant: None, types: None, scale_by_constant: false }
     }
 
     /// A function of arguments of many types.
     pub const fn of(name: &'static str, types: Types, kernel: Kernel) -> Self {
-        Self { name, overloads: &[], kernel, by_constant: None, types: Some(types) }
+        Self { name, overloads: &[], kernel, by_constant: None, types: Some(types), scale_by_constant: false }
     }
 }
 
@@ -169,6 +171,16 @@ impl Native {
 
     fn missing(&self, types: &[DataType]) -> DataFusionError {
         DataFusionError::Plan(format!("no overload of {} for {types:?}", self.function.name))
+    }
+}
+
+/// A constant's value.
+fn whole(constant: &ScalarValue) -> Option<i64> {
+    match constant {
+        ScalarValue::Int16(n) => n.map(i64::from),
+        ScalarValue::Int32(n) => n.map(i64::from),
+        ScalarValue::Int64(n) => *n,
+        _ => None,
     }
 }
 
@@ -236,10 +248,16 @@ impl ScalarUDFImpl for Native {
             _ => None,
         };
         let by_constant = self.function.by_constant.zip(constant).and_then(|(f, text)| f(text));
-        let data_type = match by_constant {
+        let mut data_type = match by_constant {
             Some(t) => t.data_type(),
             None => self.return_type(&types)?,
         };
+        if self.function.scale_by_constant
+            && matches!(data_type, DataType::Decimal128(..))
+            && let Some(digits) = args.scalar_arguments.get(1).copied().flatten().and_then(whole)
+        {
+            data_type = DataType::Decimal128(38, digits.clamp(0, 30) as i8);
+        }
         Ok(Arc::new(Field::new(self.function.name, data_type, true)))
     }
 

@@ -2,16 +2,92 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, StringArray};
+use arrow::array::{Array, ArrayRef, AsArray, StringArray};
+use arrow::datatypes::Int32Type;
 
 use super::native::{Call, Function, Overload, T};
-use crate::error::Result;
+use crate::config::TEXT_BYTES_MAX;
+use crate::error::{Error, Result, SqlState};
 
 pub(super) const ALL: &[&Function] = &[
     &Function::new("quote_ident", &[Overload(&[T::Text], T::Text)], |c| each(c, quote_ident)),
     &Function::new("quote_literal", &[Overload(&[T::Text], T::Text)], |c| each(c, quote_literal)),
     &Function::new("quote_nullable", &[Overload(&[T::Text], T::Text)], quote_nullable),
+    &Function::new("chr", &[Overload(&[T::Int4], T::Text)], chr),
+    &Function::new("repeat", &[Overload(&[T::Text, T::Int4], T::Text)], repeat),
+    &Function::new("lpad", PAD, |c| pad(c, |text, fill| fill + text)),
+    &Function::new("rpad", PAD, |c| pad(c, |text, fill| text.to_owned() + &fill)),
 ];
+
+const PAD: &[Overload] = &[Overload(&[T::Text, T::Int4], T::Text), Overload(&[T::Text, T::Int4, T::Text], T::Text)];
+
+fn chr(call: &Call<'_>) -> Result<ArrayRef> {
+    let one = |code: Option<i32>| -> Result<Option<String>> {
+        let Some(code) = code else { return Ok(None) };
+        if code == 0 {
+            return Err(Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "null character not permitted"));
+        }
+        let Ok(positive) = u32::try_from(code) else {
+            return Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, "character number must be positive"));
+        };
+        let valid = char::from_u32(positive).ok_or_else(|| {
+            let wrong = if positive > 0x10_FFFF { "too large for encoding" } else { "not valid for encoding" };
+            Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, format!("requested character {wrong}: {code}"))
+        });
+        valid.map(|c| Some(c.to_string()))
+    };
+    let codes = call.args[0].as_primitive::<Int32Type>().iter();
+    Ok(Arc::new(codes.map(one).collect::<Result<StringArray>>()?))
+}
+
+/// A text that a function makes is not longer than [`TEXT_BYTES_MAX`].
+fn check_length(bytes: usize) -> Result<()> {
+    if bytes <= TEXT_BYTES_MAX {
+        return Ok(());
+    }
+    let hint = format!("A text that a function makes has at most {TEXT_BYTES_MAX} bytes.");
+    Err(Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "requested length too large").with_hint(hint))
+}
+
+fn repeat(call: &Call<'_>) -> Result<ArrayRef> {
+    let mut made = 0usize;
+    let mut one = |(text, count): (Option<&str>, Option<i32>)| -> Result<Option<String>> {
+        let (Some(text), Some(count)) = (text, count) else { return Ok(None) };
+        let count = usize::try_from(count).unwrap_or(0);
+        made = made.saturating_add(text.len().saturating_mul(count));
+        check_length(made)?;
+        Ok(Some(text.repeat(count)))
+    };
+    let texts = call.args[0].as_string::<i32>().iter();
+    let pairs = texts.zip(call.args[1].as_primitive::<Int32Type>());
+    Ok(Arc::new(pairs.map(&mut one).collect::<Result<StringArray>>()?))
+}
+
+/// Fills a text up to a number of characters, or cuts it.
+fn pad(call: &Call<'_>, join: fn(&str, String) -> String) -> Result<ArrayRef> {
+    let fills = call.args.get(2).map(|f| f.as_string::<i32>());
+    let mut made = 0usize;
+    let mut one = |(n, (text, width)): (usize, (Option<&str>, Option<i32>))| -> Result<Option<String>> {
+        let fill = match fills {
+            Some(fills) if fills.is_null(n) => return Ok(None),
+            Some(fills) => fills.value(n),
+            None => " ",
+        };
+        let (Some(text), Some(width)) = (text, width) else { return Ok(None) };
+        let width = usize::try_from(width).unwrap_or(0);
+        let own = text.chars().count();
+        if own >= width {
+            return Ok(Some(text.chars().take(width).collect()));
+        }
+        made = made.saturating_add(text.len()).saturating_add((width - own).saturating_mul(fill.len().max(1)));
+        check_length(made)?;
+        let filling = if fill.is_empty() { String::new() } else { fill.chars().cycle().take(width - own).collect() };
+        Ok(Some(join(text, filling)))
+    };
+    let texts = call.args[0].as_string::<i32>().iter();
+    let pairs = texts.zip(call.args[1].as_primitive::<Int32Type>()).enumerate();
+    Ok(Arc::new(pairs.map(&mut one).collect::<Result<StringArray>>()?))
+}
 
 fn each(call: &Call<'_>, f: fn(&str) -> String) -> Result<ArrayRef> {
     Ok(Arc::new(call.args[0].as_string::<i32>().iter().map(|v| v.map(f)).collect::<StringArray>()))

@@ -9,6 +9,7 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use super::{Output, RowError};
 use crate::data::Changes;
 use crate::error::{Error, Result};
+use crate::stack;
 use crate::state::fault::{self, Fault};
 
 /// Columns of a stretch of rows: offset, length, columns.
@@ -22,6 +23,7 @@ pub(super) fn evaluate(
     out: &mut Output,
     f: &dyn Fn(&RecordBatch) -> Result<Vec<ArrayRef>>,
 ) -> Result<(Changes, Vec<ArrayRef>)> {
+    let f = &|rows: &RecordBatch| stack::for_evaluation(|| f(rows));
     if let Ok(columns) = f(&changes.rows) {
         return Ok((changes, columns));
     }

@@ -9,7 +9,7 @@
 //!
 //! [`Runtime`] is the handle that sessions hold. Every wait in it is cancelled by dropping the future.
 //!
-//! Uses: error, config, metrics, data, connectors, state, operators, log, store
+//! Uses: error, config, stack, metrics, data, connectors, state, operators, log, store
 
 mod arrival;
 mod bare;

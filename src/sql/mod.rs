@@ -18,8 +18,10 @@ mod subscribe;
 mod types;
 mod window_exec;
 
+pub(crate) use binder::there_is_no;
 pub use binder::{BindSession, Binder, visible};
 pub use execute::{Executor, physical_expr};
+pub(crate) use parser::first_parameter;
 pub use parser::{Parsed, parse};
 pub use statement::Statement;
 pub use types::{TypeName, type_oid};

@@ -4,6 +4,7 @@
 //! syntax trees until they are bound; where an object keeps text (defaults, watermarks, views) the text is kept too.
 
 use datafusion::sql::sqlparser::ast;
+use datafusion::sql::sqlparser::tokenizer::Location;
 
 pub use super::subscribe::{Envelope, EnvelopeKind, Subscribe};
 use crate::catalog::object::{ConnectorOptions, Emit};
@@ -28,6 +29,15 @@ pub struct Text<T> {
     pub text: String,
     /// 0-based character offset of the text in the statement.
     pub offset: usize,
+    /// Where the text begins, in the lines and columns that the tree's spans count in.
+    pub start: Location,
+}
+
+impl<T> Text<T> {
+    /// A tree whose spans count in `text` itself.
+    pub fn whole(tree: T, text: impl Into<String>) -> Self {
+        Self { tree, text: text.into(), offset: 0, start: Location::new(1, 1) }
+    }
 }
 
 /// A query with its text.
@@ -46,7 +56,7 @@ pub enum Statement {
     Update(Box<Update>),
     /// DELETE.
     Delete(Box<Delete>),
-    /// TRUNCATE `TABLE` a, b.
+    /// TRUNCATE `[TABLE]` a, b.
     Truncate(Vec<Name>),
     /// COPY t [(columns)] FROM STDIN.
     CopyFrom(CopyFrom),
@@ -85,9 +95,9 @@ pub enum Statement {
     Rollback,
     /// SAVEPOINT name.
     Savepoint(String),
-    /// RELEASE `SAVEPOINT` name.
+    /// RELEASE `[SAVEPOINT]` name.
     Release(String),
-    /// ROLLBACK TO `SAVEPOINT` name.
+    /// ROLLBACK TO `[SAVEPOINT]` name.
     RollbackTo(String),
     /// SET TRANSACTION, SET SESSION CHARACTERISTICS AS TRANSACTION.
     SetTransaction(TransactionModes),
@@ -153,6 +163,8 @@ pub struct Insert {
     pub on_conflict: Option<OnConflict>,
     /// RETURNING.
     pub returning: Option<Vec<ast::SelectItem>>,
+    /// The statement's own text, for positions in errors.
+    pub text: String,
 }
 
 /// ON CONFLICT.
@@ -188,6 +200,8 @@ pub struct Update {
     pub filter: Option<ast::Expr>,
     /// RETURNING.
     pub returning: Option<Vec<ast::SelectItem>>,
+    /// The statement's own text, for positions in errors.
+    pub text: String,
 }
 
 /// DELETE.
@@ -203,6 +217,8 @@ pub struct Delete {
     pub filter: Option<ast::Expr>,
     /// RETURNING.
     pub returning: Option<Vec<ast::SelectItem>>,
+    /// The statement's own text, for positions in errors.
+    pub text: String,
 }
 
 /// COPY's options as given; the engine fills in the defaults of the format.

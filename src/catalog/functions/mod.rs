@@ -5,6 +5,7 @@
 
 mod definitions;
 mod describe;
+mod panicking;
 mod privileges;
 mod session;
 mod sizes;
@@ -27,6 +28,8 @@ use super::Resolved;
 use super::system::Environment;
 use crate::data::types::META_TYPE;
 use crate::error::{Error, Result, SqlState};
+
+pub use panicking::panicking;
 
 /// All of them, by name, for one session.
 pub fn all(environment: &Arc<dyn Environment>) -> HashMap<String, Arc<ScalarUDF>> {

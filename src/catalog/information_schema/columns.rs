@@ -1,7 +1,7 @@
 //! `columns`: columns of all relations.
 
 use crate::catalog::object::Kind;
-use crate::catalog::pg_catalog::{RelationRow, pg_type, relations};
+use crate::catalog::pg_catalog::{RelationRow, pg_attrdef, pg_type, relations};
 use crate::catalog::system::{Context, Rows, Source, SystemTable, Value};
 use crate::data::types::pg_type;
 use arrow::datatypes::Field;
@@ -39,7 +39,10 @@ fn push(context: &Context<'_>, rows: &mut Rows, relation: &RelationRow, i: usize
     let array = known.is_some_and(|t| t.category == "A");
     let modifier = (pg.typmod > 4).then_some(pg.typmod - 4);
     let (default, nullable) = match relation.object.as_ref().map(|o| &o.kind) {
-        Some(Kind::Table(table)) => (table.defaults.get(i).cloned().flatten(), field.is_nullable()),
+        Some(Kind::Table(table)) => {
+            let default = table.defaults.get(i).and_then(Option::as_ref);
+            (default.map(|d| pg_attrdef::printed(d, field)), field.is_nullable())
+        }
         Some(Kind::Source(_)) => (None, field.is_nullable()),
         Some(Kind::View(_) | Kind::MaterializedView(_)) | None => (None, true),
     };

@@ -19,7 +19,8 @@ fn rows(context: &Context<'_>, rows: &mut Rows) {
         let (kind, insertable) = match relation.kind {
             "r" => ("BASE TABLE", "YES"),
             "f" => ("FOREIGN", "NO"),
-            "v" | "m" => ("VIEW", "NO"),
+            "v" => ("VIEW", "NO"),
+            "m" => ("MATERIALIZED VIEW", "NO"),
             _ => continue,
         };
         rows.push([

@@ -3,7 +3,7 @@
 
 mod empty;
 mod pg_am;
-mod pg_attrdef;
+pub(in crate::catalog) mod pg_attrdef;
 mod pg_attribute;
 mod pg_authid;
 mod pg_class;

@@ -1,6 +1,7 @@
 //! A table's head: where writes are checked and made, one transaction after another.
 
 use std::collections::{HashMap, HashSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, BooleanArray, Int64Array, RecordBatch, UInt32Array};
@@ -11,6 +12,7 @@ use datafusion::physical_expr::PhysicalExpr;
 use crate::data::text::{self, TimeZone};
 use crate::data::{Changes, Partition};
 use crate::error::{Error, Result, SqlState};
+use crate::stack;
 use crate::store::Store;
 
 use super::super::arrival::Clock;
@@ -402,7 +404,7 @@ fn assign(
 ) -> Result<RecordBatch> {
     let mut columns = old.columns().to_vec();
     for (column, value) in assignments {
-        let array = value.evaluate(input)?.into_array(input.num_rows())?;
+        let array = evaluate(value, input)?;
         let wanted: &DataType = schema.field(*column).data_type();
         columns[*column] = if array.data_type() == wanted { array } else { cast(&array, wanted)? };
     }
@@ -410,9 +412,15 @@ fn assign(
     Ok(RecordBatch::try_new(Arc::new(Schema::new(lax)), columns)?)
 }
 
+/// A statement's expression; if it panics that is the statement's error, and nothing has been written yet.
+fn evaluate(expr: &Arc<dyn PhysicalExpr>, rows: &RecordBatch) -> Result<ArrayRef> {
+    let work = || stack::for_evaluation(|| Ok(expr.evaluate(rows)?.into_array(rows.num_rows())?));
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(Error::panicked(panic.as_ref())))
+}
+
 /// A predicate over rows; NULL is no.
 fn predicate_of(predicate: &Arc<dyn PhysicalExpr>, rows: &RecordBatch) -> Result<BooleanArray> {
-    let array = predicate.evaluate(rows)?.into_array(rows.num_rows())?;
+    let array = evaluate(predicate, rows)?;
     let mask =
         array.as_any().downcast_ref::<BooleanArray>().ok_or_else(|| Error::internal("a predicate gave no booleans"))?;
     Ok(if mask.null_count() > 0 {

@@ -275,7 +275,7 @@ pub async fn watched<T>(
     tokio::pin!(work);
     tokio::select! {
         biased;
-        done = &mut work => return Ok(done.unwrap_or_else(|panic| Err(panicked(panic.as_ref())))?),
+        done = &mut work => return Ok(done.unwrap_or_else(|panic| Err(Error::panicked(panic.as_ref())))?),
         () = reader.gone() => cancel(),
     }
     let _ = timeout(Duration::from_secs(SHUTDOWN_S), work).await;
@@ -284,15 +284,7 @@ pub async fn watched<T>(
 
 /// Runs a piece of the session's work that does not wait; a panic is an error of the statement.
 pub fn unpanicked<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(panicked(panic.as_ref())))
-}
-
-/// `XX000` for a panic.
-pub fn panicked(panic: &(dyn std::any::Any + Send)) -> Error {
-    let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
-    let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
-    Error::internal(format!("the statement panicked: {text}"))
-        .with_hint("This is a bug in Highwater. The statement had no effect; other connections are not affected.")
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(Error::panicked(panic.as_ref())))
 }
 
 /// `57P01`

@@ -7,9 +7,9 @@ use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt};
 use tokio_util::sync::CancellationToken;
 
-use super::connection::{Connection, Stop, panicked, watched};
+use super::connection::{Connection, Stop, watched};
 use super::encode::RowEncoder;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// A statement's batches, and how far they were sent.
 pub struct RowStream {
@@ -47,7 +47,7 @@ impl Connection {
             Ok(Some(Ok(batch))) => Ok(Some((batch, 0))),
             Ok(Some(Err(error))) => Err(error.into()),
             Ok(None) => Ok(None),
-            Err(panic) => Err(panicked(panic.as_ref()).into()),
+            Err(panic) => Err(Error::panicked(panic.as_ref()).into()),
         }
     }
 

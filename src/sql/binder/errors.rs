@@ -1,129 +1,18 @@
-//! DataFusion's planning errors in PostgreSQL's words, with positions.
-
-use std::ops::ControlFlow;
+//! DataFusion's planning errors in PostgreSQL's words.
 
 use datafusion::common::{Column, SchemaError};
 use datafusion::error::DataFusionError;
-use datafusion::sql::sqlparser::ast::{self, Visit, Visitor};
-use datafusion::sql::sqlparser::tokenizer::Span;
 
 use super::names::visible;
+use super::places::Places;
 use super::typing::no_function;
 use crate::error::{Error, SqlState};
-use crate::sql::parser::cursor::{Source, fold};
 
-/// Where names stand in a statement: what errors are pointed at with.
-pub(super) struct Places<'a> {
-    source: Source<'a>,
-    /// 0-based offset of the text in the statement.
-    offset: usize,
-    relations: Vec<(String, Span)>,
-    columns: Vec<(Vec<String>, Span)>,
-    functions: Vec<(String, Span)>,
-    texts: Vec<(String, Span)>,
-}
-
-impl<'a> Places<'a> {
-    /// The names in a tree whose spans count in `text`.
-    pub(super) fn new<T: Visit>(text: &'a str, offset: usize, tree: &T) -> Self {
-        let mut places = Self {
-            source: Source::new(text),
-            offset,
-            relations: vec![],
-            columns: vec![],
-            functions: vec![],
-            texts: vec![],
-        };
-        let _ = tree.visit(&mut places);
-        places
-    }
-
-    fn at(&self, span: Span) -> Option<usize> {
-        (span.start.line > 0).then(|| self.source.offset(span.start) + self.offset + 1)
-    }
-
-    fn relation(&self, name: &str) -> Option<usize> {
-        self.relations.iter().find(|(n, _)| n == name).and_then(|(_, s)| self.at(*s))
-    }
-
-    fn column(&self, name: &str) -> Option<usize> {
-        self.columns.iter().find(|(n, _)| n.last().is_some_and(|l| l == name)).and_then(|(_, s)| self.at(*s))
-    }
-
-    fn function(&self, name: &str) -> Option<usize> {
-        self.functions.iter().find(|(n, _)| n == name).and_then(|(_, s)| self.at(*s))
-    }
-
-    /// The error a client sees.
-    pub(super) fn error(&self, error: DataFusionError) -> Error {
-        let error = worded(error, self);
-        if error.parts().position.is_some() {
-            return error;
-        }
-        let quoted = error.message().split('"').nth(1).map(|n| n.rsplit('.').next().unwrap_or(n).to_owned());
-        let position = match error.code() {
-            // A window's table is an argument, which reads as a column.
-            SqlState::UNDEFINED_TABLE => quoted.and_then(|n| self.relation(&n).or_else(|| self.column(&n))),
-            SqlState::UNDEFINED_COLUMN | SqlState::GROUPING_ERROR => quoted.and_then(|n| self.column(&n)),
-            SqlState::UNDEFINED_FUNCTION => {
-                let name = error.message().strip_prefix("function ").and_then(|m| m.split(['(', ' ']).next());
-                name.and_then(|n| self.function(n))
-            }
-            SqlState::INVALID_TEXT_REPRESENTATION
-            | SqlState::INVALID_DATETIME_FORMAT
-            | SqlState::DATETIME_FIELD_OVERFLOW
-            | SqlState::NUMERIC_VALUE_OUT_OF_RANGE => {
-                let text = error.message().split_once('"').and_then(|(_, m)| m.rsplit_once('"')).map(|(t, _)| t);
-                let found = text.and_then(|text| self.texts.iter().find(|(t, _)| t == text));
-                found.and_then(|(_, span)| self.at(*span))
-            }
-            _ => None,
-        };
-        match position {
-            Some(position) => error.with_position(position),
-            None => error,
-        }
-    }
-}
-
-impl Visitor for Places<'_> {
-    type Break = ();
-
-    fn pre_visit_relation(&mut self, name: &ast::ObjectName) -> ControlFlow<()> {
-        let idents: Vec<&ast::Ident> = name.0.iter().filter_map(|p| p.as_ident()).collect();
-        if let (Some(first), Some(last)) = (idents.first(), idents.last()) {
-            self.relations.push((fold(last), first.span));
-        }
-        ControlFlow::Continue(())
-    }
-
-    fn pre_visit_expr(&mut self, expr: &ast::Expr) -> ControlFlow<()> {
-        match expr {
-            ast::Expr::Identifier(ident) => self.columns.push((vec![fold(ident)], ident.span)),
-            ast::Expr::CompoundIdentifier(idents) => {
-                if let Some(first) = idents.first() {
-                    self.columns.push((idents.iter().map(fold).collect(), first.span));
-                }
-            }
-            ast::Expr::Value(ast::ValueWithSpan { value: ast::Value::SingleQuotedString(text), span }) => {
-                self.texts.push((text.clone(), *span));
-            }
-            ast::Expr::Function(f) => {
-                let idents: Vec<&ast::Ident> = f.name.0.iter().filter_map(|p| p.as_ident()).collect();
-                if let (Some(first), Some(last)) = (idents.first(), idents.last()) {
-                    self.functions.push((fold(last), first.span));
-                }
-            }
-            _ => {}
-        }
-        ControlFlow::Continue(())
-    }
-}
-
-fn worded(error: DataFusionError, places: &Places<'_>) -> Error {
+/// The error a client sees, perhaps without its position.
+pub(super) fn worded(error: DataFusionError, places: &Places<'_>) -> Error {
     match error {
         DataFusionError::SchemaError(schema, _) => schema_error(*schema, places),
-        DataFusionError::Plan(message) => plan_error(&message),
+        DataFusionError::Plan(message) => plan_error(&message, places),
         DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => worded(*inner, places),
         DataFusionError::Collection(all) => match all.into_iter().next() {
             Some(first) => worded(first, places),
@@ -140,7 +29,7 @@ fn schema_error(error: SchemaError, places: &Places<'_>) -> Error {
         SchemaError::AmbiguousReference { field } => {
             let message = format!("column reference \"{}\" is ambiguous", visible(&field.name));
             let error = Error::new(SqlState::AMBIGUOUS_COLUMN, message);
-            match places.column(&field.name) {
+            match places.column(&field.name, true).or_else(|| places.column(&field.name, false)) {
                 Some(position) => error.with_position(position),
                 None => error,
             }
@@ -158,21 +47,44 @@ fn schema_error(error: SchemaError, places: &Places<'_>) -> Error {
 
 fn column_missing(field: &Column, valid: &[Column], places: &Places<'_>) -> Error {
     let name = visible(&field.name);
-    let position = places.column(&field.name);
-    let pointed = |error: Error| match position {
+    let pointed = |error: Error, position: Option<usize>| match position {
         Some(position) => error.with_position(position),
         None => error,
     };
     if let Some(relation) = &field.relation {
         let table = relation.table();
+        let position = places.qualified(table, &field.name);
         if !valid.iter().any(|c| c.relation.as_ref().is_some_and(|r| r.table() == table)) {
-            let message = format!("missing FROM-clause entry for table \"{table}\"");
-            return pointed(Error::new(SqlState::UNDEFINED_TABLE, message));
+            return pointed(no_relation(table, places), position);
         }
         let error = Error::new(SqlState::UNDEFINED_COLUMN, format!("column {table}.{name} does not exist"));
-        return pointed(nearest(error, name, valid));
+        return pointed(nearest(error, name, valid), position);
     }
-    pointed(nearest(Error::new(SqlState::UNDEFINED_COLUMN, format!("column \"{name}\" does not exist")), name, valid))
+    if places.using(name) {
+        let first = places.first_relation();
+        let left = valid.first().and_then(|c| c.relation.as_ref()).map(|r| r.table()) == first;
+        let side = if left { "left" } else { "right" };
+        let message = format!("column \"{name}\" specified in USING clause does not exist in {side} table");
+        return Error::new(SqlState::UNDEFINED_COLUMN, message);
+    }
+    let error = Error::new(SqlState::UNDEFINED_COLUMN, format!("column \"{name}\" does not exist"));
+    let position = places.column(&field.name, true).or_else(|| places.column(&field.name, false));
+    pointed(nearest(error, name, valid), position)
+}
+
+/// A table that FROM does not name, at least not so.
+fn no_relation(table: &str, places: &Places<'_>) -> Error {
+    match places.alias_of(table) {
+        Some(alias) => {
+            let message = format!("invalid reference to FROM-clause entry for table \"{table}\"");
+            let hint = format!("Perhaps you meant to reference the table alias \"{alias}\".");
+            Error::new(SqlState::UNDEFINED_TABLE, message).with_hint(hint)
+        }
+        None => {
+            let message = format!("missing FROM-clause entry for table \"{table}\"");
+            Error::new(SqlState::UNDEFINED_TABLE, message)
+        }
+    }
 }
 
 /// Adds PostgreSQL's hint where a column has almost the same name.
@@ -257,51 +169,108 @@ fn split_types(types: &str) -> Vec<String> {
     out
 }
 
-fn plan_error(message: &str) -> Error {
-    let grouping = |m: String| Error::new(SqlState::GROUPING_ERROR, m);
-    if let Some(column) = between(message, "column \"", "\" must appear in the GROUP BY") {
+/// The error that DataFusion's planner words as `message`.
+fn plan_error(message: &str, places: &Places<'_>) -> Error {
+    grouping(message)
+        .or_else(|| boolean(message))
+        .or_else(|| call(message, places))
+        .or_else(|| relation(message, places))
+        .or_else(|| planned(message))
+        .unwrap_or_else(|| Error::new(SqlState::FEATURE_NOT_SUPPORTED, lower_first(message)))
+}
+
+fn grouping(message: &str) -> Option<Error> {
+    let column = between(message, "column \"", "\" must appear in the GROUP BY")
+        .or_else(|| between(message, "HAVING clause references: ", " must appear in the GROUP BY"));
+    if let Some(column) = column {
         let column = visible(column);
-        return grouping(format!(
-            "column \"{column}\" must appear in the GROUP BY clause or be used in an aggregate function"
-        ));
+        let text =
+            format!("column \"{column}\" must appear in the GROUP BY clause or be used in an aggregate function");
+        return Some(Error::new(SqlState::GROUPING_ERROR, text));
     }
-    if let Some(column) = between(message, "HAVING clause references: ", " must appear in the GROUP BY") {
-        return grouping(format!(
-            "column \"{column}\" must appear in the GROUP BY clause or be used in an aggregate function"
-        ));
-    }
-    if message.contains("not allowed in the WHERE") {
-        return grouping("aggregate functions are not allowed in WHERE".into());
-    }
-    if let Some((_, returned)) =
-        message.split_once("non-boolean predicate '").and_then(|(_, m)| m.split_once("returning "))
-    {
-        let message = format!("argument of WHERE must be type boolean, not type {}", pg_name(returned));
-        return Error::new(SqlState::DATATYPE_MISMATCH, message);
-    }
+    let text = "aggregate functions are not allowed in WHERE";
+    message.contains("not allowed in the WHERE").then(|| Error::new(SqlState::GROUPING_ERROR, text))
+}
+
+/// What should be boolean and is not.
+fn boolean(message: &str) -> Option<Error> {
+    let (whose, returned) = if let Some((_, rest)) = message.split_once("non-boolean predicate '") {
+        ("WHERE", rest.split_once("returning ")?.1)
+    } else if let Some((_, got)) = message.split_once("Join condition must be boolean type, but got ") {
+        ("JOIN/ON", got)
+    } else {
+        return None;
+    };
+    let message = format!("argument of {whose} must be type boolean, not type {}", pg_name(returned));
+    Some(Error::new(SqlState::DATATYPE_MISMATCH, message))
+}
+
+fn call(message: &str, places: &Places<'_>) -> Option<Error> {
     if let Some(call) = between(message, "argument types '", "'")
         && let Some((name, types)) = call.trim_end_matches(')').split_once('(')
     {
         let types: Vec<String> = split_types(types).iter().map(|t| pg_name(t)).collect();
-        return no_function(name, &types);
-    }
-    if message.contains("different number of columns") || message.contains("must have the same number of columns") {
-        let kind = ["UNION", "INTERSECT", "EXCEPT"].into_iter().find(|k| message.to_uppercase().contains(k));
-        let text = format!("each {} query must have the same number of columns", kind.unwrap_or("UNION"));
-        return Error::new(SqlState::SYNTAX_ERROR, text);
-    }
-    if message.contains("Inconsistent data length") || message.contains("Inconsistent data type") {
-        return Error::new(SqlState::SYNTAX_ERROR, "VALUES lists must all be the same length");
-    }
-    if message.contains("names given as column alias") {
-        return Error::new(SqlState::INVALID_COLUMN_REFERENCE, lower_first(message));
+        return Some(no_function(name, &places.argument_types(name, types)));
     }
     if let Some(name) = between(message, "Invalid function '", "'") {
         let hint = "No function matches the given name and argument types. You might need to add explicit type casts.";
-        return Error::new(SqlState::UNDEFINED_FUNCTION, format!("function {name} does not exist")).with_hint(hint);
+        let message = format!("function {name} does not exist");
+        return Some(Error::new(SqlState::UNDEFINED_FUNCTION, message).with_hint(hint));
     }
-    if message.contains("ORDER BY position") || message.contains("Cannot find column with position") {
-        return Error::new(SqlState::INVALID_COLUMN_REFERENCE, lower_first(message));
-    }
-    Error::new(SqlState::FEATURE_NOT_SUPPORTED, lower_first(message))
+    let unnested = message.contains("unnest() can only be applied to");
+    unnested.then(|| no_function("unnest", &places.argument_types("unnest", vec!["anyelement".into()])))
 }
+
+/// Relations of FROM and their columns.
+fn relation(message: &str, places: &Places<'_>) -> Option<Error> {
+    if let Some(table) = message.strip_prefix("Invalid qualifier ") {
+        let table = visible(table.trim()).to_owned();
+        let error = no_relation(&table, places);
+        return Some(match places.qualified(&table, "*") {
+            Some(position) => error.with_position(position),
+            None => error,
+        });
+    }
+    if let Some(available) = between(message, "table contains ", " columns but only ")
+        && let Some(given) = between(message, "columns but only ", " names given as column alias")
+    {
+        let (name, with, position) = places.listed(given.parse().ok()?)?;
+        let what = if with { "WITH query" } else { "table" };
+        let text = format!("{what} \"{name}\" has {available} columns available but {given} columns specified");
+        let error = Error::new(SqlState::INVALID_COLUMN_REFERENCE, text);
+        return Some(position.filter(|_| with).into_iter().fold(error, Error::with_position));
+    }
+    if message.contains("specified more than once") {
+        return Some(Error::new(SqlState("42712"), message));
+    }
+    (message == "SELECT * with no tables specified is not valid").then(|| Error::syntax(message, None))
+}
+
+/// What is wrong with a query as a whole.
+fn planned(message: &str) -> Option<Error> {
+    if message.contains("different number of columns") || message.contains("must have the same number of columns") {
+        let kind = ["UNION", "INTERSECT", "EXCEPT"].into_iter().find(|k| message.to_uppercase().contains(k));
+        let text = format!("each {} query must have the same number of columns", kind.unwrap_or("UNION"));
+        return Some(Error::syntax(text, None));
+    }
+    let (code, text) =
+        WORDS.iter().find(|(words, ..)| message.contains(words)).map(|(_, code, text)| (*code, *text))?;
+    Some(Error::new(code, if text.is_empty() { lower_first(message) } else { text.to_owned() }))
+}
+
+/// DataFusion's words, SQLSTATE, and PostgreSQL's words where they differ.
+#[rustfmt::skip]
+const WORDS: &[(&str, SqlState, &str)] = &[
+    ("Inconsistent data length", SqlState::SYNTAX_ERROR, "VALUES lists must all be the same length"),
+    ("Inconsistent data type", SqlState::SYNTAX_ERROR, "VALUES lists must all be the same length"),
+    ("Too many columns! The subquery should only return one column", SqlState::SYNTAX_ERROR, "subquery must return only one column"),
+    ("DISTINCT ON expressions must match initial ORDER BY", SqlState::INVALID_COLUMN_REFERENCE, "SELECT DISTINCT ON expressions must match initial ORDER BY expressions"),
+    ("For SELECT DISTINCT, ORDER BY", SqlState::INVALID_COLUMN_REFERENCE, "for SELECT DISTINCT, ORDER BY expressions must appear in select list"),
+    ("ORDER BY position", SqlState::INVALID_COLUMN_REFERENCE, ""),
+    ("Cannot find column with position", SqlState::INVALID_COLUMN_REFERENCE, ""),
+    ("frame offsets for ROWS / GROUPS must be non negative", SqlState("22013"), "frame starting offset must not be negative"),
+    ("RANGE requires exactly one ORDER BY column", SqlState::WINDOWING_ERROR, "RANGE with offset PRECEDING/FOLLOWING requires exactly one ORDER BY column"),
+    ("aggregate function calls cannot be nested", SqlState::GROUPING_ERROR, "aggregate function calls cannot be nested"),
+    ("aggregate function calls cannot contain window function calls", SqlState::GROUPING_ERROR, "aggregate function calls cannot contain window function calls"),
+    ("window function calls cannot be nested", SqlState::WINDOWING_ERROR, "window function calls cannot be nested"),
+];

@@ -1,32 +1,44 @@
 //! Syntax -> analyzed DataFusion plans with PostgreSQL's names, types and errors.
 //!
-//! A query's life here: `prepare` changes its syntax (column names, literals), DataFusion's `SqlToRel` plans it over
-//! `provider`, which answers for names and functions and hooks in `operators` (types of operators) and `windows`
-//! (TUMBLE, HOP; those in GROUP BY are `group_windows`'); `typing` gives all other expressions PostgreSQL's types,
-//! `lazy` makes AND and OR lazy, `errors` words what went wrong. `query` puts it together, `dml` does INSERT, UPDATE,
-//! DELETE.
+//! A query's life here: `clauses` and `calls` refuse what stands where it may not, `prepare` changes its syntax (column
+//! names, literals), DataFusion's `SqlToRel` plans it over `provider`, which answers for names and functions and hooks in
+//! `operators` (types of operators) and `windows` (TUMBLE, HOP; those in GROUP BY are `group_windows`'); `typing` gives all
+//! other expressions PostgreSQL's types, `lazy` makes AND and OR lazy, `errors` words what went wrong and `places` says
+//! where. `query` puts it together, `dml` does INSERT, UPDATE, DELETE.
 
 mod aggregates;
 mod bound;
+mod calls;
+mod changes;
+mod clauses;
 mod containers;
 mod dml;
 mod errors;
+mod exists;
 mod fold;
 mod group_windows;
+mod lateral;
 mod lazy;
+mod marks;
 mod moment;
 mod names;
 mod operators;
+mod places;
 mod prepare;
 mod provider;
 mod query;
+mod rows;
+mod scope;
 mod sets;
 mod subqueries;
 mod table_functions;
 mod typing;
+mod unions;
+mod using;
 mod windows;
 
 pub(in crate::sql) use provider::options;
+pub(crate) use query::there_is_no;
 
 pub use names::visible;
 
@@ -77,6 +89,11 @@ impl<'a> Binder<'a> {
     /// A query. `parameters`: oids of `$1`, ..; 0 or missing is inferred.
     pub fn query(&self, query: &Query, parameters: &[u32]) -> Result<BoundQuery> {
         self.bind_query(query, parameters)
+    }
+
+    /// A query that no parameters come to. Errors: 42P02.
+    pub fn closed_query(&self, query: &Query) -> Result<BoundQuery> {
+        self.bind_closed_query(query)
     }
 
     /// The query of a continuous view: the fixed list of rules is applied, volatile functions are 0A000.

@@ -11,11 +11,12 @@ use datafusion::logical_expr::{Expr, Operator, WindowFunctionDefinition};
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 
+use super::marks;
 use super::typing::{Category, Typer, as_decimal, category, common, constant_of, is_unknown, name_in_message, plain};
 use crate::data::text::TimeZone;
 use crate::data::types::{JSONB, interval, timestamp};
 use crate::error::{Error, Result, SqlState};
-use crate::functions::arithmetic::Op;
+use crate::functions::arithmetic::{Arithmetic, Op};
 use crate::functions::registry;
 
 pub(super) const NO_OPERATOR: &str =
@@ -40,22 +41,10 @@ impl Operators {
 }
 
 impl ExprPlanner for Operators {
-    fn plan_binary_op(&self, raw: RawBinaryExpr, schema: &DFSchema) -> DfResult<PlannerResult<RawBinaryExpr>> {
-        let typer = Typer { zone: &self.zone, schema };
-        if raw.op == BinaryOperator::PGExp {
-            let args = vec![typer.side(raw.left)?, typer.side(raw.right)?];
-            let Some(power) = registry().scalar.get("power") else { return Err(Error::internal("no power").into()) };
-            let call = Expr::ScalarFunction(ScalarFunction::new_udf(power.clone(), args));
-            return Ok(PlannerResult::Planned(call));
-        }
-        let (left, right) = match typer.container(&raw.op, typer.side(raw.left)?, typer.side(raw.right)?)? {
-            Ok(planned) => return Ok(PlannerResult::Planned(planned)),
-            Err(sides) => sides,
-        };
-        let Some(op) = operator(&raw.op) else {
-            return Ok(PlannerResult::Original(RawBinaryExpr { op: raw.op, left, right }));
-        };
-        typer.binary(op, left, right).map(PlannerResult::Planned)
+    fn plan_binary_op(&self, mut raw: RawBinaryExpr, schema: &DFSchema) -> DfResult<PlannerResult<RawBinaryExpr>> {
+        let (op, position) = marks::unmark(raw.op);
+        raw.op = op;
+        self.plan_operator(raw, schema).map_err(|e| marks::pointed(e, position))
     }
 
     fn plan_window(&self, mut raw: RawWindowExpr) -> DfResult<PlannerResult<RawWindowExpr>> {
@@ -78,6 +67,34 @@ impl ExprPlanner for Operators {
             raw.args = raw.args.into_iter().map(constant_of).collect();
         }
         Ok(PlannerResult::Original(raw))
+    }
+}
+
+impl Operators {
+    fn plan_operator(&self, raw: RawBinaryExpr, schema: &DFSchema) -> DfResult<PlannerResult<RawBinaryExpr>> {
+        let typer = Typer { zone: &self.zone, schema };
+        if let Some(unary) = marks::unary(&raw.op) {
+            let operand = typer.side(raw.right)?;
+            let planned = match unary {
+                marks::Unary::Minus => typer.negative(operand)?,
+                marks::Unary::Not => Expr::Not(Box::new(typer.boolean(operand, "NOT")?)),
+            };
+            return Ok(PlannerResult::Planned(planned));
+        }
+        if raw.op == BinaryOperator::PGExp {
+            let args = vec![typer.side(raw.left)?, typer.side(raw.right)?];
+            let Some(power) = registry().scalar.get("power") else { return Err(Error::internal("no power").into()) };
+            let call = Expr::ScalarFunction(ScalarFunction::new_udf(power.clone(), args));
+            return Ok(PlannerResult::Planned(call));
+        }
+        let (left, right) = match typer.container(&raw.op, typer.side(raw.left)?, typer.side(raw.right)?)? {
+            Ok(planned) => return Ok(PlannerResult::Planned(planned)),
+            Err(sides) => sides,
+        };
+        let Some(op) = operator(&raw.op) else {
+            return Ok(PlannerResult::Original(RawBinaryExpr { op: raw.op, left, right }));
+        };
+        typer.binary(op, left, right).map(PlannerResult::Planned)
     }
 }
 
@@ -123,6 +140,15 @@ impl Typer<'_> {
     /// A side of an operator, while the plan is made: left as it is where typing does not change its type, so that it is
     /// still recognised as the same expression in GROUP BY.
     fn side(&self, raw: Expr) -> DfResult<Expr> {
+        // What an operator of ours gave has been through here: a long chain is not looked at again for each of its links.
+        let ours = match &raw {
+            Expr::BinaryExpr(_) => true,
+            Expr::ScalarFunction(f) => f.func.inner().downcast_ref::<Arithmetic>().is_some(),
+            _ => false,
+        };
+        if ours {
+            return Ok(raw);
+        }
         let typed = self.expr(raw.clone())?;
         let same = match (self.field(&raw), self.field(&typed)) {
             (Ok(a), Ok(b)) => a.data_type() == b.data_type(),

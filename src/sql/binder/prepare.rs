@@ -14,17 +14,22 @@ use datafusion::sql::sqlparser::ast::{
     UnaryOperator, Value, ValueWithSpan, VisitMut, VisitorMut,
 };
 
+use super::exists::count_in_projection;
 use super::names::{column_name, unique};
+use super::places::Places;
+use super::rows::rows;
 use super::sets;
+use super::using::merged_columns;
 use crate::error::{Error, Result};
 use crate::sql::parser::cursor::fold;
 
-/// Prepares anything that holds queries or expressions.
-pub(super) fn prepare<T: VisitMut>(tree: &mut T) -> Result<()> {
-    match tree.visit(&mut Prepare) {
-        ControlFlow::Continue(()) => Ok(()),
-        ControlFlow::Break(error) => Err(error),
+/// Prepares anything that holds queries or expressions. `places`: of the statement, if it stands there.
+pub(super) fn prepare<T: VisitMut>(tree: &mut T, places: Option<&Places<'_>>) -> Result<()> {
+    if let ControlFlow::Break(error) = tree.visit(&mut Prepare) {
+        return Err(error);
     }
+    super::marks::mark(tree, places);
+    Ok(())
 }
 
 struct Prepare;
@@ -37,13 +42,15 @@ impl VisitorMut for Prepare {
             Some(error) => ControlFlow::Break(error),
             None => {
                 fetch_to_limit(query);
-                name_columns(&mut query.body);
+                let sorted = sorted_columns(query);
+                name_columns(&mut query.body, &sorted);
                 if let Err(error) = super::group_windows::prepare(query) {
                     return ControlFlow::Break(error);
                 }
                 count_in_projection(&mut query.body);
                 if let SetExpr::Select(select) = query.body.as_mut() {
                     merged_columns(select);
+                    super::lateral::unnests(select);
                 }
                 empty_selects(&mut query.body);
                 ControlFlow::Continue(())
@@ -57,6 +64,12 @@ impl VisitorMut for Prepare {
     }
 
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<Error> {
+        if let TableFactor::Table { name, args: Some(_), .. } = factor
+            && let [schema, function] = name.0.as_slice()
+            && schema.as_ident().map(fold).is_some_and(|s| s == "pg_catalog")
+        {
+            *name = ObjectName(vec![function.clone()]);
+        }
         let refused = match factor {
             TableFactor::Table { sample: Some(_), .. } | TableFactor::Derived { sample: Some(_), .. } => "TABLESAMPLE",
             TableFactor::Table { version: Some(_), .. } => "AS OF in FROM",
@@ -201,15 +214,30 @@ fn expr_after(expr: &mut Expr) -> Result<()> {
             let data_type = match digits.parse::<i64>() {
                 Ok(n) if i32::try_from(n).is_ok() => DataType::Int4(None),
                 Ok(_) => DataType::Int8(None),
+                // More digits than a numeric has: it is said so when the text is read.
+                Err(_) if exponent(text).is_some_and(|e| e.abs() > 37) => {
+                    let number = Value::SingleQuotedString(digits).with_empty_span();
+                    *expr = wrap(Expr::Value(number), DataType::Numeric(ast::ExactNumberInfo::None));
+                    return Ok(());
+                }
                 Err(_) => return Ok(()),
             };
             *expr = wrap(expr.clone(), data_type);
         }
+        Expr::Value(ValueWithSpan { value, .. }) => {
+            if let Value::UnicodeStringLiteral(text) = value {
+                *value = Value::SingleQuotedString(std::mem::take(text));
+            }
+        }
+        Expr::Identifier(ident) if ident.quote_style.is_none() && ident.value.eq_ignore_ascii_case("default") => {
+            return Err(Error::syntax("DEFAULT is not allowed in this context", None));
+        }
         Expr::UnaryOp { op: UnaryOperator::Minus, expr: inner } => {
-            if let Expr::Cast { data_type, .. } = inner.as_ref()
-                && let data_type = data_type.clone()
-                && let Some(number) = wrapped(inner)
+            let number = wrapped(inner).unwrap_or(inner);
+            if let Expr::Value(ValueWithSpan { value: Value::Number(text, _), .. }) = number
+                && let Ok(n) = format!("-{}", text.replace('_', "")).parse::<i64>()
             {
+                let data_type = if i32::try_from(n).is_ok() { DataType::Int4(None) } else { DataType::Int8(None) };
                 let minus = Expr::UnaryOp { op: UnaryOperator::Minus, expr: Box::new(number.clone()) };
                 *expr = wrap(minus, data_type);
             }
@@ -239,6 +267,7 @@ fn expr_after(expr: &mut Expr) -> Result<()> {
             {
                 *op = known;
             }
+            return rows(expr);
         }
         Expr::CompoundFieldAccess { root, access_chain } => {
             if let Some(call) = sets::subscripts(root, access_chain)? {
@@ -258,6 +287,11 @@ fn expr_after(expr: &mut Expr) -> Result<()> {
         _ => {}
     }
     Ok(())
+}
+
+/// The exponent of `1e400`.
+fn exponent(number: &str) -> Option<i64> {
+    number.split_once(['e', 'E'])?.1.parse().ok()
 }
 
 /// `OPERATOR(pg_catalog.~)`.
@@ -387,162 +421,37 @@ fn is_constant(expr: &Expr) -> bool {
     }
 }
 
-/// EXISTS among the result columns: DataFusion knows it in WHERE only, but counts anywhere.
-fn count_in_projection(body: &mut SetExpr) {
-    match body {
-        SetExpr::Select(select) => {
-            for item in &mut select.projection {
-                if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item {
-                    let _ = expr.visit(&mut Counts { depth: 0 });
-                }
+/// Columns that ORDER BY names with their table, and none of which it names without.
+fn sorted_columns(query: &Query) -> Vec<String> {
+    let Some(ast::OrderBy { kind: ast::OrderByKind::Expressions(keys), .. }) = &query.order_by else { return vec![] };
+    let (mut qualified, mut bare) = (Vec::new(), Vec::new());
+    for key in keys {
+        let _ = ast::visit_expressions(&key.expr, |e| {
+            match e {
+                Expr::CompoundIdentifier(parts) => qualified.extend(parts.last().map(fold)),
+                Expr::Identifier(name) => bare.push(fold(name)),
+                _ => {}
             }
-        }
+            ControlFlow::<()>::Continue(())
+        });
+    }
+    qualified.retain(|name| !bare.contains(name));
+    qualified
+}
+
+/// `sorted`: names that a result which is no column must not have, for ORDER BY means the column.
+fn name_columns(body: &mut SetExpr, sorted: &[String]) {
+    match body {
+        SetExpr::Select(select) => name_select(select, sorted),
         SetExpr::SetOperation { left, right, .. } => {
-            count_in_projection(left);
-            count_in_projection(right);
+            name_columns(left, &[]);
+            name_columns(right, &[]);
         }
         _ => {}
     }
 }
 
-/// Columns of JOIN .. USING are named without a table in WHERE: DataFusion finds that ambiguous there.
-fn merged_columns(select: &mut Select) {
-    let mut merged: Vec<(String, Ident)> = Vec::new();
-    for table in &select.from {
-        let Some(first) = relation_name(&table.relation) else { continue };
-        for (n, join) in table.joins.iter().enumerate() {
-            let (ast::JoinOperator::Join(constraint)
-            | ast::JoinOperator::Inner(constraint)
-            | ast::JoinOperator::Left(constraint)
-            | ast::JoinOperator::LeftOuter(constraint)) = &join.join_operator
-            else {
-                continue;
-            };
-            let ast::JoinConstraint::Using(columns) = constraint else { continue };
-            for column in columns.iter().filter_map(|c| c.0.last().and_then(|p| p.as_ident())) {
-                let name = fold(column);
-                if n == 0 && !merged.iter().any(|(m, _)| *m == name) {
-                    merged.push((name, first.clone()));
-                }
-            }
-        }
-    }
-    if let (false, Some(filter)) = (merged.is_empty(), &mut select.selection) {
-        let _ = filter.visit(&mut Merged { columns: merged, depth: 0 });
-    }
-}
-
-fn relation_name(relation: &TableFactor) -> Option<Ident> {
-    match relation {
-        TableFactor::Table { name, alias, args: None, .. } => match alias {
-            Some(alias) => Some(alias.name.clone()),
-            None => name.0.last().and_then(|p| p.as_ident()).cloned(),
-        },
-        TableFactor::Derived { alias, .. } => alias.as_ref().map(|a| a.name.clone()),
-        _ => None,
-    }
-}
-
-struct Merged {
-    columns: Vec<(String, Ident)>,
-    depth: usize,
-}
-
-impl VisitorMut for Merged {
-    type Break = ();
-
-    fn pre_visit_query(&mut self, _query: &mut Query) -> ControlFlow<()> {
-        self.depth += 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_query(&mut self, _query: &mut Query) -> ControlFlow<()> {
-        self.depth -= 1;
-        ControlFlow::Continue(())
-    }
-
-    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-        if let Expr::Identifier(ident) = expr
-            && self.depth == 0
-            && let Some((_, table)) = self.columns.iter().find(|(name, _)| *name == fold(ident))
-        {
-            *expr = Expr::CompoundIdentifier(vec![table.clone(), ident.clone()]);
-        }
-        ControlFlow::Continue(())
-    }
-}
-
-struct Counts {
-    depth: usize,
-}
-
-impl VisitorMut for Counts {
-    type Break = ();
-
-    fn pre_visit_query(&mut self, _query: &mut Query) -> ControlFlow<()> {
-        self.depth += 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_query(&mut self, _query: &mut Query) -> ControlFlow<()> {
-        self.depth -= 1;
-        ControlFlow::Continue(())
-    }
-
-    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-        if let Expr::Exists { subquery, negated } = expr
-            && self.depth == 0
-        {
-            let op = if *negated { "=" } else { ">" };
-            let outer = format!("SELECT count(*) {op} 0 AS \"exists\" FROM (SELECT 1) AS x");
-            let Ok(mut outer) = crate::sql::parser::reparse_query(&outer) else { return ControlFlow::Continue(()) };
-            if let SetExpr::Select(counting) = outer.tree.body.as_mut() {
-                match (subquery.body.as_ref(), simple(subquery)) {
-                    // A correlated condition must stay directly below.
-                    (SetExpr::Select(inner), true) => {
-                        counting.from.clone_from(&inner.from);
-                        counting.selection.clone_from(&inner.selection);
-                    }
-                    _ => {
-                        if let Some(TableFactor::Derived { subquery: inner, .. }) =
-                            counting.from.first_mut().map(|f| &mut f.relation)
-                        {
-                            inner.clone_from(subquery);
-                        }
-                    }
-                }
-            }
-            *expr = Expr::Subquery(outer.tree);
-        }
-        ControlFlow::Continue(())
-    }
-}
-
-/// A query whose rows are those of its FROM and WHERE.
-fn simple(query: &Query) -> bool {
-    let SetExpr::Select(select) = query.body.as_ref() else { return false };
-    let ungrouped = matches!(&select.group_by, GroupByExpr::Expressions(exprs, _) if exprs.is_empty());
-    let calls = select.projection.iter().any(|i| i.to_string().contains('('));
-    query.with.is_none()
-        && query.limit_clause.is_none()
-        && ungrouped
-        && select.having.is_none()
-        && !calls
-        && !select.from.is_empty()
-}
-
-fn name_columns(body: &mut SetExpr) {
-    match body {
-        SetExpr::Select(select) => name_select(select),
-        SetExpr::SetOperation { left, right, .. } => {
-            name_columns(left);
-            name_columns(right);
-        }
-        _ => {}
-    }
-}
-
-fn name_select(select: &mut Select) {
+fn name_select(select: &mut Select, sorted: &[String]) {
     let wildcard =
         select.projection.iter().any(|i| !matches!(i, SelectItem::UnnamedExpr(_) | SelectItem::ExprWithAlias { .. }));
     let mut seen: HashMap<String, usize> = HashMap::new();
@@ -560,7 +469,7 @@ fn name_select(select: &mut Select) {
         };
         // Columns of different relations may share a name; the same column twice may not.
         let count = seen.entry(column.clone().unwrap_or_else(|| name.clone())).or_insert(0);
-        *count += 1;
+        *count += if *count == 0 && column.is_none() && sorted.contains(&name) { 2 } else { 1 };
         let n = *count;
         match item {
             SelectItem::ExprWithAlias { alias, .. } if n > 1 => {

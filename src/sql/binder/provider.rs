@@ -213,6 +213,9 @@ impl ContextProvider for Provider<'_> {
     }
 
     fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
+        if name == super::lateral::ELEMENTS {
+            return Some(super::lateral::function());
+        }
         let session = &self.binder.session;
         session
             .functions

@@ -15,14 +15,14 @@ use datafusion::scalar::ScalarValue;
 use datafusion::sql::planner::{ParserOptions, PlannerContext, SqlToRel};
 use datafusion::sql::sqlparser::ast;
 
-use super::errors::Places;
 use super::lazy::lazy;
 use super::names::visible;
+use super::places::Places;
 use super::prepare::prepare;
 use super::provider::{Provider, options};
 use super::subqueries::as_values;
 use super::typing::{Typer, is_unknown, plain, type_name};
-use super::{Binder, BoundQuery, BoundView, group_windows, moment};
+use super::{Binder, BoundQuery, BoundView, clauses, group_windows, moment};
 use crate::catalog::{Relation, SystemRelation};
 use crate::data::types::{self, by_oid};
 use crate::error::{Error, Result, SqlState};
@@ -102,9 +102,10 @@ pub(super) fn plan(
     parameters: &Parameters,
     in_view: bool,
 ) -> Result<LogicalPlan> {
-    let places = Places::new(&query.text, query.offset, query.tree.as_ref());
+    let places = Places::of(query);
     let mut tree = query.tree.as_ref().clone();
-    prepare(&mut tree)?;
+    clauses::check(&tree, &places)?;
+    prepare(&mut tree, Some(&places))?;
     let plan = raw_plan(provider, tree, parameters).and_then(|plan| finish(provider, plan, in_view));
     plan.map_err(|e| places.error(e))
 }
@@ -149,7 +150,7 @@ fn typed(provider: &Provider<'_>, plan: LogicalPlan, in_view: bool) -> DfResult<
             let typed = lazy(constants(provider, typed, in_view)?)?;
             Ok(Transformed::yes(name.restore(typed)))
         })?;
-        node.map_data(LogicalPlan::recompute_schema)
+        node.map_data(|node| super::unions::matched(node, zone)?.recompute_schema())
     })
     .map(|t| t.data)
 }
@@ -204,7 +205,7 @@ fn columns_only(plan: LogicalPlan) -> DfResult<LogicalPlan> {
 /// The plan of a plain view, its columns named as the view's.
 pub(super) fn inlined_view(provider: &Provider<'_>, text: &str, schema: &SchemaRef) -> Result<LogicalPlan> {
     let mut tree = *parser::reparse_query(text)?.tree;
-    prepare(&mut tree)?;
+    prepare(&mut tree, None)?;
     let plan = raw_plan(provider, tree, &vec![])?;
     let plan = columns_only(group_windows::assign(typed(provider, plan, false)?)?)?;
     Ok(renamed(plan, schema.fields().iter().map(|f| f.name().clone()))?)
@@ -311,21 +312,41 @@ impl Binder<'_> {
         let plan = plan(&provider, query, &vec![], true)?;
         let mut found = HashMap::new();
         found_in(&plan, &mut found)?;
-        if let Some(parameter) = found.keys().next() {
-            return Err(Error::new(SqlState::UNDEFINED_PARAMETER, format!("there is no parameter {parameter}")));
-        }
+        no_parameter(query, found.keys())?;
         let names = view_names(&plan, names)?;
         let plan = optimize::for_view(windows(renamed(plan, names.into_iter())?)?)?;
         Ok(BoundView { columns: columns(&plan), plan, depends: provider.depends.into_inner() })
     }
 
+    pub(super) fn bind_closed_query(&self, query: &Query) -> Result<BoundQuery> {
+        let bound = self.bind_query(query, &[])?;
+        no_parameter(query, bound.parameters.iter().map(Field::name))?;
+        Ok(bound)
+    }
+
     pub(super) fn bind_view_columns(&self, query: &Query, names: &[String]) -> Result<BoundQuery> {
-        let mut bound = self.bind_query(query, &[])?;
+        let mut bound = self.bind_closed_query(query)?;
         let names = view_names(&bound.plan, names)?;
         bound.plan = renamed(bound.plan, names.into_iter())?;
         bound.columns = columns(&bound.plan);
         Ok(bound)
     }
+}
+
+/// Refuses a query with parameters.
+fn no_parameter<'a>(query: &Query, mut found: impl Iterator<Item = &'a String>) -> Result<()> {
+    if found.next().is_none() {
+        return Ok(());
+    }
+    match parser::first_parameter(&query.text) {
+        Some((name, position)) => Err(there_is_no(&name).with_position(position + query.offset)),
+        None => Err(there_is_no("$1")),
+    }
+}
+
+/// 42P02.
+pub(crate) fn there_is_no(parameter: &str) -> Error {
+    Error::new(SqlState::UNDEFINED_PARAMETER, format!("there is no parameter {parameter}"))
 }
 
 /// The names of a view's columns, which must differ.

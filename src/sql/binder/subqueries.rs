@@ -23,10 +23,15 @@ use crate::sql::parser::cursor::fold;
 /// Rewrites the subqueries of a plan.
 pub(super) fn as_values(plan: LogicalPlan) -> DfResult<LogicalPlan> {
     plan.transform_up_with_subqueries(|node| {
-        node.map_expressions(|expr| {
-            expr.transform_up(|e| match e {
-                Expr::ScalarSubquery(subquery) if must_be_single(&subquery) => Ok(Transformed::yes(single(subquery)?)),
-                other => Ok(Transformed::no(other)),
+        let node = super::lateral::flattened(node)?;
+        node.transform_data(|node| {
+            node.map_expressions(|expr| {
+                expr.transform_up(|e| match e {
+                    Expr::ScalarSubquery(subquery) if must_be_single(&subquery) => {
+                        Ok(Transformed::yes(single(subquery)?))
+                    }
+                    other => Ok(Transformed::no(other)),
+                })
             })
         })
     })

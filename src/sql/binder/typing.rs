@@ -209,6 +209,9 @@ pub(super) fn as_decimal(t: &DataType) -> DataType {
     }
 }
 
+const NO_UNARY: &str =
+    "No operator matches the given name and argument type. You might need to add an explicit type cast.";
+
 impl Typer<'_> {
     /// Types a whole expression. What is typed already stays as it is.
     pub(super) fn expr(&self, expr: Expr) -> DfResult<Expr> {
@@ -236,6 +239,12 @@ impl Typer<'_> {
             Expr::BinaryExpr(b) => self.binary(b.op, *b.left, *b.right),
             Expr::Negative(e) => self.negative(*e),
             Expr::Not(e) => Ok(Expr::Not(Box::new(self.boolean(*e, "NOT")?))),
+            Expr::IsTrue(e) => Ok(Expr::IsTrue(Box::new(self.boolean(*e, "IS TRUE")?))),
+            Expr::IsFalse(e) => Ok(Expr::IsFalse(Box::new(self.boolean(*e, "IS FALSE")?))),
+            Expr::IsUnknown(e) => Ok(Expr::IsUnknown(Box::new(self.boolean(*e, "IS UNKNOWN")?))),
+            Expr::IsNotTrue(e) => Ok(Expr::IsNotTrue(Box::new(self.boolean(*e, "IS NOT TRUE")?))),
+            Expr::IsNotFalse(e) => Ok(Expr::IsNotFalse(Box::new(self.boolean(*e, "IS NOT FALSE")?))),
+            Expr::IsNotUnknown(e) => Ok(Expr::IsNotUnknown(Box::new(self.boolean(*e, "IS NOT UNKNOWN")?))),
             Expr::Like(like) => self.like(like, false),
             Expr::SimilarTo(like) => self.like(like, true),
             Expr::Between(b) => self.between(b),
@@ -260,7 +269,7 @@ impl Typer<'_> {
         Err(Error::new(SqlState::DATATYPE_MISMATCH, message).into())
     }
 
-    fn negative(&self, expr: Expr) -> DfResult<Expr> {
+    pub(super) fn negative(&self, expr: Expr) -> DfResult<Expr> {
         let field = self.field(&expr)?;
         match field.data_type() {
             DataType::Int16 | DataType::Int32 | DataType::Int64 => {
@@ -272,7 +281,7 @@ impl Typer<'_> {
             }
             _ => {
                 let message = format!("operator does not exist: - {}", name_in_message(&expr, self.schema));
-                Err(Error::new(SqlState::UNDEFINED_FUNCTION, message).with_hint(super::operators::NO_OPERATOR).into())
+                Err(Error::new(SqlState::UNDEFINED_FUNCTION, message).with_hint(NO_UNARY).into())
             }
         }
     }
@@ -385,9 +394,11 @@ impl Typer<'_> {
                 (all.next().map(Box::new), all.collect())
             }
         };
+        // PostgreSQL looks at ELSE first, which its messages show.
         let has_else = case.else_expr.is_some();
-        thens.extend(case.else_expr.map(|e| *e));
+        thens.splice(0..0, case.else_expr.map(|e| *e));
         let (mut results, target) = self.unify(thens, "CASE")?;
+        results.rotate_left(usize::from(has_else));
         if target.data_type() == &DataType::Boolean && operand.is_none() && results.iter().any(can_fail) {
             let otherwise = if has_else { results.pop() } else { None };
             return Ok(opaque(whens.into_iter().zip(results).collect(), otherwise));
@@ -416,16 +427,14 @@ impl Typer<'_> {
                 debug_assert_eq!(all.len(), count);
                 Ok(Expr::InList(InList::new(expr, all, list.negated)))
             }
-            Err(DataFusionError::External(e)) => {
-                let mismatch = e.downcast_ref::<Error>().is_some_and(|e| e.code() == SqlState::DATATYPE_MISMATCH);
-                if !mismatch {
-                    return Err(DataFusionError::External(e));
+            Err(e) => {
+                if !is_mismatch(&e) {
+                    return Err(e);
                 }
                 let clash = all.iter().skip(1).find(|e| self.unify(vec![first.clone(), (*e).clone()], "IN").is_err());
                 let (a, b) = names(&first, clash.unwrap_or(&first));
                 Err(super::operators::missing("=", &a, &b).into())
             }
-            Err(other) => Err(other),
         }
     }
 
@@ -465,7 +474,14 @@ impl Typer<'_> {
                 let what = f.func.name().to_uppercase();
                 f.args = self.unify(f.args, &what)?.0;
             }
-            "nullif" if f.args.len() == 2 => f.args = self.unify(f.args, "NULLIF")?.0,
+            "nullif" if f.args.len() == 2 => {
+                let missing = || {
+                    let name = |e: &Expr| name_in_message(e, self.schema);
+                    super::operators::missing("=", &name(&f.args[0]), &name(&f.args[1]))
+                };
+                let unified = self.unify(f.args.clone(), "NULLIF");
+                f.args = unified.map_err(|e| if is_mismatch(&e) { missing().into() } else { e })?.0;
+            }
             "pg_typeof" if f.args.len() == 1 => {
                 let name = name_in_message(&f.args[0], self.schema);
                 let text = Expr::Literal(ScalarValue::from(name), None);
@@ -506,7 +522,15 @@ impl Typer<'_> {
     fn arguments(&self, f: &ScalarFunction) -> DfResult<Vec<Expr>> {
         let fields = f.args.iter().map(|a| self.field(a)).collect::<DfResult<Vec<_>>>()?;
         let missing = |e: DataFusionError| self.no_function(f).map_or(e, DataFusionError::from);
-        let wanted = fields_with_udf(&fields, f.func.as_ref()).map_err(missing)?;
+        // Where a constant without a type is no text, it may become what the function asks for.
+        let wanted = fields_with_udf(&fields, f.func.as_ref()).or_else(|e| {
+            let bare = |(a, field): (&Expr, &FieldRef)| {
+                if is_unknown(a) { Arc::new(plain(&DataType::Null)) } else { field.clone() }
+            };
+            let bare: Vec<FieldRef> = f.args.iter().zip(&fields).map(bare).collect();
+            fields_with_udf(&bare, f.func.as_ref()).map_err(|_| e)
+        });
+        let wanted = wanted.map_err(missing)?;
         let ours = f.func.inner().downcast_ref::<crate::functions::native::Native>().is_some();
         let any = matches!(f.func.name(), "struct" | "row" | "named_struct" | "arrow_typeof");
         if !ours && !any && fields.iter().any(|f| [JSONB, UUID].contains(f.data_type())) {
@@ -545,6 +569,11 @@ impl Typer<'_> {
         let types: Vec<String> = f.args.iter().map(|a| name_in_message(a, self.schema)).collect();
         Some(no_function(f.func.name(), &types))
     }
+}
+
+fn is_mismatch(error: &DataFusionError) -> bool {
+    let DataFusionError::External(e) = error else { return false };
+    e.downcast_ref::<Error>().is_some_and(|e| e.code() == SqlState::DATATYPE_MISMATCH)
 }
 
 /// COALESCE as a CASE, which evaluates no more than it needs.

@@ -16,7 +16,11 @@ use crate::sql::{interval, types};
 #[derive(Default)]
 struct Elements {
     columns: Vec<ColumnDef>,
+    /// The table's name.
+    of: String,
     primary_key: Vec<String>,
+    /// Where PRIMARY KEY, or its column, stands.
+    key_position: usize,
     watermark: Option<WatermarkDef>,
 }
 
@@ -89,7 +93,7 @@ impl Cursor<'_> {
             return Err(Error::unsupported("CREATE TABLE AS", "CREATE the table, then INSERT INTO it a SELECT."));
         }
         let has_elements = self.peek(&Token::LParen);
-        let elements = if has_elements { self.elements()? } else { Elements::default() };
+        let elements = if has_elements { self.elements(&name.name)? } else { Elements::default() };
         if self.peek_word("as") {
             return Err(Error::unsupported("CREATE TABLE AS", "CREATE the table, then INSERT INTO it a SELECT."));
         }
@@ -112,7 +116,7 @@ impl Cursor<'_> {
     fn create_source(&mut self) -> Result<Statement> {
         let if_not_exists = self.if_not_exists();
         let name = self.name()?;
-        let elements = if self.peek(&Token::LParen) { self.elements()? } else { Elements::default() };
+        let elements = if self.peek(&Token::LParen) { self.elements(&name.name)? } else { Elements::default() };
         if !elements.primary_key.is_empty() {
             return Err(Error::unsupported("PRIMARY KEY on a source", "Use CREATE TABLE, which keeps the rows."));
         }
@@ -134,8 +138,8 @@ impl Cursor<'_> {
         }))
     }
 
-    fn elements(&mut self) -> Result<Elements> {
-        let mut elements = Elements::default();
+    fn elements(&mut self, of: &str) -> Result<Elements> {
+        let mut elements = Elements { of: of.to_owned(), ..Elements::default() };
         self.expect(&Token::LParen)?;
         if self.token(&Token::RParen) {
             return Ok(elements);
@@ -147,12 +151,12 @@ impl Cursor<'_> {
             }
         }
         self.expect(&Token::RParen)?;
-        let Elements { columns, primary_key, watermark } = &mut elements;
+        let Elements { columns, primary_key, watermark, key_position, .. } = &mut elements;
         let exists = |name: &str| columns.iter().any(|c| c.field.name() == name);
         for key in primary_key.iter() {
             if !exists(key) {
                 let message = format!("column \"{key}\" named in key does not exist");
-                return Err(Error::new(SqlState::UNDEFINED_COLUMN, message));
+                return Err(Error::new(SqlState::UNDEFINED_COLUMN, message).with_position(*key_position));
             }
         }
         if let Some(w) = watermark
@@ -186,9 +190,10 @@ impl Cursor<'_> {
         if named {
             self.ident()?;
         }
+        let position = self.position();
         if self.words(&["primary", "key"]) {
             let columns = self.column_list()?.into_iter().map(|(c, _)| c).collect();
-            return set_key(elements, columns);
+            return set_key(elements, columns, position);
         }
         for other in ["unique", "check", "foreign", "exclude"] {
             if self.peek_word(other) && (named || !matches!(other, "check" | "unique") || self.constraint_follows()) {
@@ -205,22 +210,41 @@ impl Cursor<'_> {
 
     fn column(&mut self, elements: &mut Elements) -> Result<()> {
         let position = self.position();
+        let type_position = match self.parser.peek_nth_token_ref(1) {
+            t if t.token == Token::EOF => position,
+            t => self.source.offset(t.span.start) + 1,
+        };
         let def = self.rule(|p| p.parse_column_def())?;
         let (name, _) = self.ident_of(&def.name);
         if elements.columns.iter().any(|c| *c.field.name() == name) {
             let message = format!("column \"{name}\" specified more than once");
             return Err(Error::new(SqlState::DUPLICATE_COLUMN, message).with_position(position));
         }
-        let field = types::field(&name, &def.data_type).map_err(|e| e.with_position(position))?;
+        let field = types::field(&name, &def.data_type).map_err(|e| e.with_position(type_position))?;
         let mut column = ColumnDef { field, default: None };
+        let table = elements.of.clone();
+        let twice =
+            |what: String| Err(Error::syntax(format!("{what} for column \"{name}\" of table \"{table}\""), None));
+        let mut null = None;
         for option in def.options {
             match option.option {
-                ast::ColumnOption::Null => {}
-                ast::ColumnOption::NotNull => column.field = column.field.with_nullable(false),
-                ast::ColumnOption::Default(tree) => {
-                    column.default = Some(Expr { text: tree.to_string(), tree, offset: 0 });
+                ast::ColumnOption::Null | ast::ColumnOption::NotNull
+                    if null.is_some_and(|n| n != matches!(option.option, ast::ColumnOption::Null)) =>
+                {
+                    return twice("conflicting NULL/NOT NULL declarations".into());
                 }
-                ast::ColumnOption::PrimaryKey(_) => set_key(elements, vec![name.clone()])?,
+                ast::ColumnOption::Null => null = Some(true),
+                ast::ColumnOption::NotNull => {
+                    null = Some(false);
+                    column.field = column.field.with_nullable(false);
+                }
+                ast::ColumnOption::Default(_) if column.default.is_some() => {
+                    return twice("multiple default values specified".into());
+                }
+                ast::ColumnOption::Default(tree) => {
+                    column.default = Some(Expr::whole(tree.clone(), tree.to_string()));
+                }
+                ast::ColumnOption::PrimaryKey(_) => set_key(elements, vec![name.clone()], position)?,
                 ast::ColumnOption::Generated { .. } | ast::ColumnOption::Identity(_) => {
                     return Err(Error::unsupported("GENERATED", "Give the value in INSERT, or use DEFAULT."));
                 }
@@ -397,15 +421,16 @@ impl Cursor<'_> {
     }
 }
 
-fn set_key(elements: &mut Elements, columns: Vec<String>) -> Result<()> {
+fn set_key(elements: &mut Elements, columns: Vec<String>, position: usize) -> Result<()> {
     if !elements.primary_key.is_empty() {
-        let message = "multiple primary keys for a table are not allowed";
-        return Err(Error::new(SqlState::INVALID_TABLE_DEFINITION, message));
+        let message = format!("multiple primary keys for table \"{}\" are not allowed", elements.of);
+        return Err(Error::new(SqlState::INVALID_TABLE_DEFINITION, message).with_position(position));
     }
+    elements.key_position = position;
     for (n, column) in columns.iter().enumerate() {
         if columns[..n].contains(column) {
             let message = format!("column \"{column}\" appears twice in primary key constraint");
-            return Err(Error::new(SqlState::DUPLICATE_COLUMN, message));
+            return Err(Error::new(SqlState::DUPLICATE_COLUMN, message).with_position(position));
         }
     }
     elements.primary_key = columns;

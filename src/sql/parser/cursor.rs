@@ -4,57 +4,18 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{self, Ident};
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
-use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
+use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan};
 
+use super::tokens;
 use crate::error::{Error, Result, SqlState};
 use crate::functions::text::is_reserved;
 use crate::sql::dialect::HighwaterDialect;
 use crate::sql::statement::{Expr, Name, Query, Text};
 
-static DIALECT: HighwaterDialect = HighwaterDialect;
+pub(super) static DIALECT: HighwaterDialect = HighwaterDialect;
 
 /// Nesting that a statement may have: beyond it the recursive parser and planner would overflow their stack.
 const DEPTH_MAX: usize = 200;
-
-/// Operators that may follow one another without parentheses or commas: each makes the tree one level deeper.
-const CHAIN_MAX: usize = 2000;
-
-/// Refuses what would make a tree too deep to walk. Errors: 54001.
-pub(super) fn check_depth(tokens: &[TokenWithSpan]) -> Result<()> {
-    let mut chains = vec![0usize];
-    for token in tokens {
-        let operator = match &token.token {
-            Token::LParen => {
-                chains.push(0);
-                false
-            }
-            Token::RParen => {
-                chains.pop();
-                false
-            }
-            Token::Comma => {
-                chains.pop();
-                chains.push(0);
-                false
-            }
-            Token::Word(w) => CHAINING.iter().any(|c| w.value.eq_ignore_ascii_case(c)),
-            Token::Plus | Token::Minus | Token::Mul | Token::Div | Token::Mod | Token::StringConcat => true,
-            Token::DoubleColon => true,
-            _ => false,
-        };
-        if operator && let Some(chain) = chains.last_mut() {
-            *chain += 1;
-            if *chain > CHAIN_MAX {
-                return Err(Error::new(SqlState("54001"), "stack depth limit exceeded").with_hint(format!(
-                    "At most {CHAIN_MAX} operators may follow one another; use IN (..) or VALUES."
-                )));
-            }
-        }
-    }
-    Ok(())
-}
-
-const CHAINING: [&str; 7] = ["and", "or", "union", "intersect", "except", "join", "is"];
 
 pub(super) fn token_of(token: &TokenWithSpan) -> &Token {
     &token.token
@@ -98,34 +59,13 @@ impl<'a> Source<'a> {
     }
 
     /// The text between two character offsets.
-    pub(super) fn slice(&self, start: usize, end: usize) -> &'a str {
+    pub(crate) fn slice(&self, start: usize, end: usize) -> &'a str {
         let at = |i: usize| self.bytes.get(i).copied().unwrap_or(self.text.len());
         self.text.get(at(start)..at(end.max(start))).unwrap_or("")
     }
 
     pub(super) fn tokenize(&self) -> Result<Vec<TokenWithSpan>> {
-        Tokenizer::new(&DIALECT, self.text).tokenize_with_location().map_err(|error| {
-            let start = self.offset(error.location);
-            let message = match error.message.to_ascii_lowercase() {
-                m if m.contains("unterminated") && m.contains("dollar") => "unterminated dollar-quoted string",
-                m if m.contains("unterminated") || m.contains("string literal") => "unterminated quoted string",
-                m if m.contains("multi-line comment") => "unterminated /* comment",
-                m if m.contains("close delimiter") => "unterminated quoted identifier",
-                _ => "syntax error",
-            };
-            let rest = self.slice(start, usize::MAX);
-            let message = match message {
-                "unterminated quoted string" | "unterminated quoted identifier" => {
-                    format!("{message} at or near \"{rest}\"")
-                }
-                "unterminated dollar-quoted string" => format!("{message} at or near \"{rest}\""),
-                "syntax error" => {
-                    format!("syntax error at or near \"{}\"", rest.split_whitespace().next().unwrap_or(""))
-                }
-                other => other.to_owned(),
-            };
-            Error::syntax(message, Some(start + 1))
-        })
+        tokens::tokenize(self)
     }
 }
 
@@ -137,6 +77,7 @@ pub(super) struct Cursor<'a> {
 
 impl<'a> Cursor<'a> {
     pub(super) fn new(source: &'a Source<'a>, tokens: Vec<TokenWithSpan>) -> Self {
+        let tokens = tokens::table_queries(tokens);
         let parser = Parser::new(&DIALECT).with_recursion_limit(DEPTH_MAX).with_tokens_with_locations(tokens);
         Self { source, parser }
     }
@@ -249,7 +190,7 @@ impl<'a> Cursor<'a> {
         let message = match error {
             ParserError::TokenizerError(m) | ParserError::ParserError(m) => m,
             ParserError::RecursionLimitExceeded => {
-                return Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "statement is nested too deeply")
+                return Error::new(SqlState("54001"), "stack depth limit exceeded")
                     .with_hint(format!("Expressions and subqueries nest up to about {DEPTH_MAX} levels."));
             }
         };
@@ -345,16 +286,19 @@ impl<'a> Cursor<'a> {
 
     /// A query that a clause of ours may follow.
     pub(super) fn query(&mut self) -> Result<Query> {
-        let offset = self.position() - 1;
+        let (offset, start) = (self.position() - 1, self.parser.peek_token_ref().span.start);
         let tree = self.rule(|p| p.parse_query())?;
         self.check_names(tree.as_ref())?;
-        Ok(Text { tree, text: self.text_since(offset), offset })
+        Ok(Text { tree, text: self.text_since(offset), offset, start })
     }
 
     /// sqlparser lets reserved words be tables.
     fn check_names(&self, query: &ast::Query) -> Result<()> {
-        let mut reserved = None;
+        let (mut reserved, mut foreign) = (None, None);
         let _ = ast::visit_relations(query, |name| {
+            if name.0.len() > 2 && foreign.is_none() {
+                foreign = self.name_of(name).err();
+            }
             for ident in name.0.iter().filter_map(|p| p.as_ident()) {
                 if ident.quote_style.is_none() && is_reserved(&ident.value.to_ascii_lowercase()) {
                     reserved = Some(ident.span);
@@ -363,16 +307,17 @@ impl<'a> Cursor<'a> {
             }
             ControlFlow::Continue(())
         });
-        match reserved {
-            Some(span) => Err(self.error_at(self.source.offset(span.start))),
-            None => Ok(()),
+        match (reserved, foreign) {
+            (Some(span), _) => Err(self.error_at(self.source.offset(span.start))),
+            (None, Some(foreign)) => Err(foreign),
+            (None, None) => Ok(()),
         }
     }
 
     pub(super) fn expr(&mut self) -> Result<Expr> {
-        let offset = self.position() - 1;
+        let (offset, start) = (self.position() - 1, self.parser.peek_token_ref().span.start);
         let tree = self.rule(|p| p.parse_expr())?;
-        Ok(Text { tree, text: self.text_since(offset), offset })
+        Ok(Text { tree, text: self.text_since(offset), offset, start })
     }
 
     /// Name and position of an object that sqlparser parsed.

@@ -1,6 +1,6 @@
 //! Text -> [`Statement`]s: a statement parser of ours over sqlparser's tokens, queries and expressions.
 //!
-//! * [`cursor`]: tokens, words, names, and PostgreSQL's syntax errors;
+//! * [`tokens`]: text to tokens; * [`cursor`]: words, names, and PostgreSQL's syntax errors;
 //! * [`statement`]: the first word decides; * [`query`]: SELECT, INSERT, UPDATE, DELETE, COPY, SUBSCRIBE;
 //! * [`create`]: CREATE; * [`objects`]: DROP, ALTER, COMMENT; * [`session`]: transactions, cursors, settings, EXPLAIN.
 
@@ -10,6 +10,7 @@ mod objects;
 mod query;
 mod session;
 mod statement;
+mod tokens;
 
 use datafusion::sql::sqlparser::tokenizer::Token;
 
@@ -48,7 +49,7 @@ pub fn parse(text: &str) -> Result<Vec<Parsed>> {
             Some(position) => error.with_position(position + start),
             None => error,
         };
-        cursor::check_depth(piece)?;
+        tokens::check_depth(piece)?;
         let statement = own.tokenize().and_then(|tokens| Cursor::new(&own, tokens).whole_statement()).map_err(at)?;
         parsed.push(Parsed { statement, text: own.text().to_owned(), offset: start });
     }
@@ -69,6 +70,16 @@ pub(crate) fn reparse_expr(text: &str) -> Result<Expr> {
     let mut cursor = Cursor::new(&source, source.tokenize()?);
     let expr = cursor.expr()?;
     if cursor.at_end() { Ok(expr) } else { Err(cursor.error_here()) }
+}
+
+/// The first `$n` of a text and its 1-based position.
+pub(crate) fn first_parameter(text: &str) -> Option<(String, usize)> {
+    let source = Source::new(text);
+    let tokens = source.tokenize().ok()?;
+    tokens.iter().find_map(|t| match &t.token {
+        Token::Placeholder(name) => Some((name.clone(), source.offset(t.span.start) + 1)),
+        _ => None,
+    })
 }
 
 #[cfg(test)]

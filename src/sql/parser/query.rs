@@ -38,9 +38,10 @@ impl Cursor<'_> {
             target: self.name_of(name)?,
             alias: insert.table_alias.map(|a| fold(&a.alias)),
             columns,
-            source: insert.source.map(|tree| Query { text: tree.to_string(), tree, offset: 0 }),
+            source: insert.source.map(|tree| Query::whole(tree, self.source.text())),
             on_conflict,
             returning: insert.returning,
+            text: self.source.text().to_owned(),
         })))
     }
 
@@ -104,6 +105,7 @@ impl Cursor<'_> {
             from,
             filter: update.selection,
             returning: update.returning,
+            text: self.source.text().to_owned(),
         })))
     }
 
@@ -130,6 +132,7 @@ impl Cursor<'_> {
             using: delete.using.unwrap_or_default(),
             filter: delete.selection,
             returning: delete.returning,
+            text: self.source.text().to_owned(),
         })))
     }
 
@@ -376,7 +379,7 @@ impl Cursor<'_> {
         match (chars.next(), chars.next()) {
             (Some(c), None) if c.is_ascii() => Ok(c),
             _ => Err(Error::new(
-                SqlState::INVALID_PARAMETER_VALUE,
+                SqlState::FEATURE_NOT_SUPPORTED,
                 format!("COPY {what} must be a single one-byte character"),
             )),
         }

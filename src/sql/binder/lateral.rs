@@ -1,0 +1,159 @@
+//! `FROM t, unnest(t.a) AS x`: a row of `t` for each element of its array.
+//!
+//! The call becomes a lateral subquery of a function that stands for the elements ([`ELEMENTS`]), which DataFusion plans;
+//! then the join with it becomes an Unnest over the columns on its left.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use arrow::datatypes::DataType;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{Column, TableReference, UnnestOptions};
+use datafusion::error::Result;
+use datafusion::logical_expr::expr::ScalarFunction;
+use datafusion::logical_expr::{
+    ColumnarValue, Expr, Join, JoinType, LogicalPlan, LogicalPlanBuilder, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
+    Signature, Volatility,
+};
+use datafusion::sql::sqlparser::ast::{
+    self, Ident, ObjectName, Select, SelectItem, SetExpr, TableAlias, TableFactor, Visit, Visitor,
+};
+
+use super::prepare::call;
+use super::typing::{no_function, plain, type_name};
+use crate::error::Error;
+
+/// The name of the function that stands for an array's elements.
+pub(super) const ELEMENTS: &str = "elements of array";
+
+/// Rewrites the unnests of a FROM that look at relations on their left.
+pub(super) fn unnests(select: &mut Select) {
+    for (n, table) in select.from.iter_mut().enumerate() {
+        if n > 0 {
+            unnest(&mut table.relation);
+        }
+        table.joins.iter_mut().for_each(|join| unnest(&mut join.relation));
+    }
+}
+
+fn unnest(factor: &mut TableFactor) {
+    let TableFactor::UNNEST { array_exprs, alias, with_offset: false, with_ordinality: false, .. } = factor else {
+        return;
+    };
+    let [array] = array_exprs.as_slice() else { return };
+    if !names_a_column(array) {
+        return;
+    }
+    let table = alias.as_ref().map_or_else(|| Ident::new("unnest"), |a| a.name.clone());
+    let column = alias.as_ref().and_then(|a| a.columns.first()).map_or_else(|| table.clone(), |c| c.name.clone());
+    let Ok(mut query) = crate::sql::parser::reparse_query("SELECT 1 AS x") else { return };
+    let SetExpr::Select(inner) = query.tree.body.as_mut() else { return };
+    let mut elements = call("elements", vec![array.clone()]);
+    if let ast::Expr::Function(f) = &mut elements {
+        f.name = ObjectName::from(vec![Ident::with_quote('"', ELEMENTS)]);
+    }
+    inner.projection = vec![SelectItem::ExprWithAlias { expr: elements, alias: column }];
+    let alias = TableAlias { explicit: true, name: table, columns: vec![], at: None };
+    *factor = TableFactor::Derived { lateral: true, subquery: query.tree, alias: Some(alias), sample: None };
+}
+
+fn names_a_column(expr: &ast::Expr) -> bool {
+    struct Names;
+    impl Visitor for Names {
+        type Break = ();
+        fn pre_visit_expr(&mut self, expr: &ast::Expr) -> ControlFlow<()> {
+            match expr {
+                ast::Expr::Identifier(_) | ast::Expr::CompoundIdentifier(_) => ControlFlow::Break(()),
+                _ => ControlFlow::Continue(()),
+            }
+        }
+    }
+    expr.visit(&mut Names).is_break()
+}
+
+/// Joins with the elements of an array on their left become Unnests.
+pub(super) fn flattened(node: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+    let LogicalPlan::Join(join) = &node else { return Ok(Transformed::no(node)) };
+    let Some((table, column, array)) = elements(&join.right)? else { return Ok(Transformed::no(node)) };
+    if join.join_type != JoinType::Inner || !join.on.is_empty() {
+        let hint = "Use FROM t, unnest(t.a): rows whose array is empty are left out.";
+        return Err(Error::unsupported("an outer join with unnest()", hint).into());
+    }
+    elementwise(join, table, &column, array).map(Transformed::yes)
+}
+
+/// The alias, the column and the array of a lateral subquery that [`unnest`] made.
+fn elements(right: &LogicalPlan) -> Result<Option<(TableReference, String, Expr)>> {
+    let LogicalPlan::SubqueryAlias(alias) = right else { return Ok(None) };
+    let inner = match alias.input.as_ref() {
+        LogicalPlan::Subquery(subquery) => subquery.subquery.as_ref(),
+        other => other,
+    };
+    let LogicalPlan::Projection(projection) = inner else { return Ok(None) };
+    let [expr] = projection.expr.as_slice() else { return Ok(None) };
+    let Expr::ScalarFunction(ScalarFunction { func, args }) = expr.clone().unalias() else { return Ok(None) };
+    if func.name() != ELEMENTS {
+        return Ok(None);
+    }
+    let Some(array) = args.into_iter().next() else { return Ok(None) };
+    let array = array.transform(|e| {
+        Ok(match e {
+            Expr::OuterReferenceColumn(_, column) => Transformed::yes(Expr::Column(column)),
+            other => Transformed::no(other),
+        })
+    })?;
+    Ok(Some((alias.alias.clone(), right.schema().field(0).name().clone(), array.data)))
+}
+
+fn elementwise(join: &Join, table: TableReference, column: &str, array: Expr) -> Result<LogicalPlan> {
+    let left = join.left.schema().clone();
+    let mut exprs: Vec<Expr> = left.iter().map(|c| Expr::Column(Column::from(c))).collect();
+    exprs.push(array.alias_qualified(Some(table.clone()), column));
+    let options = UnnestOptions::new().with_preserve_nulls(false);
+    let whole = LogicalPlanBuilder::from(join.left.as_ref().clone())
+        .project(exprs)?
+        .unnest_column_with_options(Column::new(Some(table.clone()), column), options)?
+        .build()?;
+    let schema = whole.schema().clone();
+    let last = schema.fields().len() - 1;
+    let name = |n: usize| Expr::Column(Column::from(schema.qualified_field(n)));
+    let mut exprs: Vec<Expr> = (0..last).map(name).collect();
+    exprs.push(name(last).alias_qualified(Some(table), column));
+    let plan = LogicalPlanBuilder::from(whole).project(exprs)?;
+    match &join.filter {
+        Some(filter) => plan.filter(filter.clone())?.build(),
+        None => plan.build(),
+    }
+}
+
+/// What [`ELEMENTS`] is while DataFusion plans.
+pub(super) fn function() -> Arc<ScalarUDF> {
+    Arc::new(ScalarUDF::new_from_impl(Elements(Signature::any(1, Volatility::Immutable))))
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Elements(Signature);
+
+impl ScalarUDFImpl for Elements {
+    fn name(&self) -> &str {
+        ELEMENTS
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.0
+    }
+
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        match types {
+            [DataType::List(item) | DataType::LargeList(item)] => Ok(item.data_type().clone()),
+            other => {
+                let types: Vec<String> = other.iter().map(|t| type_name(&plain(t))).collect();
+                Err(no_function("unnest", &types).into())
+            }
+        }
+    }
+
+    fn invoke_with_args(&self, _args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        Err(Error::unsupported("unnest() here", "Use FROM t, unnest(t.a).").into())
+    }
+}

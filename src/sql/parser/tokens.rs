@@ -1,0 +1,151 @@
+//! Text -> tokens, with PostgreSQL's errors: what is no token, what nests too deeply; `TABLE t` as the query it is.
+
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer, Word};
+
+use super::cursor::{DIALECT, Source};
+use crate::error::{Error, Result, SqlState};
+
+/// Operators that may follow one another without parentheses or commas: each makes the tree one level deeper.
+const CHAIN_MAX: usize = 500;
+
+const CHAINING: [&str; 7] = ["and", "or", "union", "intersect", "except", "join", "is"];
+
+/// Refuses what would make a tree too deep to walk. Errors: 54001.
+pub(super) fn check_depth(tokens: &[TokenWithSpan]) -> Result<()> {
+    let mut chains = vec![0usize];
+    for token in tokens {
+        let operator = match &token.token {
+            Token::LParen => {
+                chains.push(0);
+                false
+            }
+            Token::RParen => {
+                chains.pop();
+                false
+            }
+            Token::Comma => {
+                chains.pop();
+                chains.push(0);
+                false
+            }
+            Token::Word(w) => CHAINING.iter().any(|c| w.value.eq_ignore_ascii_case(c)),
+            Token::Plus | Token::Minus | Token::Mul | Token::Div | Token::Mod | Token::StringConcat => true,
+            Token::DoubleColon => true,
+            _ => false,
+        };
+        if operator && let Some(chain) = chains.last_mut() {
+            *chain += 1;
+            if *chain > CHAIN_MAX {
+                return Err(Error::new(SqlState("54001"), "stack depth limit exceeded").with_hint(format!(
+                    "At most {CHAIN_MAX} operators may follow one another; use IN (..) or VALUES."
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The tokens of a text, white space included.
+pub(super) fn tokenize(source: &Source<'_>) -> Result<Vec<TokenWithSpan>> {
+    let tokens = Tokenizer::new(&DIALECT, source.text()).tokenize_with_location();
+    let tokens = tokens.map_err(|error| broken(source, &error.message, source.offset(error.location)))?;
+    for (n, token) in tokens.iter().enumerate() {
+        check(source, token, tokens.get(n + 1))?;
+    }
+    Ok(tokens)
+}
+
+/// Tokens that sqlparser takes and PostgreSQL does not.
+fn check(source: &Source<'_>, token: &TokenWithSpan, next: Option<&TokenWithSpan>) -> Result<()> {
+    let start = source.offset(token.span.start);
+    match (&token.token, next) {
+        (Token::Word(Word { value, quote_style: Some('"'), .. }), _) if value.is_empty() => {
+            Err(Error::syntax("zero-length delimited identifier at or near \"\"\"\"", Some(start + 1)))
+        }
+        (Token::Number(..) | Token::HexStringLiteral(_), Some(next)) if matches!(&next.token, Token::Word(w) if w.quote_style.is_none()) =>
+        {
+            let text = source.slice(start, source.offset(next.span.end));
+            Err(Error::syntax(format!("trailing junk after numeric literal at or near \"{text}\""), Some(start + 1)))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What sqlparser could make no token of, at a character offset.
+fn broken(source: &Source<'_>, message: &str, at: usize) -> Error {
+    let message = message.to_ascii_lowercase();
+    let whole = source.slice(0, usize::MAX);
+    let characters = |byte: usize| whole.get(..byte).map_or(0, |t| t.chars().count());
+    let near = |what: &str, start: usize| {
+        Error::syntax(format!("{what} at or near \"{}\"", source.slice(start, usize::MAX)), Some(start + 1))
+    };
+    if message.contains("multi-line comment") {
+        return near("unterminated /* comment", whole.rfind("/*").map_or(at, characters));
+    }
+    if message.contains("unterminated") && message.contains("dollar") {
+        let dollar = whole.rfind("$$").or_else(|| whole.rfind('$')).map_or(at, characters);
+        return near("unterminated dollar-quoted string", dollar);
+    }
+    let rest = source.slice(at, usize::MAX);
+    if rest.starts_with(['e', 'E']) && rest.matches('\'').count() > 1 && rest.contains("\\u") {
+        let hint = "Unicode escapes must be \\uXXXX or \\UXXXXXXXX.";
+        return Error::new(SqlState("22025"), "invalid Unicode escape").with_hint(hint).with_position(at + 1);
+    }
+    if message.contains("unicode") {
+        let hint = "Unicode escapes must be \\XXXX or \\+XXXXXX.";
+        return Error::syntax("invalid Unicode escape", Some(at + 1)).with_hint(hint);
+    }
+    if message.contains("unterminated") || message.contains("string literal") {
+        return near("unterminated quoted string", at);
+    }
+    if message.contains("close delimiter") {
+        return near("unterminated quoted identifier", at);
+    }
+    let first = rest.split_whitespace().next().unwrap_or_default();
+    Error::syntax(format!("syntax error at or near \"{first}\""), Some(at + 1))
+}
+
+/// `TABLE t` where a query may stand becomes `SELECT * FROM t`.
+pub(super) fn table_queries(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    let significant: Vec<usize> =
+        tokens.iter().enumerate().filter(|(_, t)| !matches!(t.token, Token::Whitespace(_))).map(|(n, _)| n).collect();
+    let is = |at: Option<&usize>, word: &str| {
+        at.and_then(|n| tokens.get(*n)).is_some_and(
+            |t| matches!(&t.token, Token::Word(w) if w.quote_style.is_none() && w.value.eq_ignore_ascii_case(word)),
+        )
+    };
+    let token = |at: Option<&usize>| at.and_then(|n| tokens.get(*n)).map(|t| &t.token);
+    let insert = is(significant.first(), "insert");
+    let mut found = Vec::new();
+    for (n, &index) in significant.iter().enumerate() {
+        let named = matches!(token(significant.get(n + 1)), Some(Token::Word(_)));
+        if !is(Some(&index), "table") || !named {
+            continue;
+        }
+        let before = n.checked_sub(1).and_then(|n| significant.get(n));
+        // `(TABLE t)`, but not the argument of a window: `TUMBLE(TABLE t, ..)`.
+        let behind = if matches!(token(significant.get(n + 2)), Some(Token::Period)) { n + 4 } else { n + 2 };
+        let alone = matches!(token(significant.get(behind)), Some(Token::RParen) | None);
+        let starts = before.is_none()
+            || ["union", "intersect", "except", "all", "distinct", "as", "for", "explain", "analyze", "verbose"]
+                .iter()
+                .any(|word| is(before, word))
+            || (insert && matches!(token(before), Some(Token::Word(_) | Token::RParen)))
+            || (alone && matches!(token(before), Some(Token::LParen)));
+        if starts {
+            found.push(index);
+        }
+    }
+    let mut out = Vec::with_capacity(tokens.len());
+    for (n, old) in tokens.into_iter().enumerate() {
+        if found.binary_search(&n).is_err() {
+            out.push(old);
+            continue;
+        }
+        let word = |text: &str| Token::make_word(text, None);
+        for token in [word("SELECT"), Token::Mul, word("FROM")] {
+            out.push(TokenWithSpan { token, span: old.span });
+        }
+    }
+    out
+}
