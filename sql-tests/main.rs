@@ -14,6 +14,7 @@ mod database;
 mod examples;
 mod faults;
 mod flights;
+mod many;
 mod net;
 mod oracle;
 mod plans;
@@ -41,6 +42,9 @@ fn main() {
     if let Ok(fault) = std::env::var(faults::VARIABLE) {
         std::process::exit(faults::hunt(&fault));
     }
+    if let Ok(scale) = std::env::var(many::VARIABLE) {
+        std::process::exit(many::run(&scale));
+    }
     let arguments = Arguments::from_args();
     let mut trials = Vec::new();
     trials.extend(tidy::trials());
@@ -52,6 +56,7 @@ fn main() {
     trials.extend(consistency::trials());
     trials.extend(examples::trials());
     trials.extend(flights::trials());
+    trials.extend(many::trials());
     trials.extend(sources::trials());
     trials.extend(random::trials());
     trials.extend(bench::trials());
