@@ -286,6 +286,7 @@ impl Session {
         let runtime = &self.shared.engine.runtime;
         let mut system = runtime.settings().await?;
         match definition.name {
+            "epoch_interval" => system.epoch_interval = ms(),
             "history" => system.history = ms(),
             "max_lag" => system.max_lag = ms(),
             "idle_timeout" => system.idle_timeout = ms(),

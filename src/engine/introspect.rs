@@ -165,6 +165,7 @@ async fn epochs(shared: &Shared, rows: &mut Rows) -> Result<()> {
 pub(super) fn value_of(shared: &Shared, system: &Settings, definition: &settings::Definition) -> String {
     let ms = |d: std::time::Duration| print_duration(i64::try_from(d.as_millis()).unwrap_or(i64::MAX));
     match definition.name {
+        "epoch_interval" => ms(system.epoch_interval),
         "history" => ms(system.history),
         "max_lag" => ms(system.max_lag),
         "idle_timeout" => ms(system.idle_timeout),

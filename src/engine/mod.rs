@@ -168,7 +168,13 @@ fn runtime_config(config: &EngineConfig, metrics: Arc<Metrics>) -> RuntimeConfig
         keep_log: config.keep_log,
         record_digests: config.keep_log,
         one_row_batches: config.one_row_batches,
-        limits: Limits { batch_rows: config.batch_rows, source_rows: config.source_rows, ..Limits::default() },
+        limits: Limits {
+            batch_rows: config.batch_rows,
+            source_rows: config.source_rows,
+            // Batch by batch, whatever there is.
+            hydrate_rows: if config.one_row_batches { 0 } else { Limits::default().hydrate_rows },
+            ..Limits::default()
+        },
         metrics,
         ..RuntimeConfig::default()
     }

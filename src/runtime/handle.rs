@@ -240,7 +240,13 @@ impl Runtime {
     /// A published epoch to read.
     pub async fn snapshot(&self, mode: ReadMode) -> Result<Snapshot> {
         match mode {
-            ReadMode::Acknowledged => self.wait_published(self.acknowledged()).await?,
+            ReadMode::Acknowledged => {
+                let acknowledged = self.acknowledged();
+                if self.published() < acknowledged {
+                    let _ = self.inner.shared.inbox.send(Message::Hurry);
+                }
+                self.wait_published(acknowledged).await?;
+            }
             ReadMode::Latest => {}
         }
         let published = self.inner.shared.published();

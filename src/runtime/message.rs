@@ -45,6 +45,8 @@ pub(super) enum Message {
     Shutdown,
     /// Some queue has something.
     Ingest,
+    /// Somebody waits: the open epoch closes at once, whatever epoch_interval says.
+    Hurry,
     /// From the publisher: an epoch is published.
     Published(Epoch),
     /// From the publisher, before the epoch's `Published`: insertions that a view turned away.

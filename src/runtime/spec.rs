@@ -69,6 +69,8 @@ pub struct Limits {
     pub waiting_bytes: usize,
     /// Rows read ahead per source partition.
     pub ingest_rows: usize,
+    /// Rows that a new view is given of tables and views while the clock stands; more are read before.
+    pub hydrate_rows: usize,
     /// Bytes read ahead per source partition.
     pub ingest_bytes: usize,
     /// Bytes of all views' history together.
@@ -90,6 +92,7 @@ impl Default for Limits {
             max_transaction: 1 << 30,
             waiting_bytes: 256 << 20,
             ingest_rows: 65_536,
+            hydrate_rows: 65_536,
             ingest_bytes: 32 << 20,
             history_bytes: 256 << 20,
             errors_kept: 10_000,
@@ -100,6 +103,8 @@ impl Default for Limits {
 /// Server-wide settings: changed by ALTER SYSTEM, which is logged.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Settings {
+    /// How long an epoch stays open; zero: until the last one is under way.
+    pub epoch_interval: Duration,
     /// How long per-epoch changes of views are kept for SUBSCRIBE .. AS OF.
     pub history: Duration,
     /// A view that holds the published epoch back longer leaves the clock.
@@ -113,6 +118,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            epoch_interval: Duration::ZERO,
             history: Duration::from_secs(60),
             max_lag: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(10),

@@ -292,6 +292,70 @@ async fn a_union_of_a_view_and_its_table_is_one_epoch() {
     }
 }
 
+/// Takes in nothing while its gate is closed, and keeps its worker from everything else.
+struct Gate(Arc<AtomicBool>);
+
+impl Operator for Gate {
+    fn apply(&mut self, _: usize, changes: Changes, _: &Watermarks, out: &mut Output) -> Result<()> {
+        while !self.0.load(Ordering::Acquire) {
+            std::thread::yield_now();
+        }
+        out.send(changes);
+        Ok(())
+    }
+
+    fn step(&mut self, _: Epoch, _: &Watermarks, _: &mut Fuel, _: &mut Output) -> Result<Step> {
+        Ok(Step::Done)
+    }
+}
+
+#[tokio::test]
+async fn writers_go_on_while_a_new_view_reads_a_large_table() {
+    let limits = Limits { hydrate_rows: 10, ingest_rows: 100, ..Limits::default() };
+    let config = RuntimeConfig { workers: 2, keep_log: true, record_digests: true, limits, ..RuntimeConfig::default() };
+    let runtime = Runtime::start(config).unwrap();
+    runtime.create_table(table(T)).await.unwrap();
+    for from in 0..10 {
+        insert(&runtime, &(0..100).map(|i| (i % 50, from * 100 + i)).collect::<Vec<_>>()).await;
+    }
+    let open = Arc::new(AtomicBool::new(false));
+    let gate = Arc::clone(&open);
+    let mut slow = node("Gate", vec![(union(T), by_key())], pass);
+    slow.build = Arc::new(move |_| Ok(Box::new(Gate(Arc::clone(&gate)))));
+    let writes = async {
+        for i in 0..20 {
+            delete(&runtime, &[(i, i), ((i + 7) % 50, 100 + i + 7)]).await;
+            insert(&runtime, &[(i, 100_000 + i)]).await;
+            // Nobody waits for the new view.
+            assert_eq!(read(&runtime, T).await.len(), 1000 - (i + 1) as usize);
+        }
+        open.store(true, Ordering::Release);
+    };
+    let (joined, ()) = tokio::join!(runtime.create_view(view(V, graph(vec![slow]))), writes);
+    joined.unwrap();
+    assert_eq!(read(&runtime, V).await, read(&runtime, T).await);
+    // With state, on a view, and one that is given up on the way.
+    let given_up = runtime.create_view(counted(ObjectId(12), V));
+    let _ = tokio::time::timeout(Duration::from_millis(1), given_up).await;
+    let more = async {
+        for i in 0..20 {
+            insert(&runtime, &[(i, 200_000 + i)]).await;
+        }
+    };
+    let (joined, ()) = tokio::join!(runtime.create_view(counted(W, V)), more);
+    joined.unwrap();
+    assert_eq!(read(&runtime, W).await, counts(&read(&runtime, T).await));
+    delete(&runtime, &[(7, 200_007), (8, 200_008)]).await;
+    assert_eq!(read(&runtime, W).await, counts(&read(&runtime, T).await));
+    runtime.shutdown().await;
+}
+
+fn counts(rows: &[(i64, i64)]) -> Vec<(i64, i64)> {
+    let mut counts = std::collections::BTreeMap::new();
+    rows.iter().for_each(|(k, _)| *counts.entry(*k).or_default() += 1);
+    counts.into_iter().collect()
+}
+
 /// Passes rows on, but does not end an epoch while it is told to stall.
 struct Stalling(Arc<AtomicBool>);
 

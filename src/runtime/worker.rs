@@ -185,6 +185,7 @@ impl Worker {
         let index = dataflow.rendered.index;
         drop(dataflow);
         timely.drop_dataflow(index);
+        debug_assert_eq!(timely.installed_dataflows().len(), self.dataflows.len(), "a dropped dataflow lives on");
     }
 
     fn stop(mut self, timely: &mut timely::worker::Worker) {

@@ -110,6 +110,25 @@ impl Chunk {
         was_live
     }
 
+    /// All positions.
+    pub(super) fn all(&self) -> impl Iterator<Item = u32> + use<> {
+        0..u32::try_from(self.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Whether both are the same chunk, whatever was deleted in either.
+    pub(super) fn shares_rows(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.data, &other.data)
+    }
+
+    /// Whether the same rows are deleted in both, as far as can be seen without looking.
+    pub(super) fn shares_mask(&self, other: &Self) -> bool {
+        match (&self.deleted, &other.deleted) {
+            (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        }
+    }
+
     /// Takes a deletion back.
     pub(super) fn undelete(&mut self, position: usize) {
         if let Some(mask) = &mut self.deleted {

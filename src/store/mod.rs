@@ -16,6 +16,7 @@
 //! Uses: error, data
 
 mod chunk;
+mod difference;
 mod index;
 mod merge;
 mod snapshot;

@@ -79,6 +79,12 @@ fn check_against_a_list(seed: u64, key: Option<&[usize]>) {
         assert_eq!(store.rows(), model.len(), "seed {seed}");
         let version = store.seal().unwrap();
         sealed.push((version, model.values().cloned().collect()));
+        if let [.., (older, before), (newer, after)] = sealed.as_slice() {
+            check_difference(older, before, newer, after, epoch % 20 == 0 && epoch > 0);
+        }
+        if let [(first, before), .., (newer, after)] = &sealed[epoch / 20 * 20..] {
+            check_difference(first, before, newer, after, false);
+        }
         if epoch % 20 == 19 {
             store = Store::restore(schema(), key, &store.snapshot().unwrap()).unwrap();
         }
@@ -100,6 +106,26 @@ fn check_against_a_list(seed: u64, key: Option<&[usize]>) {
         by_scan.sort();
         assert_eq!(found, by_scan, "seed {seed}");
     }
+}
+
+/// What lies between two versions makes one of the other; versions of two stores cannot be compared.
+fn check_difference(older: &Version, before: &[Row], newer: &Version, after: &[Row], other_store: bool) {
+    let Some(changes) = newer.since(older).unwrap() else { return assert!(other_store) };
+    assert!(!other_store);
+    let mut weights: BTreeMap<Row, i64> = BTreeMap::new();
+    before.iter().for_each(|row| *weights.entry(row.clone()).or_default() += 1);
+    after.iter().for_each(|row| *weights.entry(row.clone()).or_default() -= 1);
+    for change in &changes {
+        for (i, row) in rows(&change.rows).into_iter().enumerate() {
+            *weights.entry(row).or_default() += change.diff(i);
+        }
+    }
+    assert!(weights.values().all(|w| *w == 0));
+    // No row is named that is in both.
+    let named: usize = changes.iter().map(Changes::len).sum();
+    assert!(named <= before.len() + after.len());
+    let negative = |c: &Changes| c.diffs.is_some();
+    assert!(changes.is_sorted_by_key(|c| !negative(c)), "retractions first");
 }
 
 #[test]

@@ -45,6 +45,11 @@ impl Version {
         self.chunks.iter().map(Chunk::live_rows).collect()
     }
 
+    /// The rows of one chunk, in the order of [`Self::batches`]; `None` behind the last.
+    pub fn batch(&self, chunk: usize) -> Result<Option<RecordBatch>> {
+        self.chunks.get(chunk).map(Chunk::live_rows).transpose()
+    }
+
     /// All rows with their row ids, for [`crate::store::Store`]'s writers.
     pub fn batches_with_ids(&self) -> Result<Vec<(RecordBatch, UInt64Array)>> {
         self.chunks.iter().map(|c| Ok((c.live_rows()?, c.live_ids()?))).collect()

@@ -15,15 +15,20 @@ use crate::log::{Position, SourceRange};
 use super::super::arrival::Clock;
 use super::super::command::Command;
 use super::super::ingest::{Arrived, Piece, Queue};
+use super::hydrate::Stored;
 use super::netting::shape;
 use super::sources::start_reader;
 use super::{Barrier, Sequencer};
 
 /// A view that reads what was before it.
 pub(super) struct CatchUp {
+    /// Large tables and views: read first, since nobody is held up by that.
+    pub(super) stored: Vec<Stored>,
+    /// How often changes of these were read.
+    pub(super) rounds: usize,
     parts: Vec<CatchPart>,
     /// Rows on their way to the workers, by batch: free when only we hold them.
-    fed: Vec<(Arc<Vec<Changes>>, usize)>,
+    pub(super) fed: Vec<(Arc<Vec<Changes>>, usize)>,
     /// The barrier is set.
     joining: bool,
     /// Rows of sources that nobody had read before, when inputs are recorded.
@@ -59,13 +64,23 @@ impl CatchUp {
             part.queue.close();
         }
     }
+
+    pub(super) fn rows_fed(&self) -> usize {
+        self.fed.iter().map(|(_, rows)| rows).sum()
+    }
+
+    /// Whether it waits for its turn to join.
+    pub(super) fn is_joining(&self) -> bool {
+        self.joining
+    }
 }
 
 impl Sequencer {
-    /// Starts catching up on the sources of a new view that are already being read; false when there is nothing to.
-    pub(super) fn start_catch_up(&mut self, view: ObjectId, sources: &[ObjectId]) -> Result<bool> {
+    /// Starts catching up on the inputs of a new view: sources that are already being read, large tables and views. False
+    /// when there is nothing to.
+    pub(super) fn start_catch_up(&mut self, view: ObjectId, inputs: &[ObjectId]) -> Result<bool> {
         let mut parts = Vec::new();
-        for id in sources {
+        for id in inputs {
             let Some(feed) = self.feeds.get(id).filter(|f| !f.is_table && f.connector.replayable()) else { continue };
             let goal = match feed.connector.group() {
                 _ if feed.is_open() => Goal::Shared,
@@ -81,13 +96,15 @@ impl Sequencer {
                 parts.push(CatchPart { source: *id, index, queue, clock, position, goal, holds: false, done: false });
             }
         }
-        if parts.is_empty() {
+        let stored = self.large_inputs(inputs);
+        if parts.is_empty() && stored.is_empty() {
             return Ok(false);
         }
         for part in &parts {
             self.hold(part.source, part.index, &part.goal, |p| p.slowed += 1);
         }
-        self.catchups.insert(view, CatchUp { parts, fed: vec![], joining: false, read: BTreeMap::new() });
+        let read = BTreeMap::new();
+        self.catchups.insert(view, CatchUp { stored, rounds: 0, parts, fed: vec![], joining: false, read });
         Ok(true)
     }
 
@@ -144,19 +161,26 @@ impl Sequencer {
             }
             let Some(mut catchup) = self.catchups.remove(&view) else { continue };
             let moved = self.move_on(view, &mut catchup);
-            let ready = catchup.parts.iter().all(|p| p.done) && !catchup.joining;
+            let ready = moved.as_ref().is_ok_and(|done| *done) && !catchup.joining;
             catchup.joining |= ready;
             self.catchups.insert(view, catchup);
             match moved {
-                Ok(()) if ready => self.barriers.push_back(Barrier::Join(view)),
-                Ok(()) => {}
+                Ok(_) if ready => self.barriers.push_back(Barrier::Join(view)),
+                Ok(_) => {}
                 Err(error) => self.give_up(view, Some(error))?,
             }
         }
         Ok(())
     }
 
-    fn move_on(&mut self, view: ObjectId, catchup: &mut CatchUp) -> Result<()> {
+    /// Feeds a view what it can take now; true when it has got there.
+    fn move_on(&mut self, view: ObjectId, catchup: &mut CatchUp) -> Result<bool> {
+        if catchup.joining {
+            return Ok(true);
+        }
+        if !self.read_stored(view, catchup)? {
+            return Ok(false);
+        }
         catchup.fed.retain(|(batches, _)| Arc::strong_count(batches) > 1);
         let limit = self.config.limits.ingest_rows;
         let CatchUp { parts, fed, read, .. } = catchup;
@@ -185,7 +209,7 @@ impl Sequencer {
                 }
             }
         }
-        Ok(())
+        Ok(catchup.parts.iter().all(|p| p.done))
     }
 
     /// How far a part has to go: rows, or offsets in a group.

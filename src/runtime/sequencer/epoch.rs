@@ -99,11 +99,36 @@ pub(in crate::runtime) struct InFlight {
 impl Sequencer {
     /// Closes the open epoch if there is something in it and room for one more.
     pub(super) fn close_if_possible(&mut self) -> Result<bool> {
-        if self.open.is_empty() || !self.has_room() {
+        if self.open.is_empty() {
+            (self.opened, self.hurry) = (None, false);
+            return Ok(false);
+        }
+        self.opened.get_or_insert_with(Instant::now);
+        if !self.has_room() || !self.is_due() {
             return Ok(false);
         }
         self.close()?;
         Ok(true)
+    }
+
+    /// Whether the open epoch has been open for epoch_interval, is full, or is waited for.
+    fn is_due(&self) -> bool {
+        let interval = self.config.settings.epoch_interval;
+        interval.is_zero()
+            || self.hurry
+            || self.is_source_full()
+            || self.is_blocked()
+            || self.lease.is_some()
+            || !self.flushes.is_empty()
+            || !self.open.ddl.is_empty()
+            || !self.open.advances.is_empty()
+            || self.opened.is_none_or(|since| since.elapsed() >= interval)
+    }
+
+    /// When the open epoch will have been open for epoch_interval.
+    pub(super) fn next_close(&self) -> Option<Instant> {
+        let opened = self.opened.filter(|_| !self.open.is_empty() && self.has_room())?;
+        opened.checked_add(self.config.settings.epoch_interval)
     }
 
     /// Whether the epochs under way leave room for another.
@@ -132,6 +157,7 @@ impl Sequencer {
     /// Closes the open epoch: from here on it is in the log.
     pub(in crate::runtime) fn close(&mut self) -> Result<()> {
         let open = std::mem::take(&mut self.open);
+        (self.opened, self.hurry) = (None, false);
         let epoch = self.next_epoch;
         self.next_epoch = epoch.next();
         self.log_epoch(epoch, &open)?;
@@ -242,8 +268,16 @@ impl Sequencer {
 
     /// An epoch is published: there is room again.
     pub(in crate::runtime) fn published(&mut self, epoch: Epoch) -> Result<()> {
+        let (now, mut rows, mut began) = (Instant::now(), 0, None);
         while self.in_flight.front().is_some_and(|e| e.epoch <= epoch) {
-            self.in_flight.pop_front();
+            let Some(done) = self.in_flight.pop_front() else { break };
+            began.get_or_insert(done.closed);
+            rows += done.rows;
+        }
+        if let Some(began) = began {
+            let took = now.saturating_duration_since(began.max(self.moved));
+            self.pace.published(rows, took, self.config.settings.max_lag, self.config.limits.epoch_rows);
+            self.moved = now;
         }
         self.late_written.retain(|(_, written)| *written > epoch || !self.flushes.is_empty());
         self.log.cut(epoch.next())?;

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::data::{Epoch, ObjectId};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::log::Record;
 
 use super::super::ViewSpec;
@@ -11,6 +11,7 @@ use super::super::command::Command;
 use super::super::message::Publish;
 use super::super::status::{ViewPhase, ViewStatus};
 use super::Sequencer;
+use super::hydrate::left;
 use super::views::hydrating;
 
 /// A view that has left the clock.
@@ -37,12 +38,13 @@ impl Away {
 }
 
 impl Sequencer {
-    /// When the oldest epoch under way will have taken too long.
+    /// When the published epoch will have stood still for too long, under an epoch that waits to follow it.
     pub(super) fn lag_deadline(&self) -> Option<Instant> {
-        let max_lag = self.config.settings.max_lag;
         let oldest = self.in_flight.front().filter(|e| !e.join)?;
         let asked = self.asked.filter(|(epoch, _)| *epoch == oldest.epoch).map(|(_, at)| at);
-        Some(asked.unwrap_or(oldest.closed) + max_lag)
+        let since = asked.unwrap_or(oldest.closed.max(self.moved));
+        let patience = self.pace.patience(oldest.rows, self.config.settings.max_lag, self.config.limits.epoch_rows);
+        since.checked_add(patience)
     }
 
     /// Asks the publisher who holds the clock back, when it is held back for too long.
@@ -84,9 +86,21 @@ impl Sequencer {
             self.away
                 .insert(*id, Away { spec: state.spec, behind_since, retry: Instant::now() + pause, pause, for_good });
         }
+        // Those that were to follow them have nothing to follow.
+        for (id, on) in self.hydrating_on(&leaving) {
+            self.give_up(id, Some(left(on)))?;
+        }
         let _ = self.shared.publisher.send(Publish::Leave(leaving));
         self.close_unread_feeds();
         Ok(())
+    }
+
+    /// A view could not come back: it tries again later.
+    pub(super) fn stay_away(&mut self, spec: ViewSpec, error: &Error) {
+        let (id, now) = (spec.id, Instant::now());
+        tracing::warn!("materialized view \"{}\" cannot come back yet: {error}", spec.name);
+        let pause = self.pauses.get(&id).copied().unwrap_or(self.config.settings.max_lag);
+        self.away.insert(id, Away { spec, behind_since: now, retry: now + pause, pause, for_good: false });
     }
 
     /// Brings a view back whose pause the log says is over.

@@ -10,8 +10,10 @@
 mod catchup;
 mod epoch;
 mod flush;
+mod hydrate;
 mod lag;
 mod netting;
+mod pace;
 mod restart;
 mod sources;
 mod table;
@@ -40,6 +42,7 @@ use catchup::CatchUp;
 pub(super) use epoch::{InFlight, OpenEpoch};
 use flush::FlushWait;
 use lag::Away;
+use pace::Pace;
 use sources::Feed;
 use table::TableHead;
 use views::ViewState;
@@ -75,6 +78,12 @@ pub(super) struct Sequencer {
     pub(super) next_epoch: Epoch,
     /// Closed, not published; oldest first.
     pub(super) in_flight: VecDeque<InFlight>,
+    /// When the published epoch moved last.
+    moved: Instant,
+    pace: Pace,
+    /// Since when there is something in the open epoch, and whether it is to close whatever epoch_interval says.
+    opened: Option<Instant>,
+    hurry: bool,
     /// Transactions that wait for room, for a barrier or for a lease.
     waiting: VecDeque<Commit>,
     barriers: VecDeque<Barrier>,
@@ -121,6 +130,10 @@ impl Sequencer {
             open: OpenEpoch::default(),
             next_epoch: Epoch(1),
             in_flight: VecDeque::new(),
+            moved: Instant::now(),
+            pace: Pace::new(),
+            opened: None,
+            hurry: false,
             waiting: VecDeque::new(),
             barriers: VecDeque::new(),
             restart: None,
@@ -182,7 +195,7 @@ impl Sequencer {
     fn patience(&self) -> Option<Duration> {
         let now = Instant::now();
         let back = self.away.values().filter_map(Away::waits_for).min();
-        let timers = [self.lag_deadline(), back, self.next_idle()];
+        let timers = [self.lag_deadline(), back, self.next_idle(), self.next_close()];
         let next = timers.into_iter().flatten().min().map(|t| t.saturating_duration_since(now));
         if self.catchups.is_empty() {
             return next.map(|t| t.max(Duration::from_millis(1)));
@@ -248,6 +261,7 @@ impl Sequencer {
             Message::Inputs(reply) => drop(reply.send(Ok(self.inputs.clone()))),
             Message::Shutdown => self.stopping = true,
             Message::Ingest => {}
+            Message::Hurry => self.hurry = true,
             Message::Published(epoch) => self.published(epoch)?,
             Message::Late { view, epoch, rows } => self.late_rows(view, epoch, rows),
             Message::Blockers(epoch, views) => self.leave_clock(epoch, &views)?,

@@ -238,8 +238,12 @@ impl Sequencer {
         }
     }
 
-    fn is_source_full(&self) -> bool {
-        self.is_full() || self.open.source_rows >= self.config.limits.source_rows
+    pub(super) fn is_source_full(&self) -> bool {
+        self.is_full() || self.open.source_rows >= self.source_rows()
+    }
+
+    fn source_rows(&self) -> usize {
+        self.config.limits.source_rows.min(self.epoch_rows())
     }
 
     fn part(&self, (feed, index): Place) -> Option<&Part> {
@@ -254,7 +258,7 @@ impl Sequencer {
         if self.is_source_full() {
             return Ok(false);
         }
-        let budget = self.config.limits.source_rows - self.open.source_rows;
+        let budget = self.source_rows() - self.open.source_rows;
         let Some(part) = self.part(place).filter(|p| p.is_admissible()) else { return Ok(false) };
         let Some(queue) = part.queue.clone() else { return Ok(false) };
         match queue.pop() {

@@ -223,6 +223,7 @@ fn rebuild(ddl: &[u8]) -> Result<Option<Spec>> {
     Ok(match ddl {
         [b't', t, keyed] => Some(Spec::Table(table(id(t), *keyed == 1))),
         [b'l'] => Some(Spec::Table(plain(LATE))),
+        b"2" => Some(Spec::Source(two([300, 300]).0)),
         [b's', s, rows, group] => {
             let mut connector = Numbers::new(u64::from(*rows), 7);
             connector.group = (*group == 1).then_some("g");
@@ -519,6 +520,127 @@ async fn a_creation_that_is_dropped_leaves_no_view() {
     assert_eq!(read(&runtime, V).await, read(&runtime, W).await);
     let left: Vec<ObjectId> = runtime.status().await.unwrap().views.iter().map(|v| v.id).collect();
     assert_eq!(left, [V, W]);
+    runtime.shutdown().await;
+}
+
+#[tokio::test]
+async fn an_id_whose_drop_is_pending_is_not_used_again() {
+    let runtime = start(false).await;
+    commit(&runtime, vec![insert(&[(1, 1)])]).await;
+    for _ in 0..20 {
+        let given_up = runtime.create_view(view(V, &[T]));
+        let _ = tokio::time::timeout(Duration::from_micros(300), given_up).await;
+        // Whether its drop is through or not: an answer.
+        if let Err(error) = runtime.create_view(view(V, &[T])).await {
+            assert_eq!(error.code(), SqlState::INTERNAL_ERROR);
+        }
+        runtime.drop_objects(vec![V], vec![]).await.unwrap();
+    }
+    runtime.create_view(view(V, &[T])).await.unwrap();
+    assert_eq!(read(&runtime, V).await, [(1, 1)]);
+    runtime.shutdown().await;
+}
+
+#[tokio::test]
+async fn an_epoch_stays_open_for_its_interval_unless_somebody_waits() {
+    let settings = Settings { epoch_interval: Duration::from_secs(3600), ..Settings::default() };
+    let runtime = Runtime::start(RuntimeConfig { settings, ..config() }).unwrap();
+    runtime.create_table(table(T, false)).await.unwrap();
+    runtime.create_view(view(V, &[T])).await.unwrap();
+    let commits = futures::future::join_all((0..5).map(|i| commit(&runtime, vec![insert(&[(i, i)])])));
+    let (epochs, flushed) = tokio::join!(commits, runtime.flush());
+    assert_eq!(epochs, [epochs[0]; 5]);
+    assert!(flushed.unwrap() >= epochs[0]);
+    assert_eq!(read(&runtime, V).await.len(), 5);
+    // An advance and a change of the setting close the epoch that is open.
+    let (epoch, moved) =
+        tokio::join!(commit(&runtime, vec![insert(&[(6, 6)])]), runtime.advance_watermark(T, EventTime(3)));
+    assert!(epoch > epochs[0] && moved.is_ok());
+    runtime.create_view(view(W, &[T])).await.unwrap();
+    let (last, changed) =
+        tokio::join!(commit(&runtime, vec![insert(&[(7, 7)])]), runtime.alter_system(Settings::default()));
+    changed.unwrap();
+    assert!(last > epoch);
+    assert_eq!(read(&runtime, W).await.len(), 7);
+    check_replay(&runtime).await;
+    runtime.shutdown().await;
+}
+
+/// Two partitions of numbers.
+#[derive(Debug, Clone)]
+struct Two([Numbers; 2]);
+
+impl Connector for Two {
+    fn schema(&self) -> SchemaRef {
+        schema()
+    }
+
+    fn partitions(&self) -> u32 {
+        2
+    }
+
+    fn replayable(&self) -> bool {
+        true
+    }
+
+    fn bounded(&self) -> bool {
+        false
+    }
+
+    fn open(&self, partition: u32, offset: u64) -> Result<Box<dyn Reader>> {
+        self.0[partition as usize].open(0, offset)
+    }
+
+    fn fingerprint(&self) -> Result<String> {
+        Ok(String::new())
+    }
+}
+
+fn two(there: [u64; 2]) -> (SourceSpec, [Arc<AtomicU64>; 2]) {
+    let numbers = there.map(|rows| Numbers { ends: false, ..Numbers::new(rows, 7) });
+    let there = [Arc::clone(&numbers[0].there), Arc::clone(&numbers[1].there)];
+    let connector = Arc::new(Two(numbers));
+    (SourceSpec { connector, ddl: vec![b'2'], ..source(S, Numbers::new(0, 7)) }, there)
+}
+
+/// Partition, watermark, whether it is idle, and which partition holds the source back.
+async fn partitions(runtime: &Runtime) -> Vec<(u32, i64, bool, Option<String>)> {
+    let status = runtime.status().await.unwrap();
+    status.watermarks.into_iter().map(|w| (w.partition, w.watermark.0, w.idle, w.held_by)).collect()
+}
+
+#[tokio::test]
+async fn a_silent_partition_stops_holding_back_the_others() {
+    let never = Settings { idle_timeout: Duration::from_secs(3600), ..Settings::default() };
+    let runtime = Runtime::start(RuntimeConfig { settings: never.clone(), ..config() }).unwrap();
+    let (spec, there) = two([100, 10]);
+    runtime.create_source(spec).await.unwrap();
+    runtime.create_view(view(V, &[S])).await.unwrap();
+    runtime.flush().await.unwrap();
+    let top = |rows| numbers(0, rows).iter().map(|(_, v)| *v).max().unwrap() - 10;
+    let held = |index: u32| Some(format!("s{S}/{index}"));
+    assert_eq!(partitions(&runtime).await, [(0, top(100), false, held(1)), (1, top(10), false, held(1))]);
+    // Both fall silent; then the first goes on, and the second no longer holds it back.
+    let settings = Settings { idle_timeout: Duration::from_millis(50), ..Settings::default() };
+    runtime.alter_system(settings).await.unwrap();
+    while partitions(&runtime).await.iter().any(|p| !p.2) {
+        tokio::task::yield_now().await;
+    }
+    runtime.alter_system(never).await.unwrap();
+    there[0].store(200, Ordering::Release);
+    runtime.flush().await.unwrap();
+    assert_eq!(partitions(&runtime).await, [(0, top(200), false, held(0)), (1, top(10), true, held(0))]);
+    let rejected = |status: crate::runtime::Status| status.views[0].counters.late_rejected;
+    let before = rejected(runtime.status().await.unwrap());
+    // Back again, far behind: what the others have promised meanwhile is kept, so its rows are late.
+    there[1].store(40, Ordering::Release);
+    runtime.flush().await.unwrap();
+    assert_eq!(partitions(&runtime).await, [(0, top(200), false, held(0)), (1, top(200), false, held(0))]);
+    assert_eq!(rejected(runtime.status().await.unwrap()) - before, 30);
+    there[1].store(300, Ordering::Release);
+    runtime.flush().await.unwrap();
+    assert_eq!(partitions(&runtime).await, [(0, top(200), false, held(0)), (1, top(300), false, held(0))]);
+    check_replay(&runtime).await;
     runtime.shutdown().await;
 }
 

@@ -1,6 +1,6 @@
 //! Views: installed, hydrated, joined to the clock, dropped.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -83,7 +83,9 @@ impl Sequencer {
         if reply.is_closed() {
             return Ok(());
         }
-        if let Err(error) = self.check_view(&spec) {
+        let known = self.views.contains_key(&spec.id) || self.away.contains_key(&spec.id);
+        let fits = if known { Err(Error::internal(format!("view {} is there already", spec.id))) } else { Ok(()) };
+        if let Err(error) = fits.and_then(|()| self.check_view(&spec)) {
             let _ = reply.send(Err(error));
             return Ok(());
         }
@@ -139,33 +141,49 @@ impl Sequencer {
     /// A quiet moment: the view is given what its tables and views hold, and joins.
     pub(super) fn join_view(&mut self, view: ObjectId) -> Result<()> {
         let Some(state) = self.views.get(&view) else { return Ok(()) };
+        // It was given up and is being filled anew: this is not its turn.
+        let early = self.catchups.get(&view).is_some_and(|c| !c.is_joining());
+        if state.phase != Phase::Hydrating || early {
+            return Ok(());
+        }
         if state.is_cancelled() {
             return self.give_up(view, None);
         }
         if let Err(error) = self.check_view(&state.spec) {
             return self.give_up(view, Some(error));
         }
+        let rest = match self.rest_of(view) {
+            Ok(rest) => rest,
+            Err(error) => return self.give_up(view, Some(error)),
+        };
+        let Some(state) = self.views.get(&view) else { return Ok(()) };
         if !state.is_logged {
             // Only now: a creation that is given up before leaves no trace.
             let ddl = state.spec.ddl.clone();
             self.log_ddl(ddl, vec![])?;
         }
         let (caught_up, read) = self.end_catch_up(view)?;
-        self.join(view, caught_up, read)
+        self.join(view, caught_up, read, rest)
     }
 
-    /// Joins it; `read` is what it read of sources that were not read before (for tests).
+    /// Joins it; `read` is what it read of sources that were not read before (for tests), `rest` what is left to read of
+    /// tables and views that it has read.
     pub(in crate::runtime) fn join(
         &mut self,
         view: ObjectId,
         caught_up: Vec<SourceRange>,
         read: Vec<(ObjectId, Vec<Changes>)>,
+        mut rest: BTreeMap<ObjectId, Vec<Changes>>,
     ) -> Result<()> {
         let Some(state) = self.views.get(&view) else { return Ok(()) };
         let (direct, spec) = (state.direct.clone(), state.spec.clone());
         for object in direct {
-            self.hydrate(view, object)?;
+            match rest.remove(&object) {
+                Some(changes) => drop(self.feed_view(view, object, &changes)?),
+                None => self.hydrate(view, object)?,
+            }
         }
+        self.pace.restart();
         let epoch = self.next_epoch;
         self.next_epoch = epoch.next();
         self.log.append(&Record::Join(JoinRecord { view, epoch, caught_up }))?;
@@ -248,12 +266,21 @@ impl Sequencer {
             if let Some(workers) = &self.workers {
                 workers.send(Command::Drop(view));
             }
-            if let Some((reply, error)) = state.reply.zip(error) {
-                let _ = reply.send(Err(error));
+            match (state.reply, error) {
+                (Some(reply), Some(error)) => drop(reply.send(Err(error))),
+                // It has been on the clock before, and tries again.
+                (None, Some(error)) if state.is_logged => self.stay_away(state.spec, &error),
+                (_, _) => {}
             }
         }
         self.close_unread_feeds();
         Ok(())
+    }
+
+    /// Views that wait to join and name one of these.
+    pub(super) fn hydrating_on(&self, objects: &[ObjectId]) -> Vec<(ObjectId, ObjectId)> {
+        let waiting = self.views.iter().filter(|(_, v)| v.phase == Phase::Hydrating);
+        waiting.filter_map(|(id, v)| Some((*id, *objects.iter().find(|o| v.names(**o))?))).collect()
     }
 
     /// A quiet moment: objects go.

@@ -76,11 +76,16 @@ impl Sequencer {
     /// Whether the open epoch takes no more.
     pub(super) fn is_full(&self) -> bool {
         let limits = &self.config.limits;
-        self.open.full || self.open.rows >= limits.epoch_rows || self.open.bytes >= limits.epoch_bytes
+        self.open.full || self.open.rows >= self.epoch_rows() || self.open.bytes >= limits.epoch_bytes
+    }
+
+    /// Rows of one epoch: what the views can take now.
+    pub(super) fn epoch_rows(&self) -> usize {
+        self.pace.rows(self.config.limits.epoch_rows)
     }
 
     fn is_large(&self, commit: &Commit) -> bool {
-        commit.rows > self.config.limits.epoch_rows || commit.bytes > self.config.limits.epoch_bytes
+        commit.rows > self.epoch_rows() || commit.bytes > self.config.limits.epoch_bytes
     }
 
     fn commit(&mut self, commit: Commit) -> Result<()> {

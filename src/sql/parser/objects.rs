@@ -94,9 +94,6 @@ impl Cursor<'_> {
         self.expect_word("set")?;
         let name = self.setting_name()?;
         let value = self.setting_value()?;
-        if name == "epoch_interval" {
-            return Err(Error::unsupported("epoch_interval", "Epochs close as soon as the last one is under way."));
-        }
         Ok(Statement::AlterSystem { name, value })
     }
 
