@@ -47,7 +47,11 @@ fn in_a_child(all: bool) -> Result<(), Failed> {
     if all {
         println!("{text}");
     }
-    if output.status.success() { Ok(()) } else { Err(format!("{text}{}", String::from_utf8_lossy(&output.stderr)).into()) }
+    if output.status.success() {
+        Ok(())
+    } else {
+        Err(format!("{text}{}", String::from_utf8_lossy(&output.stderr)).into())
+    }
 }
 
 /// What the child process does.
@@ -106,9 +110,9 @@ async fn scenario(database: &Arc<Database>, scale: &Scale) -> Result<(), String>
     for i in 0..scale.subscribers {
         if i % 2 == 0 {
             let (connection, last) = (open(database).await?, last.clone());
-            readers.push(tokio::spawn(async move {
-                follow(&connection.client, "v0", None, &mut Rows::new(), &last).await
-            }));
+            readers.push(tokio::spawn(
+                async move { follow(&connection.client, "v0", None, &mut Rows::new(), &last).await },
+            ));
         } else {
             stopped.push(Stopped::subscribe(database).await?);
         }
@@ -171,7 +175,8 @@ async fn flow(database: &Arc<Database>, scale: &Scale) -> Result<(), String> {
         };
         let churn = async {
             let (from, query) = if step % 2 == 0 { ("v0", "n > 1") } else { ("readings", "v > 1") };
-            execute(&creator, &format!("CREATE MATERIALIZED VIEW c{step} AS SELECT k FROM {from} WHERE {query}")).await?;
+            execute(&creator, &format!("CREATE MATERIALIZED VIEW c{step} AS SELECT k FROM {from} WHERE {query}"))
+                .await?;
             if step >= 3 {
                 execute(&creator, &format!("DROP MATERIALIZED VIEW c{}", step - 3)).await?;
             }
