@@ -171,7 +171,7 @@ impl History {
                 if Instant::now() > limit {
                     return Err(format!("view \"{view}\" keeps state of windows that are final"));
                 }
-                tokio::time::sleep(Duration::from_millis(20)).await;
+                tokio::task::yield_now().await;
             }
         }
         Ok(())
