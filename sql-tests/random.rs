@@ -17,7 +17,7 @@ use crate::connection::Connection;
 use crate::database::{Database, Mode};
 
 /// Seeds of an ordinary run, and how many of them one trial takes.
-const SEEDS: std::ops::Range<u64> = 0..12;
+pub const SEEDS: std::ops::Range<u64> = 0..12;
 const CHUNK: u64 = 2;
 
 /// Some trials of several seeds each.
