@@ -2,8 +2,8 @@
 //!
 //! `json` keeps its text and is only checked; `jsonb` has one text per value: keys ordered by length, then by bytes, of
 //! equal keys the last, numbers as numeric prints them, `", "` and `": "` between. [`order_key`] orders values as jsonb's
-//! operators do (`1.0` equals `1.00`). The reader is ours because it has to keep every digit of a number and to say in
-//! PostgreSQL's words what is wrong.
+//! operators and ORDER BY do: `1.0` equals `1.00`. GROUP BY, DISTINCT and keys compare texts, and tell these apart. The
+//! reader is ours because it has to keep every digit of a number and to say in PostgreSQL's words what is wrong.
 
 use std::fmt::Write as _;
 

@@ -7,7 +7,7 @@ use arrow::compute::take;
 use arrow::datatypes::{DataType, Field, Int32Type};
 
 use super::{Gather, range};
-use crate::data::types::{dimensions, leaf, list_of};
+use crate::data::types::{JSONB, dimensions, leaf, list_of};
 use crate::error::{Error, Result};
 use crate::functions::native::{Call, Function};
 
@@ -37,6 +37,10 @@ fn int() -> Field {
 }
 
 fn subscript_types(types: &[DataType]) -> Option<(Vec<DataType>, Field)> {
+    // The binder makes it one of jsonb's functions.
+    if types.first() == Some(&JSONB) {
+        return Some((types.to_vec(), Field::new("", JSONB, true)));
+    }
     let (list @ DataType::List(item), subscripts) = types.split_first()? else { return None };
     let wanted = [vec![list.clone()], vec![DataType::Int32; subscripts.len()]].concat();
     Some((wanted, leaf(item)))

@@ -211,7 +211,8 @@ fn aggregated(query: &Query) -> Option<Select> {
         return None;
     };
     let grouped = !matches!(&select.group_by, GroupByExpr::Expressions(keys, _) if keys.is_empty());
-    if grouped || select.distinct.is_some() || select.having.is_some() || query.limit_clause.is_some() {
+    let set = expr.to_string().to_lowercase().contains("unnest(");
+    if set || grouped || select.distinct.is_some() || select.having.is_some() || query.limit_clause.is_some() {
         return None;
     }
     let mut call = call(ARRAY_OF_ROWS, vec![expr.clone()]);
