@@ -4,8 +4,10 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{Int64Array, RecordBatch, StringArray};
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::array::{
+    ArrayRef, FixedSizeBinaryArray, Int64Array, ListArray, ListBuilder, RecordBatch, StringArray, StringBuilder,
+};
+use arrow::datatypes::{DataType, Field, Int32Type, Schema};
 use parquet::arrow::ArrowWriter;
 use parquet::file::properties::WriterProperties;
 
@@ -25,6 +27,9 @@ fn spec(dir: &Path, path: &str, encode: &str, columns: &[&str]) -> ConnectorSpec
             "timestamp" => types::timestamp(),
             "boolean" => DataType::Boolean,
             "numeric" => DataType::Decimal128(10, 2),
+            "uuid" => types::UUID,
+            "bigints" => types::list_of(&Field::new("item", DataType::Int64, true)),
+            "uuids" => types::list_of(&Field::new("item", types::UUID, true)),
             other => panic!("{other}"),
         };
         Field::new(name.trim_start_matches('!'), data_type, !name.starts_with('!'))
@@ -162,6 +167,34 @@ fn parquet_columns_are_cast_by_name_and_rows_are_found_again() {
     assert_eq!(lines(&rows), [",19997", "19998,19998", ",19999"]);
     let told = build(&spec(dir.path(), "*.parquet", "PARQUET", &[])).unwrap();
     assert_eq!(told.schema().field(0).data_type(), &DataType::Int64);
+}
+
+#[test]
+fn parquet_uuids_and_lists_are_columns() {
+    let dir = folder(&[]);
+    let uuids = FixedSizeBinaryArray::try_from_iter([[0xa0_u8; 16], [1; 16]].into_iter()).unwrap();
+    let lists = ListArray::from_iter_primitive::<Int32Type, _, _>([Some(vec![Some(1), None]), None]);
+    let mut texts = ListBuilder::new(StringBuilder::new());
+    texts.append_value([Some("a0eebc999c0b4ef8bb6d6bb9bd380a11")]);
+    texts.append_value([Some("no uuid")]);
+    let columns =
+        [("u", Arc::new(uuids) as ArrayRef), ("l", Arc::new(lists) as _), ("t", Arc::new(texts.finish()) as _)];
+    let batch = RecordBatch::try_from_iter(columns).unwrap();
+    let file = fs::File::create(dir.path().join("a.parquet")).unwrap();
+    let mut writer = ArrowWriter::try_new(file, batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    let told = build(&spec(dir.path(), "*.parquet", "PARQUET", &[])).unwrap();
+    let names: Vec<String> = told.schema().fields().iter().map(|f| types::sql_name(f)).collect();
+    assert_eq!(names, ["uuid", "integer[]", "text[]"]);
+    let connector = build(&spec(dir.path(), "*.parquet", "PARQUET", &["u uuid", "l bigints", "t uuids"])).unwrap();
+    check(connector.as_ref());
+    let (rows, bad, _) = drain(connector.as_ref(), 0);
+    let columns = crate::data::text::columns(&rows).unwrap();
+    let row = crate::data::text::row_detail(&columns, 0);
+    assert_eq!(row, "(a0a0a0a0-a0a0-a0a0-a0a0-a0a0a0a0a0a0, {1,NULL}, {a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11})");
+    let wrong = "a.parquet: row 2: invalid input syntax for type uuid: \"no uuid\" in column \"t\"";
+    assert_eq!(bad.iter().map(|b| b.message.as_str()).collect::<Vec<_>>(), [wrong]);
 }
 
 #[test]
