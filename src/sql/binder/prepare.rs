@@ -174,6 +174,10 @@ fn unwrap_in_body(body: &mut SetExpr) {
     match body {
         SetExpr::Select(select) => {
             if let GroupByExpr::Expressions(exprs, _) = &mut select.group_by {
+                // GROUP BY () is one group, as aggregates without GROUP BY have.
+                if select.projection.iter().any(super::subqueries::aggregates) {
+                    exprs.retain(|e| !matches!(e, Expr::Tuple(items) if items.is_empty()));
+                }
                 exprs.iter_mut().for_each(unwrap);
             }
             if let Some(ast::Distinct::On(exprs)) = &mut select.distinct {

@@ -17,6 +17,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use crate::catalog::system::always_empty;
+use crate::functions::registry;
 use crate::functions::subquery::single_value;
 use crate::sql::parser::cursor::fold;
 
@@ -184,7 +185,7 @@ fn is_column(expr: &ast::Expr) -> bool {
 }
 
 /// Whether an item may be an aggregate, which gives a row over nothing too.
-fn aggregates(item: &SelectItem) -> bool {
+pub(super) fn aggregates(item: &SelectItem) -> bool {
     let (SelectItem::UnnamedExpr(e) | SelectItem::ExprWithAlias { expr: e, .. }) = item else { return false };
     let mut e = e;
     while let ast::Expr::Nested(inner) = e {
@@ -192,10 +193,7 @@ fn aggregates(item: &SelectItem) -> bool {
     }
     let text = e.to_string().to_lowercase();
     let outside = !matches!(e, ast::Expr::Subquery(_) | ast::Expr::Case { .. });
-    outside
-        && ["count(", "sum(", "min(", "max(", "avg(", "string_agg(", "array_agg(", "bool_"]
-            .iter()
-            .any(|f| text.contains(f))
+    outside && registry().aggregate.keys().any(|name| text.contains(&format!("{name}(")))
 }
 
 fn null_text() -> ast::Expr {
