@@ -1,7 +1,7 @@
 //! SQL functions: DataFusion's, and in their place or besides them ours where PostgreSQL's behave otherwise.
 //!
 //! * [`registry`]: all that do not depend on a session, built once; [`zoned`]: those that depend on its TimeZone;
-//! * [`accumulator`]: what aggregates hold per group, in views and in SELECT alike;
+//! * [`accumulator`]: what aggregates hold per group, in views and in SELECT alike; [`aggregate`]: their names and types;
 //! * [`arithmetic`], [`cast`], [`interval`], [`window`]: what the binder builds operators and windows from.
 //!
 //! Functions that know the session or the catalog (`current_setting`, `to_regclass`, ..) are
