@@ -7,6 +7,7 @@
 //! and forgotten, when watermark >= window_end + d
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, Int64Array, make_comparator};
@@ -184,9 +185,16 @@ impl AggregateOperator {
             Work::Changes(end, from) => {
                 let Some(table) = self.state.get(end) else { return Ok((None, 1)) };
                 let to = table.dirty().len().min(from + PIECE);
-                let entries = table.dirty()[from..to].to_vec();
-                let old = self.old_rows(table, from, to)?;
-                self.send(end, &entries, old, out)?;
+                let (range, places) = table.before(from, to);
+                let (mut held, mut fresh) = (Vec::with_capacity(places.len()), vec![]);
+                for (place, &entry) in (0..).zip(&table.dirty()[from..to]) {
+                    let is_held = places.get(held.len()) == Some(&place);
+                    if is_held { held.push(entry) } else { fresh.push(entry) }
+                }
+                if !held.is_empty() {
+                    self.send(end, &held, self.old_rows(table, range)?, out)?;
+                }
+                self.send(end, &fresh, Rows::new(fresh.len(), |_| false), out)?;
                 if to < self.state.get(end).map_or(0, |t| t.dirty().len()) {
                     return Ok((Some(Work::Changes(end, to)), to - from));
                 }
@@ -222,13 +230,13 @@ impl AggregateOperator {
         }
     }
 
-    /// What the touched groups `from..to` were before the epoch.
-    fn old_rows(&self, table: &GroupTable, from: usize, to: usize) -> Result<Rows> {
+    /// What touched groups were before the epoch, of those that were there.
+    fn old_rows(&self, table: &GroupTable, range: Range<usize>) -> Result<Rows> {
         let global = self.width == 0;
-        let there = |i| if global { table.emitted } else { table.old_weight(from + i) > 0 };
-        let mut rows = Rows::new(to - from, there);
+        let there = |i| if global { table.emitted } else { table.old_weight(range.start + i) > 0 };
+        let mut rows = Rows::new(range.len(), there);
         for results in table.old() {
-            rows.push(results.get(from, to)?);
+            rows.push(results.get(range.start, range.end)?);
         }
         Ok(rows)
     }
@@ -245,7 +253,7 @@ impl AggregateOperator {
     /// Sends the difference between what groups were and what they are: first the old rows, then the new ones. No row is
     /// sent twice in an epoch, neither by this operator on one worker nor on two.
     fn send(&self, end: i64, entries: &[u32], old: Rows, out: &mut Output) -> Result<()> {
-        let Some(table) = self.state.get(end) else { return Ok(()) };
+        let Some(table) = self.state.get(end).filter(|_| !entries.is_empty()) else { return Ok(()) };
         let new = self.new_rows(table, entries)?;
         let changed = changed(&old, &new);
         if changed.count_set_bits() == 0 {

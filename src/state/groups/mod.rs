@@ -282,6 +282,7 @@ impl GroupState {
                 gone.push(e);
             }
         }
+        table.before.clear();
         table.old_weight.clear();
         table.old.iter_mut().for_each(Results::clear);
         self.forget(end, &gone, epoch)?;

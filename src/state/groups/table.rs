@@ -1,5 +1,7 @@
 //! [`GroupTable`]: the groups of one window, and the parts that panes bring.
 
+use std::ops::Range;
+
 use arrow::array::{ArrayRef, AsArray, RecordBatch};
 
 use super::GroupLayout;
@@ -15,8 +17,12 @@ pub struct GroupTable {
     pub(super) touched: Vec<u64>,
     pub(super) is_dirty: Vec<bool>,
     pub(super) dirty: Vec<u32>,
+    /// Which of the touched entries, by position, held a group before the epoch; for each its weight and results.
+    pub(super) before: Vec<u32>,
     pub(super) old_weight: Vec<i64>,
     pub(super) old: Vec<Results>,
+    /// Its one entry may have a result without rows.
+    single: bool,
     /// Whether its rows have been sent.
     pub emitted: bool,
 }
@@ -55,7 +61,9 @@ impl GroupTable {
             touched: vec![],
             is_dirty: vec![],
             dirty: vec![],
+            before: vec![],
             old_weight: vec![],
+            single: form == Form::Empty,
             old: layout.kinds.iter().map(|_| Results::default()).collect(),
             emitted: false,
         })
@@ -131,11 +139,17 @@ impl GroupTable {
             }
         }
         if (keep_old || self.emitted) && from < self.dirty.len() {
-            let fresh = &self.dirty[from..];
-            self.old_weight.extend(fresh.iter().map(|&e| self.weight[e as usize]));
-            for (old, now) in self.old.iter_mut().zip(&self.aggregates) {
-                old.append(now, fresh)?;
+            let held = |&at: &u32| self.single || self.weight[self.dirty[at as usize] as usize] != 0;
+            let places: Vec<u32> = (from as u32..self.dirty.len() as u32).filter(held).collect();
+            if places.is_empty() {
+                return Ok(());
             }
+            let entries: Vec<u32> = places.iter().map(|&at| self.dirty[at as usize]).collect();
+            self.old_weight.extend(entries.iter().map(|&e| self.weight[e as usize]));
+            for (old, now) in self.old.iter_mut().zip(&self.aggregates) {
+                old.append(now, &entries)?;
+            }
+            self.before.extend(places);
         }
         Ok(())
     }
@@ -150,9 +164,17 @@ impl GroupTable {
         self.weight[entry as usize]
     }
 
-    /// The weight that the i-th touched entry had before the epoch.
+    /// Which of the touched entries `from..to` held a group before the epoch: their numbers among all that did, and their
+    /// positions, counted from `from`.
+    pub fn before(&self, from: usize, to: usize) -> (Range<usize>, Vec<u32>) {
+        let at = |limit: usize| self.before.partition_point(|&place| (place as usize) < limit);
+        let range = at(from)..at(to);
+        (range.clone(), self.before[range].iter().map(|&place| place - from as u32).collect())
+    }
+
+    /// The weight before the epoch of the i-th entry that held a group.
     pub fn old_weight(&self, i: usize) -> i64 {
-        self.old_weight.get(i).copied().unwrap_or(0)
+        self.old_weight[i]
     }
 
     /// The aggregates now, by entry.
@@ -160,7 +182,7 @@ impl GroupTable {
         &self.aggregates
     }
 
-    /// The aggregates' results before the epoch, by position among the touched entries.
+    /// The aggregates' results before the epoch, of the entries that held a group.
     pub fn old(&self) -> &[Results] {
         &self.old
     }
