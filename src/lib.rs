@@ -52,8 +52,8 @@
 //!    watermark inside a view is a pure function of that vector, so the log alone decides what a replay computes.
 //! 4. On the workers the changes (rows with a diff: +1 inserts, -1 retracts) pass through [`operators`]. Filters and
 //!    projections let them through; a window operator decides, once and without state, whether a row is too late for
-//!    a window; below it, changes are exchanged by key to the worker that owns their hash bucket, and change the
-//!    [`state`] there.
+//!    a window; below it, each worker aggregates what it has, and the parts are exchanged by key to the worker that owns
+//!    their hash bucket, and change the [`state`] there. A row of overlapping windows travels once, for all of them.
 //! 5. When the epoch's input is complete on every worker, `step` emits what changed: -1 the old row, +1 the new one.
 //!    A view that emits on window close waits for the watermark to pass the window's end; after that, late rows
 //!    correct the row until the window is final, and then its state is freed.

@@ -94,8 +94,7 @@ pub fn last_starts(times: &[i64], slide: i64, offset: i64) -> Vec<i64> {
     let (mut start, mut width) = (0, 0);
     let mut starts = Vec::with_capacity(times.len());
     for &t in times {
-        // As unsigned, a time before the start is far behind it.
-        if t.wrapping_sub(start) as u64 >= width {
+        if t < start || t.wrapping_sub(start) as u64 >= width {
             start = floor_fast(t, slide, offset);
             // A start that saturated is no start: the next time is divided again.
             width = if start == i64::MIN + 1 { 0 } else { slide as u64 };

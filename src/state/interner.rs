@@ -1,17 +1,19 @@
 //! Keys -> dense entry numbers, for one table of groups.
 //!
 //! A single key column of at most 64 bits is kept as integers, beside their entry in the hash table, so that a look-up
-//! touches nothing else. Text and everything else (as key bytes) lie one behind the other in a heap of their own; the hash
-//! table has a part of the hash, so that the heap is read for one candidate only.
+//! touches nothing else. Text and everything else (as key bytes) lie one behind the other in a heap of their own. Up to
+//! 15 bytes lie, packed into a word of 128 bits, in the hash table too; for longer ones it has a part of the hash, so that
+//! the heap is read for one candidate only.
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BinaryBuilder, Int64Array, StringBuilder};
-use arrow::buffer::NullBuffer;
+use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, Int64Array, StringArray};
+use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::datatypes::DataType;
 use hashbrown::HashTable;
 
 use crate::data::{Keys as KeyBytes, hash, is_word};
+use crate::error::{Error, Result};
 
 /// In which form the keys of a table are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +52,9 @@ pub(super) enum BatchKeys {
     Bytes(KeyBytes),
 }
 
+/// Bytes of a key that is packed.
+const SHORT: u32 = 15;
+
 /// Dense numbers for keys. Numbers of removed keys are used again.
 pub(super) struct Interner {
     keys: Keys,
@@ -59,7 +64,7 @@ pub(super) struct Interner {
 enum Keys {
     Empty { entry: Option<u32> },
     Words { table: HashTable<(i64, u32)>, words: Vec<i64>, null: Option<u32> },
-    Bytes { table: HashTable<(u32, u32)>, heap: Heap, null: Option<u32> },
+    Bytes { short: HashTable<(u128, u32)>, long: HashTable<(u32, u32)>, heap: Heap, null: Option<u32> },
 }
 
 /// Entry numbers, and those that are free again.
@@ -127,13 +132,44 @@ fn mix(word: i64) -> u64 {
     (wide as u64) ^ ((wide >> 64) as u64)
 }
 
+/// Mixes a packed key for the hash table.
+#[inline]
+fn mix_packed(packed: u128) -> u64 {
+    mix(packed as i64 ^ mix((packed >> 64) as i64) as i64)
+}
+
+/// At most 15 bytes as one number, different ones for different bytes: the last byte is their length.
+#[inline]
+fn pack(key: &[u8]) -> Option<u128> {
+    let length = key.len();
+    let byte = |i: usize| u128::from(key[i]) << (8 * i);
+    let bits = match length {
+        0 => 0,
+        1..=3 => byte(0) | byte(length / 2) | byte(length - 1),
+        // The two halves overlap in equal bytes.
+        4..=7 => {
+            let half = |bytes: Option<&[u8; 4]>| bytes.map_or(0, |b| u128::from(u32::from_le_bytes(*b)));
+            half(key.first_chunk()) | half(key.last_chunk()) << (8 * (length - 4))
+        }
+        8..=15 => {
+            let half = |bytes: Option<&[u8; 8]>| bytes.map_or(0, |b| u128::from(u64::from_le_bytes(*b)));
+            half(key.first_chunk()) | half(key.last_chunk()) << (8 * (length - 8))
+        }
+        _ => return None,
+    };
+    Some(bits | (length as u128) << 120)
+}
+
 impl Interner {
     /// For keys of a form.
     pub fn new(form: Form) -> Self {
         let keys = match form {
             Form::Empty => Keys::Empty { entry: None },
             Form::Words => Keys::Words { table: HashTable::new(), words: vec![], null: None },
-            Form::Text | Form::Bytes => Keys::Bytes { table: HashTable::new(), heap: Heap::default(), null: None },
+            Form::Text | Form::Bytes => {
+                let (short, long) = (HashTable::new(), HashTable::new());
+                Keys::Bytes { short, long, heap: Heap::default(), null: None }
+            }
         };
         Self { keys, numbers: Numbers::default() }
     }
@@ -160,7 +196,7 @@ impl Interner {
             }
             BatchKeys::Text(column) => match column.as_string_opt::<i32>() {
                 Some(text) if text.null_count() == 0 => {
-                    entries.extend(rows.map(|i| self.bytes_hashed(text.value(i).as_bytes())));
+                    entries.extend(rows.map(|i| self.bytes(text.value(i).as_bytes())));
                 }
                 Some(text) => {
                     let value = |i: usize| text.is_valid(i).then(|| text.value(i).as_bytes());
@@ -171,7 +207,7 @@ impl Interner {
                     entries.extend(rows.map(|i| self.nullable(bytes.is_valid(i).then(|| bytes.value(i)))));
                 }
             },
-            BatchKeys::Bytes(keys) => entries.extend(rows.map(|i| self.bytes_hashed(keys.get(i)))),
+            BatchKeys::Bytes(keys) => entries.extend(rows.map(|i| self.bytes(keys.get(i)))),
         }
     }
 
@@ -188,13 +224,8 @@ impl Interner {
                 let word = |e: u32| (*null != Some(e)).then(|| words[e as usize]);
                 entries.extend(all.map(|e| self.word(word(e))));
             }
-            Keys::Bytes { heap, null, .. } => entries.extend(all.map(|e| {
-                if *null == Some(e) {
-                    self.nullable(None)
-                } else {
-                    self.bytes(heap.get(e), heap.places[e as usize].hash)
-                }
-            })),
+            Keys::Bytes { heap, null, .. } => entries
+                .extend(all.map(|e| if *null == Some(e) { self.nullable(None) } else { self.bytes(heap.get(e)) })),
         }
     }
 
@@ -229,27 +260,36 @@ impl Interner {
 
     fn nullable(&mut self, key: Option<&[u8]>) -> u32 {
         match (key, &mut self.keys) {
-            (Some(key), _) => self.bytes_hashed(key),
+            (Some(key), _) => self.bytes(key),
             (None, Keys::Bytes { null, .. }) => *null.get_or_insert_with(|| self.numbers.fresh()),
             (None, Keys::Empty { .. } | Keys::Words { .. }) => wrong_form(),
         }
     }
 
     #[inline]
-    fn bytes_hashed(&mut self, key: &[u8]) -> u32 {
-        self.bytes(key, hash(key))
-    }
-
-    #[inline]
-    fn bytes(&mut self, key: &[u8], hash: u64) -> u32 {
-        let Keys::Bytes { table, heap, .. } = &mut self.keys else { return wrong_form() };
-        let tag = hash as u32;
-        if let Some(&(_, entry)) = table.find(hash, |&(t, e)| t == tag && heap.get(e) == key) {
+    fn bytes(&mut self, key: &[u8]) -> u32 {
+        let Keys::Bytes { short, heap, .. } = &mut self.keys else { return wrong_form() };
+        let Some(packed) = pack(key) else { return self.long(key) };
+        let hash = mix_packed(packed);
+        if let Some(&(_, entry)) = short.find(hash, |(known, _)| *known == packed) {
             return entry;
         }
         let entry = self.numbers.fresh();
         heap.insert(entry, key, hash);
-        table.insert_unique(hash, (tag, entry), |&(_, e)| heap.places[e as usize].hash);
+        short.insert_unique(hash, (packed, entry), |(packed, _)| mix_packed(*packed));
+        entry
+    }
+
+    fn long(&mut self, key: &[u8]) -> u32 {
+        let Keys::Bytes { long, heap, .. } = &mut self.keys else { return wrong_form() };
+        let hash = hash(key);
+        let tag = hash as u32;
+        if let Some(&(_, entry)) = long.find(hash, |&(t, e)| t == tag && heap.get(e) == key) {
+            return entry;
+        }
+        let entry = self.numbers.fresh();
+        heap.insert(entry, key, hash);
+        long.insert_unique(hash, (tag, entry), |&(_, e)| heap.places[e as usize].hash);
         entry
     }
 
@@ -263,8 +303,13 @@ impl Interner {
                     found.remove();
                 }
             }
-            Keys::Bytes { table, heap, .. } => {
-                if let Ok(found) = table.find_entry(heap.places[entry as usize].hash, |&(_, e)| e == entry) {
+            Keys::Bytes { short, long, heap, .. } => {
+                let Place { hash, length, .. } = heap.places[entry as usize];
+                if length <= SHORT {
+                    if let Ok(found) = short.find_entry(hash, |&(_, e)| e == entry) {
+                        found.remove();
+                    }
+                } else if let Ok(found) = long.find_entry(hash, |&(_, e)| e == entry) {
                     found.remove();
                 }
                 heap.remove(entry);
@@ -288,8 +333,9 @@ impl Interner {
         match &self.keys {
             Keys::Empty { .. } => 0,
             Keys::Words { table, words, .. } => table.capacity() * 17 + words.capacity() * 8,
-            Keys::Bytes { table, heap, .. } => {
-                table.capacity() * 9 + heap.places.capacity() * size_of::<Place>() + heap.bytes.capacity()
+            Keys::Bytes { short, long, heap, .. } => {
+                let tables = short.capacity() * 33 + long.capacity() * 9;
+                tables + heap.places.capacity() * size_of::<Place>() + heap.bytes.capacity()
             }
         }
     }
@@ -304,18 +350,21 @@ impl Interner {
     }
 
     /// The keys of entries, as the text or bytes that they were.
-    pub fn text(&self, entries: &[u32], data_type: &DataType) -> Option<ArrayRef> {
-        let Keys::Bytes { heap, null, .. } = &self.keys else { return None };
-        let bytes: usize = entries.iter().filter(|e| *null != Some(**e)).map(|&e| heap.get(e).len()).sum();
-        let value = |e: u32| (*null != Some(e)).then(|| heap.get(e));
-        Some(if data_type == &DataType::Utf8 {
-            let mut text = StringBuilder::with_capacity(entries.len(), bytes);
-            entries.iter().for_each(|&e| text.append_option(value(e).and_then(|b| std::str::from_utf8(b).ok())));
-            Arc::new(text.finish())
-        } else {
-            let mut binary = BinaryBuilder::with_capacity(entries.len(), bytes);
-            entries.iter().for_each(|&e| binary.append_option(value(e)));
-            Arc::new(binary.finish())
+    pub fn text(&self, entries: &[u32], data_type: &DataType) -> Result<ArrayRef> {
+        let Keys::Bytes { heap, null, .. } = &self.keys else { return Err(Error::internal("keys are no text")) };
+        let mut bytes = Vec::with_capacity(entries.len() * 16);
+        let mut lengths = Vec::with_capacity(entries.len());
+        for &entry in entries {
+            let key = if *null == Some(entry) { &[] } else { heap.get(entry) };
+            lengths.push(key.len());
+            bytes.extend_from_slice(key);
+        }
+        let offsets = OffsetBuffer::<i32>::from_lengths(lengths);
+        let nulls =
+            null.filter(|n| entries.contains(n)).map(|n| entries.iter().map(|&e| e != n).collect::<NullBuffer>());
+        Ok(match data_type {
+            DataType::Utf8 => Arc::new(StringArray::try_new(offsets, bytes.into(), nulls)?),
+            _ => Arc::new(BinaryArray::try_new(offsets, bytes.into(), nulls)?),
         })
     }
 
@@ -346,7 +395,6 @@ fn put<T: Default + Clone>(values: &mut Vec<T>, entry: u32, value: T) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arrow::array::StringArray;
 
     #[test]
     fn numbers_of_removed_texts_are_used_again_and_their_bytes_go() {
@@ -365,6 +413,22 @@ mod tests {
         assert_eq!(back.as_string::<i32>(), &StringArray::from(vec![Some("beta"), Some(""), None]));
         let Keys::Bytes { heap, .. } = &interner.keys else { panic!("no bytes") };
         assert_eq!((heap.bytes.len(), heap.dead), (4, 0));
+    }
+
+    #[test]
+    fn packed_keys_differ_when_their_bytes_do() {
+        let text = b"abcdefghijklmnopqrstuvwxyz";
+        let keys: Vec<&[u8]> = (0..=15).map(|n| &text[..n]).chain((1..=15).map(|n| &text[1..=n])).collect();
+        let packed: std::collections::BTreeSet<u128> = keys.iter().filter_map(|k| pack(k)).collect();
+        assert_eq!(packed.len(), keys.len());
+        assert_eq!((pack(b"\0"), pack(b"\0\0") == pack(b"\0"), pack(&text[..16])), (Some(1 << 120), false, None));
+        assert_ne!(pack(b"abcdefgh1"), pack(b"abcdefgh2"));
+        let mut interner = Interner::new(Form::Text);
+        let mut entries = vec![];
+        let texts = StringArray::from(vec!["channel-1", "a text of more than 15 bytes", "channel-1", "", "abc"]);
+        interner.intern(&BatchKeys::Text(Arc::new(texts.clone())), 0, 5, &mut entries);
+        assert_eq!(entries, vec![0, 1, 0, 2, 3]);
+        assert_eq!(interner.text(&entries, &DataType::Utf8).unwrap().as_string::<i32>(), &texts);
     }
 
     #[test]

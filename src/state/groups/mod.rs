@@ -251,7 +251,7 @@ impl GroupState {
         let key_type = || self.keys.first().map_or(&DataType::Int64, |k| self.layout.group.field(*k).data_type());
         let one = match self.form {
             Form::Words => table.keys.words(entries).map(|words| from_words(words, key_type())),
-            Form::Text => table.keys.text(entries, key_type()),
+            Form::Text => Some(table.keys.text(entries, key_type())?),
             Form::Empty | Form::Bytes => None,
         };
         let mut keys = match one {
