@@ -105,8 +105,8 @@ mod tests {
             Some(of(0, 0, 24)),
             Some(of(0, 1, 0)),
             Some(of(1, 0, -1)),
-            Some(of(0, 30, 0)),
             Some(of(1, 0, 0)),
+            Some(of(0, 30, 0)),
             None,
         ];
         let column: ArrayRef = Arc::new(IntervalMonthDayNanoArray::from(ascending));
