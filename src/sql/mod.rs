@@ -11,6 +11,7 @@ pub mod statement;
 pub mod window;
 
 mod dialect;
+mod explain;
 mod interval;
 pub mod optimize;
 mod parser;

@@ -6,6 +6,7 @@
 use datafusion::sql::sqlparser::ast;
 use datafusion::sql::sqlparser::tokenizer::Location;
 
+pub use super::explain::{Explain, ExplainOptions, Explained};
 pub use super::subscribe::{Envelope, EnvelopeKind, Subscribe};
 use crate::catalog::object::{ConnectorOptions, Emit};
 
@@ -456,43 +457,6 @@ pub enum Show {
     Columns(Name),
     /// SHOW CREATE TABLE, ..
     Create(RelationKind, Name),
-}
-
-/// EXPLAIN.
-#[derive(Clone, Debug)]
-pub struct Explain {
-    /// Its options.
-    pub options: ExplainOptions,
-    /// What.
-    pub what: Explained,
-}
-
-/// Options of EXPLAIN.
-#[derive(Clone, Copy, Debug)]
-pub struct ExplainOptions {
-    /// ANALYZE: what it did, not only what it would do.
-    pub analyze: bool,
-    /// VERBOSE.
-    pub verbose: bool,
-    /// FORMAT JSON rather than TEXT.
-    pub json: bool,
-    /// TIMING: how long each operator took.
-    pub timing: bool,
-    /// SUMMARY: how long all took.
-    pub summary: bool,
-}
-
-/// What EXPLAIN explains.
-#[derive(Clone, Debug)]
-pub enum Explained {
-    /// A query: its batch plan.
-    Query(Query),
-    /// A subscription: the incremental plan of its query.
-    Subscribe(Box<Subscribe>),
-    /// A continuous view that is not created: its incremental plan.
-    View(Box<CreateMaterializedView>),
-    /// EXPLAIN MATERIALIZED VIEW v: the plan of one that runs.
-    Running(Name),
 }
 
 /// DISCARD.
