@@ -56,7 +56,7 @@ struct Listen {
     /// Where psql and drivers connect; port 0 picks a free one.
     #[arg(long, value_name = "HOST:PORT", default_value = PG_LISTEN, value_parser = address)]
     pg_listen: SocketAddr,
-    /// Where /health and /metrics are; port 0 picks a free one.
+    /// Where /health, /metrics and /ingest/{table} are; port 0 picks a free one.
     #[arg(long, value_name = "HOST:PORT", default_value = HTTP_LISTEN, value_parser = address)]
     http_listen: SocketAddr,
     /// Worker threads of views [default: number of cores]
