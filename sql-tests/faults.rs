@@ -1,8 +1,8 @@
 //! Twenty faults, put into the operators one at a time: the random test must catch each.
 //!
 //! A fault is switched on for a whole process, so each is hunted in a child process of this binary. An ordinary run tries
-//! the seed that is known to show it, and then the seeds of an ordinary run; `HIGHWATER_HUNT=1 cargo test --test sql -- faults::` tries all seeds from 0 on,
-//! and says which one showed it first. That takes minutes, and is for when the histories of `random.rs` have changed.
+//! the seed that is known to show it, and then those of `random.rs`; `HIGHWATER_HUNT=1 cargo test --test sql -- faults::`
+//! tries all seeds from 0 on, and says which one showed it first: for when the histories of `random.rs` have changed.
 
 use std::process::Command;
 

@@ -223,7 +223,7 @@ fn rebuild(ddl: &[u8]) -> Result<Option<Spec>> {
     Ok(match ddl {
         [b't', t, keyed] => Some(Spec::Table(table(id(t), *keyed == 1))),
         [b'l'] => Some(Spec::Table(plain(LATE))),
-        b"2" => Some(Spec::Source(two([300, 300]).0)),
+        b"2" => Some(Spec::Source(two([294, 294]).0)),
         [b's', s, rows, group] => {
             let mut connector = Numbers::new(u64::from(*rows), 7);
             connector.group = (*group == 1).then_some("g");
@@ -613,13 +613,13 @@ async fn partitions(runtime: &Runtime) -> Vec<(u32, i64, bool, Option<String>)> 
 async fn a_silent_partition_stops_holding_back_the_others() {
     let never = Settings { idle_timeout: Duration::from_secs(3600), ..Settings::default() };
     let runtime = Runtime::start(RuntimeConfig { settings: never.clone(), ..config() }).unwrap();
-    let (spec, there) = two([100, 10]);
+    let (spec, there) = two([98, 14]);
     runtime.create_source(spec).await.unwrap();
     runtime.create_view(view(V, &[S])).await.unwrap();
     runtime.flush().await.unwrap();
     let top = |rows| numbers(0, rows).iter().map(|(_, v)| *v).max().unwrap() - 10;
     let held = |index: u32| Some(format!("s{S}/{index}"));
-    assert_eq!(partitions(&runtime).await, [(0, top(100), false, held(1)), (1, top(10), false, held(1))]);
+    assert_eq!(partitions(&runtime).await, [(0, top(98), false, held(1)), (1, top(14), false, held(1))]);
     // Both fall silent; then the first goes on, and the second no longer holds it back.
     let settings = Settings { idle_timeout: Duration::from_millis(50), ..Settings::default() };
     runtime.alter_system(settings).await.unwrap();
@@ -627,19 +627,19 @@ async fn a_silent_partition_stops_holding_back_the_others() {
         tokio::task::yield_now().await;
     }
     runtime.alter_system(never).await.unwrap();
-    there[0].store(200, Ordering::Release);
+    there[0].store(196, Ordering::Release);
     runtime.flush().await.unwrap();
-    assert_eq!(partitions(&runtime).await, [(0, top(200), false, held(0)), (1, top(10), true, held(0))]);
+    assert_eq!(partitions(&runtime).await, [(0, top(196), false, held(0)), (1, top(14), true, held(0))]);
     let rejected = |status: crate::runtime::Status| status.views[0].counters.late_rejected;
     let before = rejected(runtime.status().await.unwrap());
     // Back again, far behind: what the others have promised meanwhile is kept, so its rows are late.
-    there[1].store(40, Ordering::Release);
+    there[1].store(42, Ordering::Release);
     runtime.flush().await.unwrap();
-    assert_eq!(partitions(&runtime).await, [(0, top(200), false, held(0)), (1, top(200), false, held(0))]);
-    assert_eq!(rejected(runtime.status().await.unwrap()) - before, 30);
-    there[1].store(300, Ordering::Release);
+    assert_eq!(partitions(&runtime).await, [(0, top(196), false, held(0)), (1, top(196), false, held(0))]);
+    assert_eq!(rejected(runtime.status().await.unwrap()) - before, 28);
+    there[1].store(294, Ordering::Release);
     runtime.flush().await.unwrap();
-    assert_eq!(partitions(&runtime).await, [(0, top(200), false, held(0)), (1, top(300), false, held(0))]);
+    assert_eq!(partitions(&runtime).await, [(0, top(196), false, held(0)), (1, top(294), false, held(0))]);
     check_replay(&runtime).await;
     runtime.shutdown().await;
 }
