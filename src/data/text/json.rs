@@ -524,7 +524,7 @@ mod tests {
         ] {
             let error = parse(text).unwrap_err();
             assert_eq!(error.parts().detail.as_deref(), Some(detail), "{text}");
-            assert_eq!(error.to_string(), "22P02: invalid input syntax for type json");
+            assert_eq!((error.code().0, error.message()), ("22P02", "invalid input syntax for type json"));
         }
         assert_eq!(parse("\"\\u0000\"").unwrap_err().code().0, "22P05");
         check("\"\\u0000\"").unwrap();

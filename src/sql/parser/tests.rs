@@ -110,6 +110,6 @@ fn later_things_are_refused_by_name() {
         fails("CREATE MATERIALIZED VIEW v WITH (retention = '1 day') AS SELECT 1"),
         "0A000@33 WITH (retention) is not supported"
     );
-    assert_eq!(fails("CREATE TABLE t (a serial)"), "0A000@17 type serial is not supported");
-    assert_eq!(fails("CREATE TABLE t (a nope)"), "42704@17 type \"nope\" does not exist");
+    assert_eq!(fails("CREATE TABLE t (a serial)"), "0A000@19 type serial is not supported");
+    assert_eq!(fails("CREATE TABLE t (a nope)"), "42704@19 type \"nope\" does not exist");
 }
