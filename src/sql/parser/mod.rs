@@ -12,12 +12,12 @@ mod session;
 mod statement;
 mod tokens;
 
-use datafusion::sql::sqlparser::tokenizer::Token;
+use datafusion::sql::sqlparser::tokenizer::{Location, Token};
 
 use crate::error::Result;
 
 use super::Statement;
-use super::statement::{Expr, Query};
+use super::statement::{Expr, Query, Text};
 use cursor::{Cursor, Source};
 
 /// One statement of a text.
@@ -70,6 +70,13 @@ pub(crate) fn reparse_expr(text: &str) -> Result<Expr> {
     let mut cursor = Cursor::new(&source, source.tokenize()?);
     let expr = cursor.expr()?;
     if cursor.at_end() { Ok(expr) } else { Err(cursor.error_here()) }
+}
+
+impl<T> Text<T> {
+    /// A tree whose spans count in `text` itself.
+    pub fn whole(tree: T, text: impl Into<String>) -> Self {
+        Self { tree, text: text.into(), offset: 0, start: Location::new(1, 1) }
+    }
 }
 
 /// The first `$n` of a text and its 1-based position.
