@@ -15,7 +15,7 @@ use crate::sql::statement::{Expr, Name, Query, Text};
 pub(super) static DIALECT: HighwaterDialect = HighwaterDialect;
 
 /// Nesting that a statement may have: beyond it the recursive parser and planner would overflow their stack.
-const DEPTH_MAX: usize = 200;
+pub(super) const DEPTH_MAX: usize = 200;
 
 pub(super) fn token_of(token: &TokenWithSpan) -> &Token {
     &token.token

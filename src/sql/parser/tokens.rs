@@ -2,7 +2,7 @@
 
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer, Word};
 
-use super::cursor::{DIALECT, Source};
+use super::cursor::{DEPTH_MAX, DIALECT, Source};
 use crate::error::{Error, Result, SqlState};
 
 /// Operators that may follow one another without parentheses or commas: each makes the tree one level deeper.
@@ -13,7 +13,18 @@ const CHAINING: [&str; 7] = ["and", "or", "union", "intersect", "except", "join"
 /// Refuses what would make a tree too deep to walk. Errors: 54001.
 pub(super) fn check_depth(tokens: &[TokenWithSpan]) -> Result<()> {
     let mut chains = vec![0usize];
-    for token in tokens {
+    let mut negations = 0;
+    for token in tokens.iter().filter(|t| !matches!(t.token, Token::Whitespace(_))) {
+        // The parser words its own limit as a syntax error here.
+        negations = if matches!(&token.token, Token::Word(w) if w.value.eq_ignore_ascii_case("not")) {
+            negations + 1
+        } else {
+            0
+        };
+        if negations >= DEPTH_MAX / 2 {
+            return Err(Error::new(SqlState("54001"), "stack depth limit exceeded")
+                .with_hint(format!("Expressions and subqueries nest up to about {DEPTH_MAX} levels.")));
+        }
         let operator = match &token.token {
             Token::LParen => {
                 chains.push(0);
