@@ -3,6 +3,7 @@
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type};
+use chrono::{DateTime, Utc};
 
 use crate::data::{Arrival, Changes, EventTime, Partition};
 use crate::error::Result;
@@ -20,6 +21,9 @@ impl Times {
     /// Evaluates the WATERMARK expression over rows.
     pub(super) fn of(spec: &WatermarkSpec, rows: &RecordBatch) -> Result<Self> {
         let event = micros(rows.column(spec.column))?;
+        if let Some(bound) = spec.delay().and_then(|delay| earlier(&event, delay)) {
+            return Ok(Self { event, bound });
+        }
         let evaluate = |rows: &RecordBatch| -> Result<Int64Array> {
             micros(&spec.expr.evaluate(rows)?.into_array(rows.num_rows())?)
         };
@@ -37,6 +41,15 @@ impl Times {
     pub(super) fn slice(&self, offset: usize, length: usize) -> Self {
         Self { event: self.event.slice(offset, length), bound: self.bound.slice(offset, length) }
     }
+}
+
+/// Times moved back, unless one of them is so far from ours that the expression would fail for it.
+fn earlier(times: &Int64Array, delay: i64) -> Option<Int64Array> {
+    let (first, last) = (DateTime::<Utc>::MIN_UTC.timestamp_micros(), DateTime::<Utc>::MAX_UTC.timestamp_micros());
+    let far = delay.checked_abs()?;
+    let known = first.checked_add(far)?..=last.checked_sub(far)?;
+    let all = times.values().iter().fold(true, |all, time| all & known.contains(time));
+    all.then(|| times.unary(|time| time - delay))
 }
 
 fn micros(column: &ArrayRef) -> Result<Int64Array> {

@@ -1,11 +1,15 @@
 //! What the engine asks of the runtime, as plain values: objects to create, rows to write, settings.
 
+use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use datafusion::common::ScalarValue;
+use datafusion::logical_expr::Operator;
 use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::{BinaryExpr, Column, Literal};
 
 use crate::connectors::Connector;
 use crate::data::{Epoch, ObjectId};
@@ -134,6 +138,25 @@ pub struct WatermarkSpec {
     pub column: usize,
     /// Over the object's schema; gives a timestamp. NULL and failures move nothing.
     pub expr: Arc<dyn PhysicalExpr>,
+}
+
+impl WatermarkSpec {
+    /// By how many microseconds the watermark follows the event time, where the expression is the column, or the column
+    /// minus an interval of a fixed length: what nearly all are, and what needs no calendar.
+    pub(super) fn delay(&self) -> Option<i64> {
+        let is_column = |e: &Arc<dyn PhysicalExpr>| {
+            (e.as_ref() as &dyn Any).downcast_ref::<Column>().is_some_and(|c| c.index() == self.column)
+        };
+        if is_column(&self.expr) {
+            return Some(0);
+        }
+        let binary = (self.expr.as_ref() as &dyn Any).downcast_ref::<BinaryExpr>()?;
+        let literal = (binary.right().as_ref() as &dyn Any).downcast_ref::<Literal>()?;
+        let ScalarValue::IntervalMonthDayNano(Some(interval)) = literal.value() else { return None };
+        let fixed = interval.months == 0 && interval.days == 0 && interval.nanoseconds % 1000 == 0;
+        let minus = *binary.op() == Operator::Minus && is_column(binary.left());
+        (fixed && minus).then_some(interval.nanoseconds / 1000)
+    }
 }
 
 /// CREATE TABLE.

@@ -151,7 +151,8 @@ impl Dialect for HighwaterDialect {
     fn allow_extract_custom(&self) -> bool { true }
     fn allow_extract_single_quotes(&self) -> bool { true }
     fn supports_named_fn_args_with_colon_operator(&self) -> bool { true }
-    fn supports_named_fn_args_with_expr_name(&self) -> bool { true }
+    // Names are identifiers: with expressions for names every argument is parsed twice, nested calls 2^depth times.
+    fn supports_named_fn_args_with_expr_name(&self) -> bool { false }
     fn supports_empty_projections(&self) -> bool { true }
     fn supports_nested_comments(&self) -> bool { true }
     fn supports_string_escape_constant(&self) -> bool { true }
