@@ -94,7 +94,7 @@ async fn a_connection_is_made_again() -> Result<()> {
     let sum = value(&connection, "SELECT n FROM v").await?;
     let shown = value(&connection, ADDRESS).await?;
     database.stop().await;
-    if (sum.as_str(), shown) == ("7", address.to_string()) { Ok(()) } else { Err(format!("{sum}")) }
+    if (sum.as_str(), shown) == ("7", address.to_string()) { Ok(()) } else { Err(sum.to_string()) }
 }
 
 /// A sender that is faster than the views: what waits inside is bounded by the queues' limits, whatever it sends, and in

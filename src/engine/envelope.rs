@@ -33,9 +33,12 @@ pub(super) struct Encoder {
     held: Option<Held>,
 }
 
+/// Rows as bytes, with their weights.
+type Weighted = Vec<(Box<[u8]>, i64)>;
+
 /// The rows of each key, with their weights.
 struct Held {
-    by_key: HashMap<Box<[u8]>, Vec<(Box<[u8]>, i64)>>,
+    by_key: HashMap<Box<[u8]>, Weighted>,
     bytes: usize,
     limit: usize,
 }
@@ -141,7 +144,7 @@ impl Encoder {
     fn remember(&mut self, changes: &Changes, batch: &RecordBatch) -> Result<(Vec<Told>, RecordBatch)> {
         let (keys, bytes) = (self.keys.encode(batch)?, self.rows.encode(batch)?);
         let Some(held) = &mut self.held else { return Ok((vec![], batch.clone())) };
-        let mut touched: Vec<(u32, Vec<(Box<[u8]>, i64)>)> = Vec::new();
+        let mut touched: Vec<(u32, Weighted)> = Vec::new();
         let mut places: HashMap<&[u8], usize> = HashMap::new();
         for i in 0..changes.len() {
             let key = keys.get(i);

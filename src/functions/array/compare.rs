@@ -11,9 +11,9 @@ use crate::error::{Error, Result};
 use crate::functions::native::{Call, Function};
 
 pub(super) const ALL: &[&Function] = &[
-    &Function::of("array_contains", |t| two(t), |c| lists(c, |a, b| b.iter().all(|x| x.is_some() && a.contains(x)))),
-    &Function::of("array_contained", |t| two(t), |c| lists(c, |a, b| a.iter().all(|x| x.is_some() && b.contains(x)))),
-    &Function::of("array_overlap", |t| two(t), |c| lists(c, |a, b| a.iter().any(|x| x.is_some() && b.contains(x)))),
+    &Function::of("array_contains", two, |c| lists(c, |a, b| b.iter().all(|x| x.is_some() && a.contains(x)))),
+    &Function::of("array_contained", two, |c| lists(c, |a, b| a.iter().all(|x| x.is_some() && b.contains(x)))),
+    &Function::of("array_overlap", two, |c| lists(c, |a, b| a.iter().any(|x| x.is_some() && b.contains(x)))),
     &Function::of("any_of", quantified, |c| quantify(c, true)),
     &Function::of("all_of", quantified, |c| quantify(c, false)),
     &Function::of("array_position", position_types, position),

@@ -91,7 +91,10 @@ fn exists(call: &Call<'_>) -> Result<ArrayRef> {
     Ok(Arc::new(documents.iter().zip(keys).map(one).collect::<Result<BooleanArray>>()?))
 }
 
-fn exist(call: &Call<'_>, f: fn(&[Option<String>], &dyn Fn(&str) -> bool) -> bool) -> Result<ArrayRef> {
+/// Whether keys, any or all, are among those that a document has.
+type Among = fn(&[Option<String>], &dyn Fn(&str) -> bool) -> bool;
+
+fn exist(call: &Call<'_>, f: Among) -> Result<ArrayRef> {
     let documents = Documents::new(&call.args[0]);
     let one = |row| match (documents.get(row), texts(&call.args[1], row)) {
         (Some(document), Some(keys)) => {

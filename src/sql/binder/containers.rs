@@ -16,6 +16,8 @@ use crate::data::types::{self, JSONB, dimensions, list_of, nested, pg_type};
 use crate::error::{Error, Result, SqlState};
 
 const JSON_OID: u32 = 114;
+/// `oid` and its array: what Arrow's type does not tell, and drivers ask for.
+const OID_OIDS: [u32; 2] = [26, 1028];
 
 /// Where the lists and the elements are among a function's arguments: they become lists and elements of one type.
 fn roles(function: &str) -> Option<(&'static [usize], &'static [usize])> {
@@ -79,7 +81,8 @@ impl Typer<'_> {
 
     /// DataFusion forgets that the result of a CASE is json.
     pub(super) fn named(&self, expr: Expr, target: &Field) -> Expr {
-        if pg_type(target).oid != JSON_OID {
+        let oid = pg_type(target).oid;
+        if oid != JSON_OID && !OID_OIDS.contains(&oid) {
             return expr;
         }
         let target = Arc::new(target.clone().with_name("").with_nullable(true));

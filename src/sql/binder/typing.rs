@@ -245,8 +245,10 @@ impl Typer<'_> {
             Expr::IsNotTrue(e) => Ok(Expr::IsNotTrue(Box::new(self.boolean(*e, "IS NOT TRUE")?))),
             Expr::IsNotFalse(e) => Ok(Expr::IsNotFalse(Box::new(self.boolean(*e, "IS NOT FALSE")?))),
             Expr::IsNotUnknown(e) => Ok(Expr::IsNotUnknown(Box::new(self.boolean(*e, "IS NOT UNKNOWN")?))),
-            Expr::Like(like) => self.like(like, false),
-            Expr::SimilarTo(like) => self.like(like, true),
+            Expr::Like(like) => self.like(like),
+            Expr::SimilarTo(_) => {
+                Err(Error::unsupported("SIMILAR TO", "Use LIKE, or ~ with a regular expression.").into())
+            }
             Expr::Between(b) => self.between(b),
             Expr::InList(list) => self.in_list(list),
             Expr::Case(case) => self.case(case),
@@ -438,7 +440,7 @@ impl Typer<'_> {
         }
     }
 
-    fn like(&self, like: Like, similar: bool) -> DfResult<Expr> {
+    fn like(&self, like: Like) -> DfResult<Expr> {
         let to_text = |e: Expr, other: &Expr| -> DfResult<Expr> {
             if is_unknown(&e) {
                 return Ok(self.coerce_unknown(e, &text_field())?);
@@ -461,7 +463,7 @@ impl Typer<'_> {
             escape_char: like.escape_char,
             case_insensitive: like.case_insensitive,
         };
-        Ok(if similar { Expr::SimilarTo(typed) } else { Expr::Like(typed) })
+        Ok(Expr::Like(typed))
     }
 
     fn function(&self, mut f: ScalarFunction) -> DfResult<Expr> {

@@ -60,10 +60,30 @@ pub(super) fn check_depth(tokens: &[TokenWithSpan]) -> Result<()> {
 pub(super) fn tokenize(source: &Source<'_>) -> Result<Vec<TokenWithSpan>> {
     let tokens = Tokenizer::new(&DIALECT, source.text()).tokenize_with_location();
     let tokens = tokens.map_err(|error| broken(source, &error.message, source.offset(error.location)))?;
+    let tokens: Vec<TokenWithSpan> = tokens.into_iter().flat_map(without_sign).collect();
     for (n, token) in tokens.iter().enumerate() {
         check(source, token, tokens.get(n + 1))?;
     }
     Ok(tokens)
+}
+
+/// An operator made of these ends before a sign: `j->-1` is `j -> -1`.
+const SIGNED: &str = "*/<>=";
+
+/// Takes a sign off the end of an operator, as PostgreSQL does where the operator has none of `~ ! @ # % ^ & | ? \``.
+fn without_sign(token: TokenWithSpan) -> Vec<TokenWithSpan> {
+    let Token::CustomBinaryOperator(text) = &token.token else { return vec![token] };
+    let Some(sign) = text.chars().last().filter(|c| "+-".contains(*c)) else { return vec![token] };
+    let base = &text[..text.len() - 1];
+    if !base.chars().all(|c| SIGNED.contains(c) || c == '-') {
+        return vec![token];
+    }
+    let Ok(parts) = Tokenizer::new(&DIALECT, base).tokenize() else { return vec![token] };
+    let [part] = &parts[..] else { return vec![token] };
+    let sign = if sign == '-' { Token::Minus } else { Token::Plus };
+    let mut at = token.span;
+    at.start.column = at.end.column.saturating_sub(1).max(at.start.column);
+    vec![TokenWithSpan { token: part.clone(), span: token.span }, TokenWithSpan { token: sign, span: at }]
 }
 
 /// Tokens that sqlparser takes and PostgreSQL does not.

@@ -181,10 +181,8 @@ impl Again {
                 self.cutter.cut(&mut header, 1);
                 self.has_header = header.is_empty();
             }
-            if !self.has_header {
-                if !self.cutter.cut(&mut records, count as usize) {
-                    return Ok(records);
-                }
+            if !self.has_header && !self.cutter.cut(&mut records, count as usize) {
+                return Ok(records);
             }
             if self.at == to {
                 // Only the last line of a file has no end.

@@ -30,8 +30,11 @@ fn append(path: &Path, text: &str) {
     file.write_all(text.as_bytes()).unwrap();
 }
 
-/// Each read until it waits: its rows, the bad records' messages, and the offset behind it.
-fn drain(reader: &mut dyn Reader) -> Result<Vec<(Vec<String>, Vec<String>, u64)>> {
+/// One read: its rows, the bad records' messages, and the offset behind it.
+type Drained = (Vec<String>, Vec<String>, u64);
+
+/// Each read until it waits.
+fn drain(reader: &mut dyn Reader) -> Result<Vec<Drained>> {
     let mut reads = Vec::new();
     loop {
         match reader.read(Duration::ZERO)? {
@@ -45,7 +48,7 @@ fn drain(reader: &mut dyn Reader) -> Result<Vec<(Vec<String>, Vec<String>, u64)>
 }
 
 /// What the reader gives now, and that a new one reads all of it the same way again.
-fn check(connector: &dyn Connector, reader: &mut dyn Reader, all: &mut Vec<(Vec<String>, Vec<String>, u64)>) -> String {
+fn check(connector: &dyn Connector, reader: &mut dyn Reader, all: &mut Vec<Drained>) -> String {
     let new = drain(reader).unwrap();
     all.extend(new.iter().cloned());
     assert_eq!(&drain(connector.open(0, 0).unwrap().as_mut()).unwrap(), all);
