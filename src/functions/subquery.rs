@@ -114,6 +114,45 @@ impl Accumulator for Only {
     }
 }
 
+/// In the place of a subquery of this column that can't be run: an error where a row asks for it, and nothing in a branch
+/// of CASE that no row takes. Drivers ask so for the base types of domains, of which there are none.
+pub fn not_run(field: FieldRef, what: &'static str) -> ScalarUDF {
+    ScalarUDF::new_from_impl(NotRun { signature: Signature::nullary(Volatility::Volatile), field, what })
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct NotRun {
+    signature: Signature,
+    field: FieldRef,
+    what: &'static str,
+}
+
+impl ScalarUDFImpl for NotRun {
+    fn name(&self) -> &'static str {
+        self.what
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(self.field.data_type().clone())
+    }
+
+    fn return_field_from_args(&self, _: ReturnFieldArgs<'_>) -> Result<FieldRef> {
+        Ok(Arc::clone(&self.field))
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        if args.number_rows == 0 {
+            return Ok(ColumnarValue::Array(arrow::array::new_empty_array(self.field.data_type())));
+        }
+        let hint = "Write it as a join, or without the outer query's columns.";
+        Err(DataFusionError::External(Box::new(crate::error::Error::unsupported(self.what, hint))))
+    }
+}
+
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct OrEmptyArray {
     signature: Signature,

@@ -18,7 +18,7 @@ use datafusion::sql::sqlparser::ast::{
 
 use crate::catalog::system::always_empty;
 use crate::functions::registry;
-use crate::functions::subquery::single_value;
+use crate::functions::subquery::{not_run, single_value};
 use crate::sql::parser::cursor::fold;
 
 /// Rewrites the subqueries of a plan.
@@ -28,6 +28,12 @@ pub(super) fn as_values(plan: LogicalPlan) -> DfResult<LogicalPlan> {
         node.transform_data(|node| {
             node.map_expressions(|expr| {
                 expr.transform_up(|e| match e {
+                    Expr::ScalarSubquery(subquery) if is_recursive(&subquery)? => {
+                        let field = Arc::clone(subquery.subquery.schema().field(0));
+                        let field = Arc::new(field.as_ref().clone().with_nullable(true));
+                        let call = not_run(field, "a recursive subquery with columns of the outer query").call(vec![]);
+                        Ok(Transformed::yes(call))
+                    }
                     Expr::ScalarSubquery(subquery) if must_be_single(&subquery) => {
                         Ok(Transformed::yes(single(subquery)?))
                     }
@@ -37,6 +43,12 @@ pub(super) fn as_values(plan: LogicalPlan) -> DfResult<LogicalPlan> {
         })
     })
     .map(|t| t.data)
+}
+
+/// A recursive query whose parts look at the outer query, which can't be made a join.
+fn is_recursive(subquery: &Subquery) -> DfResult<bool> {
+    let recursive = |plan: &LogicalPlan| Ok(matches!(plan, LogicalPlan::RecursiveQuery(_)));
+    Ok(!subquery.outer_ref_columns.is_empty() && subquery.subquery.exists(recursive)?)
 }
 
 fn must_be_single(subquery: &Subquery) -> bool {

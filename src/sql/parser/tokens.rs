@@ -13,15 +13,17 @@ const CHAINING: [&str; 7] = ["and", "or", "union", "intersect", "except", "join"
 /// Refuses what would make a tree too deep to walk. Errors: 54001.
 pub(super) fn check_depth(tokens: &[TokenWithSpan]) -> Result<()> {
     let mut chains = vec![0usize];
-    let mut negations = 0;
+    let (mut negations, mut open) = (0, 0);
     for token in tokens.iter().filter(|t| !matches!(t.token, Token::Whitespace(_))) {
-        // The parser words its own limit as a syntax error here.
-        negations = if matches!(&token.token, Token::Word(w) if w.value.eq_ignore_ascii_case("not")) {
-            negations + 1
-        } else {
-            0
-        };
-        if negations >= DEPTH_MAX / 2 {
+        // The parser words its own limit as a syntax error for these.
+        let is = |word: &str| matches!(&token.token, Token::Word(w) if w.quote_style.is_none() && w.value.eq_ignore_ascii_case(word));
+        negations = if is("not") { negations + 1 } else { 0 };
+        if is("case") || token.token == Token::LBracket {
+            open += 1;
+        } else if is("end") || token.token == Token::RBracket {
+            open = usize::saturating_sub(open, 1);
+        }
+        if negations >= DEPTH_MAX / 2 || open >= DEPTH_MAX / 2 {
             return Err(Error::new(SqlState("54001"), "stack depth limit exceeded")
                 .with_hint(format!("Expressions and subqueries nest up to about {DEPTH_MAX} levels.")));
         }
