@@ -1,7 +1,7 @@
 //! Aggregates of many groups, column by column, that can be taken back.
 //!
 //! Entry i of every column belongs to group i. [`Accumulator`] is what callers hold: it masks what does not count (NULLs,
-//! FILTER), keeps each value once (DISTINCT), and hands the rest to the [`Cells`] of its function, of which there is one
+//! FILTER), keeps each value once (DISTINCT), and hands the rest to the `Cells` of its function, of which there is one
 //! file each. Results are judged when they are asked for, never on the way: an overflow that was taken back is none.
 //!
 //! A dump of some entries, merged into others, adds what it holds to them; into empty ones it restores them.

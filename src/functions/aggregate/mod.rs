@@ -1,7 +1,7 @@
 //! Aggregate functions of SELECT, with PostgreSQL's names, types and words.
 //!
-//! * [`sum`]: sum and avg of plain columns;
-//! * [`over`]: all others, and every DISTINCT, over the same accumulators that views have;
+//! * `sum`: sum and avg of plain columns;
+//! * `over`: all others, and every DISTINCT, over the same accumulators that views have;
 //! * [`types`]: what they take and give.
 //!
 //! count, min and max of plain columns are DataFusion's.
