@@ -86,6 +86,11 @@ pub trait Connector: Send + Sync + std::fmt::Debug {
         false
     }
 
+    /// `max_ahead`: how far event time may lie ahead of the clock, in microseconds; rows beyond it are errors.
+    fn max_ahead(&self) -> Option<i64> {
+        None
+    }
+
     /// Sources with the same group share one generator: the sequencer admits them at equal offsets, so that a join
     /// sees them move together.
     fn group(&self) -> Option<String> {

@@ -77,6 +77,11 @@ impl<'a> Options<'a> {
         }
     }
 
+    /// `max_ahead`, in microseconds.
+    pub(super) fn max_ahead(&self) -> Result<Option<i64>> {
+        self.read("max_ahead", "a duration, as '1 hour'", duration_micros)
+    }
+
     /// `true`, `false` and PostgreSQL's other spellings of them.
     pub(super) fn boolean(&self, name: &str) -> Result<Option<bool>> {
         self.read(name, "true or false", |text| match text.to_ascii_lowercase().as_str() {

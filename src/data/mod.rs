@@ -15,6 +15,7 @@
 
 mod change;
 mod key;
+mod ranges;
 pub mod text;
 mod time;
 pub mod types;
@@ -24,6 +25,7 @@ mod words;
 
 pub use change::{Arrival, Changes};
 pub use key::{BUCKETS, Bucket, KeyEncoder, Keys, hash, normalise};
+pub use ranges::RowRanges;
 pub use time::{Epoch, EventTime, Partition, PartitionWatermark, WatermarkVector, Watermarks};
 pub use watermark::{Judge, Monotone, WatermarkExpr, WatermarkTerm, floor};
 pub use window::{CalendarUnit, Span};

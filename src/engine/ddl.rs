@@ -58,6 +58,7 @@ impl Session {
         let connector = engine.build_connector(create.connector.as_ref(), &create.columns)?;
         let schema = schema_of(&create.columns, connector.as_deref());
         let primary_key = key_positions(&schema, &create.primary_key)?;
+        check_max_ahead(connector.as_deref(), create.watermark.as_ref())?;
         let kind = Kind::Table(Table {
             primary_key,
             defaults: defaults(&create.columns, &schema),
@@ -91,6 +92,7 @@ impl Session {
             let what = format!("DEFAULT of column \"{}\" of a source", column.field.name());
             return Err(Error::unsupported(what, "A source's columns come from its connector."));
         }
+        check_max_ahead(Some(connector.as_ref()), create.watermark.as_ref())?;
         let watermark = create.watermark.as_ref().map(|w| watermark(&schema, w)).transpose()?;
         let kind = Kind::Source(Source { watermark, connector: create.connector.clone() });
         let object = self.new_object(&create.name.name, schema, kind);
@@ -502,6 +504,16 @@ fn watermark(schema: &Schema, definition: &WatermarkDef) -> Result<Watermark> {
         return Err(at(Error::new(SqlState::DATATYPE_MISMATCH, message)));
     }
     Ok(Watermark { column, expression: definition.expression.text.clone() })
+}
+
+/// Only a watermark says which column is event time.
+fn check_max_ahead(connector: Option<&dyn Connector>, watermark: Option<&WatermarkDef>) -> Result<()> {
+    if watermark.is_some() || connector.is_none_or(|connector| connector.max_ahead().is_none()) {
+        return Ok(());
+    }
+    let message = "option \"max_ahead\" needs a watermark, which says what event time is";
+    Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, message)
+        .with_hint("Add WATERMARK FOR column AS column - INTERVAL '..' to the columns, or leave max_ahead out."))
 }
 
 fn check_distinct(fields: &[Field]) -> Result<()> {

@@ -20,6 +20,7 @@ use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 use super::transaction::Overlay;
 use crate::connectors::{Connector, Read};
 use crate::error::Result;
+use crate::runtime::MaxAhead;
 use crate::store::Version;
 
 /// A table or view at one epoch, with what the session's own transaction has changed.
@@ -124,11 +125,14 @@ impl TableProvider for StoreTable {
 pub(super) struct SourceTable {
     connector: Arc<dyn Connector>,
     schema: SchemaRef,
+    ahead: Option<MaxAhead>,
 }
 
 impl SourceTable {
-    pub(super) fn new(schema: SchemaRef, connector: Arc<dyn Connector>) -> Self {
-        Self { connector, schema }
+    /// `time` is the column whose values may not be too far ahead.
+    pub(super) fn new(schema: SchemaRef, connector: Arc<dyn Connector>, time: Option<usize>) -> Self {
+        let ahead = MaxAhead::of(connector.as_ref(), time);
+        Self { connector, schema, ahead }
     }
 }
 
@@ -150,7 +154,8 @@ impl TableProvider for SourceTable {
         limit: Option<usize>,
     ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
         let partition = |index| -> Arc<dyn PartitionStream> {
-            Arc::new(SourcePartition { connector: self.connector.clone(), schema: self.schema.clone(), index })
+            let (connector, schema, ahead) = (self.connector.clone(), self.schema.clone(), self.ahead);
+            Arc::new(SourcePartition { connector, schema, ahead, index })
         };
         let partitions = (0..self.connector.partitions()).map(partition).collect();
         Ok(Arc::new(StreamingTableExec::try_new(self.schema.clone(), partitions, projection, [], false, limit)?))
@@ -162,6 +167,7 @@ impl TableProvider for SourceTable {
 struct SourcePartition {
     connector: Arc<dyn Connector>,
     schema: SchemaRef,
+    ahead: Option<MaxAhead>,
     index: u32,
 }
 
@@ -176,12 +182,16 @@ impl PartitionStream for SourcePartition {
     fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
         let mut builder = RecordBatchReceiverStreamBuilder::new(self.schema.clone(), READ_AHEAD);
         let (sender, connector) = (builder.tx(), self.connector.clone());
-        let (schema, index) = (self.schema.clone(), self.index);
+        let (schema, index, ahead) = (self.schema.clone(), self.index, self.ahead);
         builder.spawn_blocking(move || {
             let mut reader = connector.open(index, 0)?;
             while !sender.is_closed() {
                 match reader.read(Duration::ZERO)? {
                     Read::Rows { rows, .. } => {
+                        let rows = match ahead {
+                            Some(limit) => limit.keep(rows)?,
+                            None => rows,
+                        };
                         let rows = RecordBatch::try_new(schema.clone(), rows.columns().to_vec())?;
                         if sender.blocking_send(Ok(rows)).is_err() {
                             break;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::data::{Changes, Epoch, EventTime, ObjectId, Partition, PartitionWatermark};
+use crate::data::{Changes, Epoch, EventTime, ObjectId, Partition, PartitionWatermark, RowRanges};
 
 /// One record.
 #[derive(Clone, Debug)]
@@ -115,6 +115,8 @@ pub struct SourceRange {
     pub to: Position,
     /// Number of rows.
     pub rows: u64,
+    /// Of these, by their numbers in the partition: those that were too far ahead of the clock.
+    pub ahead: RowRanges,
 }
 
 /// A watermark that moved by a decision: by hand, or because its partition went idle or came back.

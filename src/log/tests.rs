@@ -9,7 +9,7 @@ use super::{
     Ddl, EpochRecord, InputLog, JoinRecord, LateOrigin, MemoryLog, Position, Record, SourceEnd, SourceRange,
     TableChanges, WatermarkMove, read,
 };
-use crate::data::{Arrival, Changes, Epoch, EventTime, ObjectId, Partition};
+use crate::data::{Arrival, Changes, Epoch, EventTime, ObjectId, Partition, RowRanges};
 
 fn changes() -> Changes {
     let schema = Arc::new(Schema::new(vec![Field::new("a", DataType::Int64, true)]));
@@ -28,6 +28,7 @@ fn records() -> Vec<Record> {
         from: Position { offset: 3, skip: 1 },
         to: Position { offset: 5, skip: 0 },
         rows: 4,
+        ahead: RowRanges::default(),
     };
     let on_time = Changes::insertions(changes().rows);
     let table = TableChanges { object: ObjectId(8), partition: 0, changes: vec![changes(), on_time] };

@@ -1,14 +1,17 @@
 //! The watermark of one partition: a running maximum, and what it says of every row that arrives.
 
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch};
-use arrow::compute::cast;
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch};
+use arrow::compute::{cast, filter, not};
 use arrow::datatypes::{DataType, Int64Type};
 use chrono::{DateTime, Utc};
 
-use crate::data::{Arrival, Changes, EventTime, Partition};
+use crate::data::{Arrival, Changes, EventTime, Partition, RowRanges};
 use crate::error::Result;
+use crate::operators::RowError;
 
 use super::WatermarkSpec;
+use super::ahead::{MaxAhead, check_ranges};
+use super::ingest::Piece;
 
 /// Per row: its event time, and how far it moves the watermark. Both nullable, microseconds.
 #[derive(Clone, Debug)]
@@ -38,6 +41,13 @@ impl Times {
         Ok(Self { event, bound })
     }
 
+    /// Without some of the rows.
+    pub(super) fn without(&self, rows: &BooleanArray) -> Result<Self> {
+        let keep = not(rows)?;
+        let kept = |times| -> Result<Int64Array> { Ok(filter(times, &keep)?.as_primitive::<Int64Type>().clone()) };
+        Ok(Self { event: kept(&self.event)?, bound: kept(&self.bound)? })
+    }
+
     pub(super) fn slice(&self, offset: usize, length: usize) -> Self {
         Self { event: self.event.slice(offset, length), bound: self.bound.slice(offset, length) }
     }
@@ -52,7 +62,7 @@ fn earlier(times: &Int64Array, delay: i64) -> Option<Int64Array> {
     all.then(|| times.unary(|time| time - delay))
 }
 
-fn micros(column: &ArrayRef) -> Result<Int64Array> {
+pub(super) fn micros(column: &ArrayRef) -> Result<Int64Array> {
     let micros = match column.data_type() {
         DataType::Timestamp(arrow::datatypes::TimeUnit::Microsecond, _) => cast(column, &DataType::Int64)?,
         DataType::Int64 => ArrayRef::clone(column),
@@ -73,11 +83,21 @@ pub(super) struct Clock {
     pub(super) late: u64,
     /// Watermarks moved by a decision: from this row on, at least so much. What a second reader of the partition needs.
     pub(super) floors: Vec<(u64, EventTime)>,
+    /// Rows that were too far ahead of the clock when they came. A second reader of the partition needs these too.
+    pub(super) turned_away: RowRanges,
 }
 
 impl Clock {
     pub(super) fn new(partition: Partition, spec: Option<WatermarkSpec>) -> Self {
-        Self { partition, spec, watermark: EventTime::MIN, rows: 0, late: 0, floors: vec![] }
+        Self {
+            partition,
+            spec,
+            watermark: EventTime::MIN,
+            rows: 0,
+            late: 0,
+            floors: vec![],
+            turned_away: RowRanges::default(),
+        }
     }
 
     pub(super) fn spec(&self) -> Option<&WatermarkSpec> {
@@ -90,6 +110,20 @@ impl Clock {
             self.watermark = floor;
             self.floors.push((self.rows, floor));
         }
+    }
+
+    /// The same for a piece of a source, without the rows that are too far ahead, of which it says why.
+    pub(super) fn admit_piece(&mut self, piece: &Piece, limit: Option<MaxAhead>) -> Result<(Changes, Vec<RowError>)> {
+        let Some(limit) = limit.filter(|_| !piece.ahead.is_empty()) else {
+            return Ok((self.admit_timed(piece.rows.clone(), None, piece.times.as_ref())?, vec![]));
+        };
+        let ahead = piece.ahead.mask(piece.rows.num_rows());
+        let times = piece.times.as_ref().map(|times| times.without(&ahead)).transpose()?;
+        let (rows, errors) = limit.turn_away(&piece.rows, &ahead)?;
+        self.turned_away.extend(&piece.ahead, self.rows);
+        check_ranges(&self.turned_away)?;
+        self.rows += errors.len() as u64;
+        Ok((self.admit_timed(rows, None, times.as_ref())?, errors))
     }
 
     /// Takes rows in arrival order: judges each by the watermark just before it, and moves the watermark by insertions.

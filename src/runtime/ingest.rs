@@ -12,9 +12,11 @@ use crossbeam_channel::Sender;
 use parking_lot::{Condvar, Mutex};
 
 use crate::connectors::{BadRecord, Connector, Read};
+use crate::data::RowRanges;
 use crate::error::{Error, Result};
 use crate::log::Position;
 
+use super::ahead::MaxAhead;
 use super::arrival::Times;
 use super::message::Message;
 use super::{Limits, WatermarkSpec};
@@ -32,6 +34,8 @@ pub(super) struct Piece {
     pub(super) rows: RecordBatch,
     pub(super) times: Option<Times>,
     pub(super) bad: Vec<BadRecord>,
+    /// Rows too far ahead of the clock.
+    pub(super) ahead: RowRanges,
     /// Where the reader stood before it.
     pub(super) offset: u64,
     /// Where it stands behind it.
@@ -59,6 +63,7 @@ impl Piece {
             rows: self.rows.slice(0, rows),
             times: self.times.as_ref().map(|t| t.slice(0, rows)),
             bad: std::mem::take(&mut self.bad),
+            ahead: self.ahead.within(0..rows as u64),
             offset: self.offset,
             next_offset: self.next_offset,
             skip: self.skip,
@@ -66,6 +71,7 @@ impl Piece {
             last: false,
         };
         self.rows = self.rows.slice(rows, rest);
+        self.ahead = self.ahead.within(rows as u64..(rows + rest) as u64);
         self.times = self.times.as_ref().map(|t| t.slice(rows, rest));
         self.skip += rows as u64;
         self.bytes -= first.bytes;
@@ -171,6 +177,7 @@ pub(super) struct Ingest {
     pub(super) partition: u32,
     pub(super) offset: u64,
     pub(super) watermark: Option<WatermarkSpec>,
+    pub(super) ahead: Option<MaxAhead>,
     pub(super) limits: Limits,
     pub(super) inbox: Sender<Message>,
     pub(super) name: String,
@@ -205,8 +212,9 @@ impl Ingest {
             match read {
                 Read::Rows { rows, bad, next_offset } => {
                     let times = self.watermark.as_ref().map(|spec| Times::of(spec, &rows)).transpose()?;
+                    let ahead = self.ahead.map(|limit| limit.find(&rows)).transpose()?.unwrap_or_default();
                     let bytes = rows.get_array_memory_size();
-                    let piece = Piece { rows, times, bad, offset, next_offset, skip: 0, bytes, last: true };
+                    let piece = Piece { rows, times, bad, ahead, offset, next_offset, skip: 0, bytes, last: true };
                     offset = next_offset;
                     if !self.push(queue, Arrived::Piece(piece)) {
                         return Ok(());

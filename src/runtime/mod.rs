@@ -11,6 +11,7 @@
 //!
 //! Uses: error, config, stack, metrics, data, connectors, state, operators, log, store
 
+mod ahead;
 mod arrival;
 mod bare;
 pub mod command;
@@ -33,6 +34,7 @@ mod subscribe;
 mod worker;
 mod workers;
 
+pub(crate) use ahead::MaxAhead;
 pub use bare::Bare;
 pub use digest::{Digest, InputEpoch};
 pub use handle::{Runtime, Snapshot, WriteLease, is_conflict};

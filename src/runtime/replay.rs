@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use crate::connectors::{Read, Reader};
-use crate::data::{Changes, Epoch, ObjectId, Partition};
+use crate::data::{Changes, Epoch, ObjectId, Partition, RowRanges};
 use crate::error::{Error, Result, SqlState};
 use crate::log::{EpochRecord, JoinRecord, Record, SourceRange, TableChanges, read};
 
@@ -127,6 +127,7 @@ impl Sequencer {
     ) -> Result<(Clock, Again)> {
         let Partition { source, index } = range.partition;
         let feed = self.feeds.get(&source).ok_or_else(|| missing(source))?;
+        let limit = feed.ahead;
         let mut clock = Clock::new(range.partition, feed.watermark.clone());
         let shared = feed.parts.get(index as usize);
         let floors = shared.map(|p| p.clock.floors.clone()).unwrap_or_default();
@@ -139,8 +140,9 @@ impl Sequencer {
             }
             let next = floors.iter().map(|(at, _)| *at).filter(|at| *at > clock.rows).min();
             let most = (range.rows - clock.rows).min(next.map_or(u64::MAX, |at| at - clock.rows));
-            let piece = self.next_again(&mut again, range.partition, most)?;
-            let changes = clock.admit_timed(piece.rows, None, piece.times.as_ref())?;
+            let mut piece = self.next_again(&mut again, range.partition, most)?;
+            piece.ahead = range.ahead.within(at..at + piece.rows.num_rows() as u64);
+            let (changes, _) = clock.admit_piece(&piece, limit)?;
             if !changes.is_empty() {
                 self.feed_view(view, source, std::slice::from_ref(&changes))?;
                 if is_new && self.config.record_digests {
@@ -173,7 +175,9 @@ impl Sequencer {
                     let times = feed.watermark.as_ref().map(|spec| Times::of(spec, &rows)).transpose()?;
                     let bytes = rows.get_array_memory_size();
                     let offset = std::mem::replace(&mut again.offset, next_offset);
-                    again.left.push_back(Piece { rows, times, bad, offset, next_offset, skip: 0, bytes, last: true });
+                    let ahead = RowRanges::default();
+                    let (skip, last) = (0, true);
+                    again.left.push_back(Piece { rows, times, bad, ahead, offset, next_offset, skip, bytes, last });
                 }
                 Read::Waiting => {}
                 Read::End => return Err(changed(partition.source)),
@@ -265,15 +269,18 @@ impl Sequencer {
         let mut rows = 0;
         let place = (source, index as usize);
         loop {
-            let at = self.feeds.get(&source).and_then(|f| f.parts.get(place.1)).map(|p| p.position);
-            if rows >= range.rows && at.is_none_or(|at| at >= range.to) {
+            let part = self.feeds.get(&source).and_then(|f| f.parts.get(place.1));
+            let at = part.map_or(0, |p| p.rows);
+            if rows >= range.rows && part.is_none_or(|p| p.position >= range.to) {
                 break;
             }
-            let piece = self.next_again(&mut again, range.partition, range.rows - rows)?;
+            let mut piece = self.next_again(&mut again, range.partition, range.rows - rows)?;
             if piece.rows.num_rows() == 0 && !piece.last {
                 return Err(changed(source));
             }
-            rows += piece.rows.num_rows() as u64;
+            let length = piece.rows.num_rows() as u64;
+            piece.ahead = range.ahead.within(at..at + length);
+            rows += length;
             self.admit_piece(place, piece)?;
         }
         sources.insert(range.partition, again);
@@ -285,9 +292,9 @@ impl Sequencer {
         let feed = self.feeds.get(&place.0).ok_or_else(|| missing(place.0))?;
         let times = feed.watermark.as_ref().map(|spec| Times::of(spec, &change.rows)).transpose()?;
         let bytes = change.rows.get_array_memory_size();
-        let piece =
-            Piece { rows: change.rows, times, bad: vec![], offset: 0, next_offset: 0, skip: 0, bytes, last: true };
-        self.admit_piece(place, piece)
+        let ahead = RowRanges::default();
+        let (bad, offset, next_offset, skip, last) = (vec![], 0, 0, 0, true);
+        self.admit_piece(place, Piece { rows: change.rows, times, bad, ahead, offset, next_offset, skip, bytes, last })
     }
 
     fn open_for_replay(&mut self, source: ObjectId) -> Result<()> {

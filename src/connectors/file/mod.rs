@@ -6,7 +6,8 @@
 //! partition.
 //! Options: `path`: a file, or files by a pattern (`/dir/*.parquet`, `/dir/2026-??/**/[ab]*.csv`), in the order of their
 //! whole paths; `compression`: 'gzip', 'zstd', 'none', or 'auto', which goes by the ending (`.gz`, `.zst`) of each file;
-//! `follow`: 'true' reads on when files grow and when the pattern fits new ones (CSV, JSON and TEXT that is not packed).
+//! `follow`: 'true' reads on when files grow and when the pattern fits new ones (CSV, JSON and TEXT that is not packed);
+//! `max_ahead`: rows whose event time is further ahead of the clock are errors.
 //! ENCODE: `PARQUET`; `CSV (header, delimiter, null)`, with a header unless `header = 'false'` (or, as RisingWave
 //! spells it, `without_header = 'true'`); `JSON`, one object per line; `TEXT`, one column per line. Columns may be left
 //! out: Parquet's schema and a CSV header name them, types of CSV and JSON are inferred from the first 1000 records of
@@ -44,6 +45,7 @@ pub(super) struct File {
     reading: Reading,
     encoding: Encoding,
     schema: SchemaRef,
+    max_ahead: Option<i64>,
 }
 
 #[derive(Debug)]
@@ -57,29 +59,27 @@ enum Reading {
 impl File {
     /// Finds the files and the columns.
     pub(super) fn build(spec: &ConnectorSpec) -> Result<Self> {
-        let later = [
-            ("max_ahead", "Filter rows that are too far in the future in the query."),
-            ("idle_timeout", "The setting idle_timeout holds for all sources."),
-        ];
-        let known = ["path", "compression", "follow"];
+        let later = [("idle_timeout", "The setting idle_timeout holds for all sources.")];
+        let known = ["path", "compression", "follow", "max_ahead"];
         let options = Options::new("connector \"file\"", &spec.options, &known, &later)?;
         let path = options.required("path", "'/dir/*.parquet'")?;
         let encoding = Encoding::build(spec, &TAKEN)?;
         let compression = Compression::option(&options)?;
+        let max_ahead = options.max_ahead()?;
         let follows = options.boolean("follow")?.unwrap_or(false);
         if compression.is_some() && matches!(encoding, Encoding::Parquet) {
             let hint = "Leave the option compression out: what is inside says how.";
             return Err(invalid("Parquet files are compressed inside").with_hint(hint));
         }
         if follows {
-            return Self::followed(spec, path, encoding, compression);
+            return Ok(Self { max_ahead, ..Self::followed(spec, path, encoding, compression)? });
         }
         let files: Arc<[Listed]> = paths::list(path, spec.file_root.as_deref(), compression)?.into();
         let schema = match &spec.declared {
             Some(declared) => columns::declared(declared, &files[0], &encoding)?,
             None => columns::told(&files[0], &encoding)?,
         };
-        Ok(Self { reading: Reading::Once(files), encoding, schema })
+        Ok(Self { reading: Reading::Once(files), encoding, schema, max_ahead })
     }
 
     /// Columns that are not declared are told by the first file that holds something.
@@ -114,7 +114,7 @@ impl File {
         };
         let (path, root) = (path.to_owned(), root.map(Path::to_path_buf));
         let follow = Follow::new(path, root, encoding.clone(), Arc::clone(&schema));
-        Ok(Self { reading: Reading::Follow(Arc::new(follow)), encoding, schema })
+        Ok(Self { reading: Reading::Follow(Arc::new(follow)), encoding, schema, max_ahead: None })
     }
 }
 
@@ -125,6 +125,10 @@ impl Connector for File {
 
     fn replayable(&self) -> bool {
         true
+    }
+
+    fn max_ahead(&self) -> Option<i64> {
+        self.max_ahead
     }
 
     fn bounded(&self) -> bool {

@@ -61,7 +61,7 @@ impl Nexmark {
     pub(super) fn build(spec: &ConnectorSpec) -> Result<Self> {
         let known = ["stream", "events", "rate", "seed", "base_time", "late_share", "late_by"];
         let later = [
-            ("max_ahead", "Filter rows that are too far in the future in the query."),
+            ("max_ahead", "Its rows are never ahead of what base_time says."),
             ("idle_timeout", "The setting idle_timeout holds for all sources."),
         ];
         let options = Options::new("connector \"nexmark\"", &spec.options, &known, &later)?;

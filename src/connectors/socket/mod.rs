@@ -10,6 +10,7 @@
 //! itself, and up to [`CLIENTS_MAX`] clients at once (others wait); port 0 picks a free one, which
 //! `highwater.sources.address` shows. `connect` goes anywhere, and connects again when the connection ends or cannot be
 //! had, after 100 ms, and twice as long after each failure, 10 s at most.
+//! `max_ahead`: rows whose event time is further ahead of the clock are errors.
 //! ENCODE: `JSON`, one object per line; `CSV (header, delimiter, null)`, one record per line, so without line ends in
 //! quotes, with `header = 'true'` naming the columns on each connection's first line; `TEXT`, one column per line,
 //! blank ones too. Columns have to be declared, but for TEXT, whose column is `line`.
@@ -50,6 +51,7 @@ const TAKEN: Taken = Taken { connector: "socket", encodings: &["JSON", "CSV", "T
 pub(super) struct Socket {
     way: Way,
     making: Arc<Making>,
+    max_ahead: Option<i64>,
 }
 
 #[derive(Debug)]
@@ -64,11 +66,10 @@ impl Socket {
     /// Errors: `22023` options; `0A000` an address that is not loopback; `42P16` no columns; `58030` an address that
     /// cannot be had.
     pub(super) fn build(spec: &ConnectorSpec) -> Result<Self> {
-        let later = [
-            ("max_ahead", "Filter rows that are too far in the future in the query."),
-            ("idle_timeout", "The setting idle_timeout holds for all sources."),
-        ];
-        let options = Options::new("connector \"socket\"", &spec.options, &["listen", "connect"], &later)?;
+        let later = [("idle_timeout", "The setting idle_timeout holds for all sources.")];
+        let known = ["listen", "connect", "max_ahead"];
+        let options = Options::new("connector \"socket\"", &spec.options, &known, &later)?;
+        let max_ahead = options.max_ahead()?;
         let encoding = Encoding::build(spec, &TAKEN)?;
         let schema = columns(&encoding, spec.declared.as_ref())?;
         let way = match (options.text("listen"), options.text("connect")) {
@@ -83,7 +84,7 @@ impl Socket {
                 return Err(invalid("connector \"socket\" takes listen or connect, not both").with_hint(hint));
             }
         };
-        Ok(Self { way, making: Arc::new(Making { encoding, schema }) })
+        Ok(Self { way, max_ahead, making: Arc::new(Making { encoding, schema }) })
     }
 }
 
@@ -110,6 +111,10 @@ fn columns(encoding: &Encoding, declared: Option<&SchemaRef>) -> Result<SchemaRe
 impl Connector for Socket {
     fn schema(&self) -> SchemaRef {
         Arc::clone(&self.making.schema)
+    }
+
+    fn max_ahead(&self) -> Option<i64> {
+        self.max_ahead
     }
 
     fn replayable(&self) -> bool {

@@ -141,8 +141,8 @@ impl Sequencer {
                 p.held -= held;
                 p.credit = 0;
             });
-            let (from, rows) = (Position::default(), part.clock.rows);
-            ranges.push(SourceRange { partition: part.clock.partition, from, to: part.position, rows });
+            let (from, rows, ahead) = (Position::default(), part.clock.rows, part.clock.turned_away.clone());
+            ranges.push(SourceRange { partition: part.clock.partition, from, to: part.position, rows, ahead });
             // Only when it has got there; a view that was given up leaves no reader.
             if part.done && matches!(part.goal, Goal::Group(_)) {
                 self.open_feed_at(part.source, part.position.offset, vec![part.clock])?;
@@ -251,6 +251,11 @@ impl Sequencer {
             part.queue.unpop(Arrived::Piece(piece));
             piece = first;
         }
+        if let Some(shared) = self.feeds.get(&part.source).and_then(|f| f.parts.get(part.index)) {
+            // Its rows are judged by the clock of then.
+            let at = part.clock.rows;
+            piece.ahead = shared.clock.turned_away.within(at..at + piece.rows.num_rows() as u64);
+        }
         Ok(Some(piece))
     }
 
@@ -263,7 +268,8 @@ impl Sequencer {
     ) -> Result<Changes> {
         let rows = piece.rows.num_rows();
         part.position = piece.end();
-        let changes = part.clock.admit_timed(piece.rows, None, piece.times.as_ref())?;
+        let limit = self.feeds.get(&part.source).and_then(|f| f.ahead);
+        let (changes, _) = part.clock.admit_piece(&piece, limit)?;
         self.hold(part.source, part.index, &part.goal, |p| p.credit += rows / 4 + 1);
         if rows > 0 {
             let batches = self.feed_view(view, part.source, std::slice::from_ref(&changes))?;

@@ -296,6 +296,7 @@ impl Sequencer {
         let name = spec.name.clone();
         let connector = spec.connector.clone();
         let watermark = spec.watermark.clone();
+        let time = watermark.as_ref().map(|w| w.column);
         let head = TableHead::new(spec)?;
         if watermark.is_some() {
             let entry = PartitionWatermark { watermark: EventTime::MIN, idle: false };
@@ -305,7 +306,7 @@ impl Sequencer {
         self.open.changed_tables.insert(id);
         let _ = self.shared.publisher.send(Publish::AddTable { id, name: name.clone() });
         if let Some(connector) = connector {
-            self.feeds.insert(id, Feed::for_table(id, name, connector));
+            self.feeds.insert(id, Feed::for_table(id, name, connector, time));
             if !self.replaying {
                 self.open_feed(id)?;
             }

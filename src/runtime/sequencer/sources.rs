@@ -8,11 +8,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::connectors::{BadRecord, Connector};
-use crate::data::{EventTime, ObjectId, Partition, PartitionWatermark, WatermarkVector};
+use crate::data::{EventTime, ObjectId, Partition, PartitionWatermark, RowRanges, WatermarkVector};
 use crate::error::{Error, Result};
 use crate::log::{Position, SourceEnd, SourceRange, WatermarkMove};
 use crate::operators::RowError;
 
+use super::super::ahead::MaxAhead;
 use super::super::arrival::Clock;
 use super::super::ingest::{Arrived, Ingest, Piece, Queue};
 use super::super::status::{SourceStatus, Status, WatermarkStatus};
@@ -25,6 +26,7 @@ pub(in crate::runtime) struct Feed {
     pub(in crate::runtime) name: String,
     pub(in crate::runtime) connector: Arc<dyn Connector>,
     pub(in crate::runtime) watermark: Option<WatermarkSpec>,
+    pub(in crate::runtime) ahead: Option<MaxAhead>,
     pub(in crate::runtime) is_table: bool,
     /// Empty while nobody reads it.
     pub(in crate::runtime) parts: Vec<Part>,
@@ -55,11 +57,14 @@ pub(in crate::runtime) struct Part {
 impl Feed {
     pub(super) fn for_source(spec: SourceSpec) -> Self {
         let SourceSpec { id, name, watermark, connector, .. } = spec;
-        Self { id, name, connector, watermark, is_table: false, parts: vec![] }
+        let ahead = MaxAhead::of(connector.as_ref(), watermark.as_ref().map(|w| w.column));
+        Self { id, name, connector, watermark, ahead, is_table: false, parts: vec![] }
     }
 
-    pub(super) fn for_table(id: ObjectId, name: String, connector: Arc<dyn Connector>) -> Self {
-        Self { id, name, connector, watermark: None, is_table: true, parts: vec![] }
+    /// `time` is the column whose values may not be too far ahead.
+    pub(super) fn for_table(id: ObjectId, name: String, connector: Arc<dyn Connector>, time: Option<usize>) -> Self {
+        let ahead = MaxAhead::of(connector.as_ref(), time);
+        Self { id, name, connector, watermark: None, ahead, is_table: true, parts: vec![] }
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -309,11 +314,14 @@ impl Sequencer {
     pub(in crate::runtime) fn admit_piece(&mut self, place: Place, piece: Piece) -> Result<()> {
         let Some(feed) = self.feeds.get(&place.0) else { return Ok(()) };
         let (is_table, name, replayable) = (feed.is_table, feed.name.clone(), feed.connector.replayable());
+        let limit = feed.ahead;
         let source_watermark = self.open.watermark_of(&self.vector, place.0, feed.parts.len());
         let Some(part) = self.part_mut(place) else { return Ok(()) };
         let partition = part.clock.partition;
         let (rows, bytes, to) = (piece.rows.num_rows(), piece.bytes, piece.end());
-        let range = SourceRange { partition, from: part.position, to, rows: rows as u64 };
+        let mut range =
+            SourceRange { partition, from: part.position, to, rows: rows as u64, ahead: RowRanges::default() };
+        range.ahead.extend(&piece.ahead, part.rows);
         part.position = to;
         part.rows += rows as u64;
         part.bad += piece.bad.len() as u64;
@@ -327,14 +335,15 @@ impl Sequencer {
                 part.clock.raise(floor);
             }
         }
+        let (changes, ahead) = part.clock.admit_piece(&piece, limit)?;
+        part.bad += ahead.len() as u64;
         if is_table {
-            if rows > 0 {
-                self.accept_rows(place.0, piece.rows)?;
+            if !changes.is_empty() {
+                self.accept_rows(place.0, changes.rows)?;
             }
         } else {
-            let changes = part.clock.admit_timed(piece.rows, None, piece.times.as_ref())?;
             let watermark = part.clock.spec().map(|_| part.clock.watermark);
-            if rows > 0 {
+            if !changes.is_empty() {
                 self.open.sources.entry(partition).or_default().push(changes);
             }
             if let Some(watermark) = watermark {
@@ -349,8 +358,8 @@ impl Sequencer {
         } else {
             self.open.unreplayable.insert(partition);
         }
-        let bad = piece.bad.into_iter().map(|bad| (place.0, name.clone(), bad_record(bad)));
-        self.open.errors.extend(bad);
+        let bad = piece.bad.into_iter().map(bad_record).chain(ahead);
+        self.open.errors.extend(bad.map(|bad| (place.0, name.clone(), bad)));
         Ok(())
     }
 
@@ -360,6 +369,7 @@ impl Sequencer {
             Some(last) => {
                 last.to = range.to;
                 last.rows += range.rows;
+                last.ahead.extend(&range.ahead, 0);
             }
             None => self.open.ranges.push(range),
         }
@@ -474,6 +484,7 @@ pub(super) fn start_reader(
         partition,
         offset,
         watermark: feed.watermark.clone(),
+        ahead: feed.ahead,
         limits: config.limits.clone(),
         inbox: shared.inbox.clone(),
         name: feed.name.clone(),
