@@ -462,7 +462,7 @@ async fn execute(
         Ok(Some(table))
     };
     let plan = executor.with_sources(plan.clone(), &mut provide).map_err(text)?;
-    let physical = executor.physical_plan(&plan).await.map_err(text)?;
+    let physical = executor.physical_plan(&plan, &highwater::sql::interrupt::never()).await.map_err(text)?;
     let schema = physical.schema();
     let batches = datafusion::physical_plan::collect(physical, executor.task()).await.map_err(text)?;
     let schema = nullable(&schema);

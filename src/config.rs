@@ -101,6 +101,8 @@ pub const EPOCHS_IN_FLIGHT: usize = 4;
 pub const READER_QUEUE: usize = 4;
 /// Bytes of one transaction at most (1 GiB); more is 54000.
 pub const MAX_TRANSACTION_BYTES: usize = 1 << 30;
+/// Memory of all queries (not of views) together; they sort and group on disk when it is not enough, or end with 53200.
+pub const QUERY_BYTES: usize = 2 << 30;
 /// Rows that an operator may work on before it yields.
 pub const FUEL_ROWS: usize = 65_536;
 /// Late rows kept per view, the newest.

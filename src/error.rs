@@ -67,6 +67,7 @@ impl SqlState {
     pub const INVALID_OBJECT_DEFINITION: Self = Self("42P17");
     pub const INDETERMINATE_DATATYPE: Self = Self("42P18");
     pub const INVALID_SAVEPOINT: Self = Self("3B001");
+    pub const OUT_OF_MEMORY: Self = Self("53200");
     pub const TOO_MANY_CONNECTIONS: Self = Self("53300");
     pub const WARNING: Self = Self("01000");
     pub const SUCCESSFUL_COMPLETION: Self = Self("00000");
@@ -254,6 +255,8 @@ impl From<datafusion::error::DataFusionError> for Error {
                     words(&message).unwrap_or_else(|| Self::internal(message))
                 }
             },
+            D::ResourcesExhausted(_) => Self::new(SqlState::OUT_OF_MEMORY, "out of memory")
+                .with_hint("All queries together may use 2 GiB. Ask for fewer rows or groups, or let a materialized view keep the answer."),
             D::NotImplemented(message) => Self::new(SqlState::FEATURE_NOT_SUPPORTED, message),
             D::Plan(message) | D::Execution(message) => {
                 words(&message).unwrap_or_else(|| Self::internal(message.clone()))

@@ -10,6 +10,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::outcome::Notice;
@@ -37,6 +38,8 @@ pub(super) struct Shared {
     pub activity: Mutex<Activity>,
     /// Cancels the statement that runs now.
     running: Mutex<CancellationToken>,
+    /// When statement_timeout ends it.
+    pub deadline: Mutex<Option<Instant>>,
     pub terminated: CancellationToken,
 }
 
@@ -91,6 +94,7 @@ impl Shared {
             transaction: Mutex::default(),
             activity: Mutex::default(),
             running: Mutex::default(),
+            deadline: Mutex::default(),
             terminated: CancellationToken::new(),
         })
     }
@@ -121,6 +125,11 @@ impl Shared {
     /// The statement that runs now.
     pub(super) fn running(&self) -> CancellationToken {
         self.running.lock().clone()
+    }
+
+    /// Whether it has been cancelled or has run too long.
+    pub(super) fn has_to_end(&self) -> bool {
+        self.running.lock().is_cancelled() || self.deadline.lock().is_some_and(|deadline| Instant::now() >= deadline)
     }
 
     pub(super) fn cancel(&self) {

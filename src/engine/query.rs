@@ -26,6 +26,7 @@ use crate::config::MAX_TRANSACTION_BYTES;
 use crate::error::{Error, Result, SqlState};
 use crate::runtime::{ReadMode, Snapshot};
 use crate::sql::binder::BoundQuery;
+use crate::sql::interrupt::Ended;
 
 impl Session {
     /// SELECT.
@@ -86,7 +87,9 @@ pub(super) async fn prepare(
     }
     let executor = shared.engine.executor();
     let plan = executor.with_sources(plan, &mut |source| provide(shared, snapshot.as_ref(), &running, source))?;
-    executor.physical_plan(&plan).await
+    let weak = Arc::downgrade(shared);
+    let ended: Ended = Arc::new(move || weak.upgrade().is_none_or(|shared| shared.has_to_end()));
+    executor.physical_plan(&plan, &ended).await
 }
 
 /// What a plan scans.
@@ -178,7 +181,7 @@ fn provide(
 fn source_table(shared: &Shared, object: &Object) -> Result<Arc<dyn TableProvider>> {
     let connector = shared.engine.connector(object)?;
     if connector.replayable() {
-        return Ok(Arc::new(SourceTable::new(object.schema.clone(), connector)));
+        return Ok(Arc::new(SourceTable::new(object.schema.clone(), connector, object.watermark().map(|w| w.column))));
     }
     let what = format!("SELECT from source \"{}\", whose rows pass only once,", object.name);
     Err(Error::unsupported(what, "Create a materialized view over it, and SELECT from that."))

@@ -30,6 +30,7 @@ impl Guard {
     /// A statement begins now; `timeout_ms` 0 is none.
     pub(super) fn new(shared: Arc<Shared>, token: CancellationToken, timeout_ms: u64, text: &str) -> Self {
         let deadline = (timeout_ms > 0).then(|| Instant::now() + Duration::from_millis(timeout_ms));
+        *shared.deadline.lock() = deadline;
         Self { shared, token, deadline, text: text.into() }
     }
 
@@ -52,7 +53,11 @@ impl Guard {
         tokio::select! {
             biased;
             error = self.ended() => Err(error),
-            result = future => result,
+            result = future => match result {
+                // What it was doing may have noticed first.
+                Err(_) if self.shared.has_to_end() => Err(self.ended().await),
+                result => result,
+            },
         }
     }
 

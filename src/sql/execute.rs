@@ -9,6 +9,8 @@ use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
 use datafusion::datasource::provider_as_source;
 use datafusion::error::Result as DfResult;
 use datafusion::execution::context::{QueryPlanner, SessionState};
+use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SessionStateBuilder, TaskContext};
 use datafusion::logical_expr::execution_props::ExecutionProps;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
@@ -19,7 +21,9 @@ use datafusion::physical_plan::{ExecutionPlan, PhysicalExpr};
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 use datafusion::prelude::SessionConfig;
 
+use super::interrupt::{Ended, interruptible};
 use super::window_exec::WindowPlanner;
+use crate::config::QUERY_BYTES;
 use crate::error::Result;
 use crate::functions::registry;
 
@@ -39,7 +43,10 @@ impl Executor {
         config.options_mut().clone_from(super::binder::options());
         let config = config.with_target_partitions(partitions.max(1)).with_information_schema(false);
         let registry = registry();
+        let memory = Arc::new(FairSpillPool::new(QUERY_BYTES));
+        let runtime = RuntimeEnvBuilder::new().with_memory_pool(memory).build_arc().unwrap_or_default();
         let state = SessionStateBuilder::new()
+            .with_runtime_env(runtime)
             .with_config(config)
             .with_default_features()
             .with_scalar_functions(registry.scalar.values().cloned().collect())
@@ -76,9 +83,9 @@ impl Executor {
         Ok(self.state.optimize(plan)?)
     }
 
-    /// Optimizes and plans a bound query whose scans are over table providers.
-    pub async fn physical_plan(&self, plan: &LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(self.state.create_physical_plan(plan).await?)
+    /// Optimizes and plans a bound query whose scans are over table providers; it will end when `ended` says so.
+    pub async fn physical_plan(&self, plan: &LogicalPlan, ended: &Ended) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(interruptible(self.state.create_physical_plan(plan).await?, ended)?)
     }
 
     /// What running a physical plan needs.

@@ -12,6 +12,7 @@ pub mod window;
 
 mod dialect;
 mod explain;
+pub mod interrupt;
 mod interval;
 pub mod optimize;
 mod parser;

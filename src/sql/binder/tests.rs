@@ -97,7 +97,7 @@ fn run(text: &str) -> String {
         })?;
         let runtime = tokio::runtime::Builder::new_current_thread().build()?;
         let batches = runtime.block_on(async {
-            let plan = executor.physical_plan(&plan).await?;
+            let plan = executor.physical_plan(&plan, &crate::sql::interrupt::never()).await?;
             Ok::<_, crate::error::Error>(collect(plan, executor.task()).await?)
         })?;
         let head: Vec<String> = bound.columns.iter().map(|f| format!("{} {}", f.name(), sql_name(f))).collect();
