@@ -30,6 +30,11 @@ pub(super) struct Stored {
 }
 
 impl Stored {
+    /// Whether anything is left to feed.
+    fn has_more(&self) -> bool {
+        self.chunk.is_some() || !self.changes.is_empty()
+    }
+
     /// What to feed next.
     fn next(&mut self) -> Result<Option<Changes>> {
         if let Some(chunk) = self.chunk {
@@ -71,7 +76,7 @@ impl Sequencer {
             }
             catchup.fed.retain(|(batches, _)| Arc::strong_count(batches) > 1);
             // A row's retraction is not fed before the row was taken in.
-            if !catchup.fed.is_empty() {
+            if !catchup.fed.is_empty() || catchup.stored.iter().any(Stored::has_more) {
                 return Ok(false);
             }
             let newer = catchup.stored.iter().map(|s| self.since(s)).collect::<Result<Vec<_>>>()?;
