@@ -6,7 +6,11 @@
 //! Watermark: a change is turned away from a window when watermark >= window_end + d; window_start and window_end get
 //! the watermark of the column, moved by the same arithmetic. A row without event time is an error; below `GROUP BY
 //! date_bin(..)` it is in a window without bounds, which ends when event time does
+//!
+//! Rows that lie in many windows, and are sent once for each, become very many: what is more than [`EAGER`] waits for
+//! `step`, which yields.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, TimestampMicrosecondArray, UInt32Array};
@@ -16,6 +20,7 @@ use arrow::datatypes::{Int64Type, SchemaRef, TimestampMicrosecondType};
 
 use super::evaluate::{batch, report};
 use super::{Counters, Fuel, LateRows, Operator, Output, Step};
+use crate::config::BATCH_ROWS;
 use crate::data::{Arrival, Changes, Epoch, EventTime, Judge, Watermarks};
 use crate::error::{Error, Result, SqlState};
 use crate::functions::window::{WindowKind, last_starts};
@@ -23,11 +28,16 @@ use crate::plan::Window;
 use crate::state::fault::{self, Fault};
 use crate::state::{Part, State};
 
+/// Rows that are sent while input is taken.
+const EAGER: usize = 8 * BATCH_ROWS;
+
 pub(super) struct WindowOperator {
     name: Arc<str>,
     plan: Window,
     schema: SchemaRef,
     joined: Joined,
+    /// Input of the open epoch that is not sent yet.
+    waiting: VecDeque<Changes>,
 }
 
 /// Remembers that the first epoch is over.
@@ -68,7 +78,7 @@ struct Assigned {
 impl WindowOperator {
     pub fn new(name: Arc<str>, plan: Window) -> Self {
         let schema = plan.properties.schema.clone();
-        Self { name, plan, schema, joined: Joined::default() }
+        Self { name, plan, schema, joined: Joined::default(), waiting: VecDeque::new() }
     }
 
     /// Takes out the rows without event time, and reports them.
@@ -226,6 +236,28 @@ impl WindowOperator {
         }
     }
 
+    /// How often a row is sent that is in all of its windows.
+    fn copies(&self) -> usize {
+        if self.plan.panes { 1 } else { self.windows() as usize }
+    }
+
+    /// Sends what waits, as far as about so many rows; the number of rows.
+    fn send_waiting(&mut self, most: usize, watermarks: &Watermarks, out: &mut Output) -> Result<usize> {
+        let copies = self.copies();
+        let mut sent = 0;
+        while sent < most
+            && let Some(changes) = self.waiting.pop_front()
+        {
+            let rows = changes.len().min((most / copies).max(1));
+            if rows < changes.len() {
+                self.waiting.push_front(changes.slice(rows, changes.len() - rows));
+            }
+            self.send(changes.slice(0, rows), watermarks, out)?;
+            sent += rows * copies;
+        }
+        Ok(sent)
+    }
+
     /// The columns that are sent on, of rows that are sent on.
     fn chosen(&self, changes: Changes) -> Result<Changes> {
         match &self.plan.columns {
@@ -245,12 +277,9 @@ fn unbounded(nulls: Option<&NullBuffer>, rows: Option<&[u32]>) -> Option<NullBuf
     })
 }
 
-impl Operator for WindowOperator {
-    fn apply(&mut self, _port: usize, changes: Changes, watermarks: &Watermarks, out: &mut Output) -> Result<()> {
-        let changes = self.timed(changes, out)?;
-        if changes.is_empty() {
-            return Ok(());
-        }
+impl WindowOperator {
+    /// Judges rows that have an event time, and sends each into its windows.
+    fn send(&self, changes: Changes, watermarks: &Watermarks, out: &mut Output) -> Result<()> {
         let column = changes.rows.column(self.plan.time).clone();
         let time = column.as_primitive::<TimestampMicrosecondType>();
         let mut assigned = self.assign(time.values());
@@ -285,8 +314,29 @@ impl Operator for WindowOperator {
         out.send(changes.with_rows(rows));
         Ok(())
     }
+}
 
-    fn step(&mut self, _: Epoch, _: &Watermarks, _: &mut Fuel, _: &mut Output) -> Result<Step> {
+impl Operator for WindowOperator {
+    fn apply(&mut self, _port: usize, changes: Changes, watermarks: &Watermarks, out: &mut Output) -> Result<()> {
+        let changes = self.timed(changes, out)?;
+        if changes.is_empty() {
+            return Ok(());
+        }
+        if self.copies() == 1 {
+            return self.send(changes, watermarks, out);
+        }
+        self.waiting.push_back(changes);
+        self.send_waiting(EAGER, watermarks, out)?;
+        Ok(())
+    }
+
+    fn step(&mut self, _: Epoch, watermarks: &Watermarks, fuel: &mut Fuel, out: &mut Output) -> Result<Step> {
+        while !self.waiting.is_empty() {
+            let sent = self.send_waiting(BATCH_ROWS, watermarks, out)?;
+            if !fuel.burn(sent) && !self.waiting.is_empty() {
+                return Ok(Step::More);
+            }
+        }
         self.joined.0 = true;
         Ok(Step::Done)
     }
