@@ -1,7 +1,8 @@
 //! SUBSCRIBE: a view's changes as rows, epoch by epoch; `envelope` makes one row per key of them.
 //!
 //! A subscription to a query, a table or a plain view runs on a materialized view of its own, which nobody else sees
-//! and which goes when the subscription ends.
+//! and which goes when the subscription ends. AS OF a past epoch it reads what its tables and views held then, and goes
+//! through what changed since, epoch by epoch, before it joins the clock.
 
 use std::sync::Arc;
 
@@ -20,8 +21,8 @@ use super::views::PlannedView;
 use crate::catalog::object::{Emit, Kind, Object};
 use crate::catalog::{Resolved, Snapshot};
 use crate::data::{Changes, Epoch, ObjectId};
-use crate::error::Result;
-use crate::runtime::{SubscribeSpec, Subscription, SubscriptionEvent};
+use crate::error::{Error, Result};
+use crate::runtime::{ForSubscription, SubscribeSpec, Subscription, SubscriptionEvent};
 use crate::sql::statement::{CreateMaterializedView, Name, Subscribe};
 
 impl Session {
@@ -92,7 +93,13 @@ impl Session {
         let id = engine.catalog.allocate();
         let planned = self.plan_view(&subscribe.query, &[], Emit::OnUpdate, None, None)?;
         let name = format!("subscription_{id}");
-        let spec = planned.spec(id, &name, self.subscription_ddl(id, &name, subscribe, &planned)?)?;
+        let mut spec = planned.spec(id, &name, self.subscription_ddl(id, &name, subscribe, &planned)?)?;
+        let as_of = subscribe.as_of.map(Epoch);
+        if let Some(as_of) = as_of {
+            refuse_sources(&engine.catalog.snapshot(), &planned.view.inputs)?;
+            engine.runtime.wait_published(as_of).await?;
+        }
+        spec.subscription = Some(ForSubscription { called: called(subscribe), as_of });
         let inputs = planned.view.inputs.clone();
         engine.temporary.lock().insert(id, inputs);
         let guard = TemporaryView { engine: engine.clone(), view: id };
@@ -132,6 +139,26 @@ fn materialized(snapshot: &Snapshot, subscribe: &Subscribe) -> Result<Option<Arc
         Ok(Resolved::User(object)) if matches!(object.kind, Kind::MaterializedView(_)) => Ok(Some(object)),
         Ok(_) => Ok(None),
         Err(error) => Err(if name.position > 0 { error.with_position(name.position) } else { error }),
+    }
+}
+
+/// What messages call the view of a subscription.
+fn called(subscribe: &Subscribe) -> String {
+    match &subscribe.relation {
+        Some(name) => format!("the subscription to \"{}\"", name.name),
+        None => "the subscription's query".to_owned(),
+    }
+}
+
+/// AS OF needs the history of all that is read, and only tables and materialized views have one.
+fn refuse_sources(snapshot: &Snapshot, inputs: &[ObjectId]) -> Result<()> {
+    let objects = inputs.iter().filter_map(|id| snapshot.get(*id));
+    match objects.into_iter().find(|o| matches!(o.kind, Kind::Source(_))) {
+        None => Ok(()),
+        Some(source) => Err(Error::unsupported(
+            format!("SUBSCRIBE .. AS OF with source \"{}\"", source.name),
+            "a source keeps no history; create a materialized view over it and subscribe to that",
+        )),
     }
 }
 

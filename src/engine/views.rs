@@ -37,6 +37,7 @@ impl PlannedView {
             schema: self.schema(),
             graph: Arc::new(operators::render(&self.view)?),
             late_into: late_into.map(|(table, columns)| LateTarget { table: *table, columns: columns.clone() }),
+            subscription: None,
             ddl,
         })
     }

@@ -36,7 +36,7 @@ impl Bare {
         let bare = Self { workers, clocks, epoch: Epoch(1) };
         bare.workers.send(Command::Install { view: view.id, graph: Arc::clone(&view.graph), restore: None });
         let watermarks = bare.watermarks();
-        bare.workers.send(Command::Join { view: view.id, epoch: bare.epoch, watermarks });
+        bare.workers.send(Command::Join { view: view.id, epoch: bare.epoch, watermarks, past: None });
         Ok((bare, reports))
     }
 

@@ -5,7 +5,8 @@
 //!
 //! ```text
 //!  Install --> Feed* --> Join(e) --> Epoch(e+1).. --> Drop
-//!             hydration: rows at timely time 0, stepped once, as epoch e, when Join comes
+//!             hydration: rows at timely time 0, stepped once, as epoch e, when Join comes; or as an epoch that is past, and
+//!             then, still before Epoch(e+1), what changed since, epoch by epoch
 //! ```
 
 use std::sync::Arc;
@@ -48,6 +49,8 @@ pub enum Command {
         /// The vector at the end of `epoch`. Hydration is stepped with an empty `before`: nothing was promised to this
         /// view yet, so what stateful operators send on is not late.
         watermarks: Arc<WatermarkVector>,
+        /// Hydration was as of an epoch that is past: these follow it, and `epoch` comes after them.
+        past: Option<Arc<PastEpochs>>,
     },
     /// One epoch. Dataflows that read (through views too) none of `touched` are not advanced: they are complete by nature.
     Epoch(Arc<EpochInput>),
@@ -57,6 +60,15 @@ pub enum Command {
     Snapshot(Sender<Result<Vec<NodeState>>>),
     /// Ends the worker's thread.
     Stop,
+}
+
+/// What a view steps through that joins as of an epoch that is past.
+#[derive(Debug)]
+pub struct PastEpochs {
+    /// Its hydration is stepped as this one.
+    pub as_of: Epoch,
+    /// What changed in its inputs since, ascending.
+    pub inputs: Vec<EpochInput>,
 }
 
 /// The input of one epoch.

@@ -46,6 +46,13 @@ impl Digest {
         self.changes == 0 && self.late == 0 && self.errors == 0
     }
 
+    /// What was sent in two epochs, as if in one.
+    pub(super) fn add(&mut self, other: &Self) {
+        self.changes = self.changes.wrapping_add(other.changes);
+        self.late = self.late.wrapping_add(other.late);
+        self.errors = self.errors.wrapping_add(other.errors);
+    }
+
     pub(super) fn add_changes(&mut self, changes: &Changes) -> Result<()> {
         self.changes = self.changes.wrapping_add(sum(changes, |_| 0)?);
         Ok(())

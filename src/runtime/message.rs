@@ -15,8 +15,8 @@ use crate::store::Version;
 
 use super::digest::{Digest, InputEpoch};
 use super::{
-    Committed, ErrorRow, LateRow, Settings, SourceSpec, Status, SubscribeSpec, Subscription, TableSpec, TableWrite,
-    ViewSpec,
+    Committed, ErrorRow, ForSubscription, LateRow, Settings, SourceSpec, Status, SubscribeSpec, Subscription,
+    TableSpec, TableWrite, ViewSpec,
 };
 
 /// To the sequencer.
@@ -90,6 +90,8 @@ pub(super) enum Publish {
     /// Which views keep this epoch from being published? Answered by [`Message::Blockers`].
     Blockers(Epoch),
     Subscribe(SubscribeSpec, Reply<Result<Subscription>>),
+    /// What tables and views were at an epoch, and how they changed since.
+    Past(PastWanted, crossbeam_channel::Sender<Result<Past>>),
     /// Fills in views, operators, epochs and tables.
     Status(Status, Reply<Result<Status>>),
     LateRows(Option<ObjectId>, Reply<Result<Vec<LateRow>>>),
@@ -100,6 +102,24 @@ pub(super) enum Publish {
     Shutdown,
 }
 
+/// Tables and views at an epoch that is past.
+pub(super) struct PastWanted {
+    pub(super) objects: Vec<ObjectId>,
+    pub(super) as_of: Epoch,
+    /// The rows of then, too.
+    pub(super) rows: bool,
+}
+
+/// What is known of the past of some tables and views.
+pub(super) struct Past {
+    /// What they held then.
+    pub(super) rows: Vec<(ObjectId, RecordBatch)>,
+    /// What changed since.
+    pub(super) later: BTreeMap<Epoch, Vec<(ObjectId, Vec<Changes>)>>,
+    /// Up to here.
+    pub(super) through: Epoch,
+}
+
 /// A view that joins.
 pub(super) struct NewView {
     pub(super) id: ObjectId,
@@ -107,6 +127,7 @@ pub(super) struct NewView {
     pub(super) schema: arrow::datatypes::SchemaRef,
     pub(super) graph: Arc<Graph>,
     pub(super) late_into: bool,
+    pub(super) subscription: Option<ForSubscription>,
 }
 
 /// What the publisher must know of an epoch.
@@ -114,8 +135,8 @@ pub(super) struct EpochInfo {
     pub(super) epoch: Epoch,
     /// Views whose completion it takes.
     pub(super) views: Vec<ObjectId>,
-    /// Tables that changed.
-    pub(super) tables: BTreeMap<ObjectId, Version>,
+    /// Tables that changed, and what changed in them.
+    pub(super) tables: BTreeMap<ObjectId, (Version, Vec<Changes>)>,
     /// Records of sources that could not be decoded, and rows that could not be written back.
     pub(super) errors: Vec<(ObjectId, String, RowError)>,
     pub(super) rows: usize,

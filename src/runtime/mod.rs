@@ -39,8 +39,8 @@ pub use bare::Bare;
 pub use digest::{Digest, InputEpoch};
 pub use handle::{Runtime, Snapshot, WriteLease, is_conflict};
 pub use spec::{
-    Committed, LateTarget, Limits, OnConflict, ReadMode, RuntimeConfig, Settings, SourceSpec, Spec, SubscribeSpec,
-    TableSpec, TableWrite, Target, ViewSpec, WatermarkSpec, WriteResult,
+    Committed, ForSubscription, LateTarget, Limits, OnConflict, ReadMode, RuntimeConfig, Settings, SourceSpec, Spec,
+    SubscribeSpec, TableSpec, TableWrite, Target, ViewSpec, WatermarkSpec, WriteResult,
 };
 pub use status::{
     EpochStatus, ErrorRow, LateRow, OperatorStatus, SourceStatus, Status, TableStatus, ViewPhase, ViewStatus,

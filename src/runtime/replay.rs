@@ -115,7 +115,7 @@ impl Sequencer {
                 self.open_feed_at(source, offset, clocks)?;
             }
         }
-        self.join(view, join.caught_up, read.into_iter().collect(), BTreeMap::new())
+        self.join(view, join.caught_up, read.into_iter().collect(), BTreeMap::new(), None)
     }
 
     /// Reads what a view read on its own before it joined, judged as the shared reader's rows were.

@@ -77,7 +77,7 @@ pub struct Limits {
     pub hydrate_rows: usize,
     /// Bytes read ahead per source partition.
     pub ingest_bytes: usize,
-    /// Bytes of all views' history together.
+    /// Bytes of all tables' and views' history together.
     pub history_bytes: usize,
     /// Rows of `highwater.errors` kept per view or source.
     pub errors_kept: usize,
@@ -109,7 +109,7 @@ impl Default for Limits {
 pub struct Settings {
     /// How long an epoch stays open; zero: until the last one is under way.
     pub epoch_interval: Duration,
-    /// How long per-epoch changes of views are kept for SUBSCRIBE .. AS OF.
+    /// How long per-epoch changes of tables and views are kept for SUBSCRIBE .. AS OF.
     pub history: Duration,
     /// A view that holds the published epoch back longer leaves the clock.
     pub max_lag: Duration,
@@ -210,8 +210,29 @@ pub struct ViewSpec {
     pub graph: Arc<Graph>,
     /// LATE ROWS INTO.
     pub late_into: Option<LateTarget>,
+    /// Set when only one subscription reads it.
+    pub subscription: Option<ForSubscription>,
     /// The catalog's own description, opaque here; kept in the log.
     pub ddl: Vec<u8>,
+}
+
+impl ViewSpec {
+    /// What messages call it.
+    pub(super) fn called(&self) -> String {
+        match &self.subscription {
+            Some(subscription) => subscription.called.clone(),
+            None => format!("materialized view \"{}\"", self.name),
+        }
+    }
+}
+
+/// What a view is for that SUBSCRIBE to a table or a query runs on.
+#[derive(Clone, Debug)]
+pub struct ForSubscription {
+    /// What messages call it: nobody knows the view's name.
+    pub called: String,
+    /// An epoch that is published: the view has the rows of then, and what changed since, epoch by epoch.
+    pub as_of: Option<Epoch>,
 }
 
 /// LATE ROWS INTO: where the rows of turned-away insertions go.

@@ -40,7 +40,15 @@ fn table(id: ObjectId) -> TableSpec {
 }
 
 fn view(id: ObjectId, graph: Arc<Graph>) -> ViewSpec {
-    ViewSpec { id, name: format!("v{id}"), schema: schema(), graph, late_into: None, ddl: vec![b'w', id.0 as u8] }
+    ViewSpec {
+        id,
+        name: format!("v{id}"),
+        schema: schema(),
+        graph,
+        late_into: None,
+        subscription: None,
+        ddl: vec![b'w', id.0 as u8],
+    }
 }
 
 fn counted(id: ObjectId, object: ObjectId) -> ViewSpec {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
 
-use super::command::{Command, EpochInput, NodeState, OperatorStats, Report};
+use super::command::{Command, EpochInput, NodeState, OperatorStats, PastEpochs, Report};
 use super::exchange::Parcel;
 use super::render::{Handle, Rendered, render};
 use super::schedule::{Entry, Export, Exported};
@@ -111,9 +111,12 @@ impl Worker {
                 }
             }
             Command::Feed { view, object, batches } => self.feed(view, object, batches),
-            Command::Join { view, epoch, watermarks } => {
+            Command::Join { view, epoch, watermarks, past } => {
                 if let Some(dataflow) = self.dataflows.iter_mut().find(|d| d.view == view) {
-                    dataflow.join(epoch, watermarks);
+                    match past {
+                        Some(past) => dataflow.join_past(epoch, &watermarks, &past, self.index, self.peers),
+                        None => dataflow.join(epoch, watermarks),
+                    }
                 }
             }
             Command::Epoch(input) => self.epoch(&input),
@@ -236,13 +239,33 @@ impl Dataflow {
         });
         for input in &mut self.inputs {
             input.handle.advance_to(1);
-            if let Some(link) = &input.link {
-                link.export.readers.borrow_mut().push(Rc::downgrade(&link.rows));
-            }
+            input.follow();
         }
         self.watermarks = watermarks;
         self.joined = true;
         self.wake();
+    }
+
+    /// Joins as of an epoch that is past, and goes through what changed since: rows of views too, which no link brings.
+    fn join_past(
+        &mut self,
+        epoch: Epoch,
+        watermarks: &Arc<WatermarkVector>,
+        past: &PastEpochs,
+        index: usize,
+        peers: usize,
+    ) {
+        let links: Vec<Option<Link>> = self.inputs.iter_mut().map(|i| i.link.take()).collect();
+        self.join(past.as_of, Arc::clone(watermarks));
+        for input in &past.inputs {
+            self.epoch(input, index, peers);
+        }
+        let (inputs, touched) = (vec![], vec![]);
+        self.epoch(&EpochInput { epoch, inputs, touched, watermarks: Arc::clone(watermarks) }, index, peers);
+        for (input, link) in self.inputs.iter_mut().zip(links) {
+            input.link = link;
+            input.follow();
+        }
     }
 
     fn epoch(&mut self, input: &EpochInput, index: usize, peers: usize) {
@@ -275,6 +298,13 @@ impl Dataflow {
 }
 
 impl Input {
+    /// From now on the view that is read hands its rows on.
+    fn follow(&self) {
+        if let Some(link) = &self.link {
+            link.export.readers.borrow_mut().push(Rc::downgrade(&link.rows));
+        }
+    }
+
     fn pump(&mut self) {
         let Some(link) = &mut self.link else { return };
         while let Some(&(time, concerned)) = link.open.front() {

@@ -45,6 +45,11 @@ impl Version {
         self.chunks.iter().map(Chunk::live_rows).collect()
     }
 
+    /// Number of chunks.
+    pub fn chunks(&self) -> usize {
+        self.chunks.len()
+    }
+
     /// The rows of one chunk, in the order of [`Self::batches`]; `None` behind the last.
     pub fn batch(&self, chunk: usize) -> Result<Option<RecordBatch>> {
         self.chunks.get(chunk).map(Chunk::live_rows).transpose()

@@ -1,11 +1,11 @@
-//! What views changed lately, epoch by epoch: what SUBSCRIBE .. AS OF goes back to.
+//! What views and tables changed lately, epoch by epoch: what SUBSCRIBE .. AS OF goes back to.
 
 use std::collections::VecDeque;
 use std::time::Instant;
 
 use crate::data::{Changes, Epoch};
 
-/// One epoch's changes of one view.
+/// One epoch's changes of one view or table.
 struct Kept {
     epoch: Epoch,
     published: Instant,
@@ -13,7 +13,7 @@ struct Kept {
     bytes: usize,
 }
 
-/// The changes of one view above [`History::since`].
+/// The changes of one view or table above [`History::since`].
 pub(super) struct History {
     kept: VecDeque<Kept>,
     /// The oldest epoch whose rows can still be told.
@@ -22,11 +22,20 @@ pub(super) struct History {
 }
 
 impl History {
-    pub(super) fn new(since: Epoch) -> Self {
+    fn new(since: Epoch) -> Self {
         Self { kept: VecDeque::new(), since, bytes: 0 }
     }
 
-    pub(super) fn push(&mut self, epoch: Epoch, published: Instant, changes: Vec<Changes>) {
+    /// Keeps what an epoch changed; the first one begins the history, and what it brought is not told.
+    pub(super) fn add(history: &mut Option<Self>, epoch: Epoch, published: Instant, changes: Vec<Changes>) {
+        match history {
+            Some(history) if !changes.is_empty() => history.push(epoch, published, changes),
+            Some(_) => {}
+            None => *history = Some(Self::new(epoch)),
+        }
+    }
+
+    fn push(&mut self, epoch: Epoch, published: Instant, changes: Vec<Changes>) {
         let bytes = changes.iter().map(Changes::bytes).sum();
         self.bytes += bytes;
         self.kept.push_back(Kept { epoch, published, changes, bytes });

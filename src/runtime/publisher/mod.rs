@@ -7,6 +7,7 @@ mod consolidate;
 mod errors;
 mod history;
 mod late;
+mod past;
 mod status;
 mod view;
 
@@ -30,6 +31,7 @@ use super::shared::{Entry, Published, Shared};
 use super::{EpochStatus, RuntimeConfig, SubscribeSpec, Subscription};
 
 use errors::Errors;
+use history::History;
 use view::View;
 
 /// Epochs that `highwater.epochs` shows.
@@ -61,6 +63,13 @@ pub(super) fn start(
     Ok(std::thread::Builder::new().name("publisher".into()).spawn(move || publisher.run())?)
 }
 
+/// A table: the sequencer has its rows.
+struct Table {
+    name: Arc<str>,
+    /// None before its first epoch is published.
+    history: Option<History>,
+}
+
 /// The thread's state.
 struct Publisher {
     shared: Arc<Shared>,
@@ -68,7 +77,7 @@ struct Publisher {
     messages: Receiver<Publish>,
     reports: Receiver<Report>,
     views: BTreeMap<ObjectId, View>,
-    tables: BTreeMap<ObjectId, Arc<str>>,
+    tables: BTreeMap<ObjectId, Table>,
     /// As published last.
     objects: HashMap<ObjectId, Entry>,
     published: Epoch,
@@ -108,8 +117,7 @@ impl Publisher {
     /// Waits for something and takes it.
     fn receive(&mut self) -> Result<()> {
         // Nothing changes as time passes when no history is kept and nobody is waited for.
-        let kept = |v: &View| v.history.as_ref().is_some_and(|h| h.oldest().is_some());
-        let ticks = !self.waiting.is_empty() || self.views.values().any(kept);
+        let ticks = !self.waiting.is_empty() || self.histories().any(|h| h.oldest().is_some());
         let messages = self.messages.clone();
         let reports = self.reports.clone();
         let timeout = if ticks { crossbeam_channel::after(Duration::from_secs(1)) } else { crossbeam_channel::never() };
@@ -158,7 +166,7 @@ impl Publisher {
             Publish::Epoch(info) => self.waiting.push_back(info),
             Publish::AddView(new) => self.add_view(new)?,
             Publish::AddTable { id, name } => {
-                self.tables.insert(id, name.into());
+                self.tables.insert(id, Table { name: name.into(), history: None });
             }
             Publish::Remove(objects) => self.remove(&objects),
             Publish::Leave(views) => self.leave(&views)?,
@@ -175,6 +183,7 @@ impl Publisher {
                 self.subscribing.push((from, spec, reply));
                 self.subscribe();
             }
+            Publish::Past(wanted, reply) => drop(reply.send(self.past(&wanted))),
             Publish::Status(status, reply) => drop(reply.send(Ok(self.status(status)))),
             Publish::LateRows(view, reply) => {
                 let wanted = self.views.values().filter(|v| view.is_none_or(|id| v.id == id));
@@ -220,7 +229,7 @@ impl Publisher {
     /// A view that still reports epochs: not one that was dropped, left, or restored (whose join was published before).
     fn running(&mut self, view: ObjectId, epoch: Epoch) -> Option<&mut View> {
         let published = self.published;
-        self.views.get_mut(&view).filter(|v| v.left.is_none() && epoch > published)
+        self.views.get_mut(&view).filter(|v| v.left.is_none() && (epoch > published || v.past.is_some()))
     }
 
     fn add_view(&mut self, new: NewView) -> Result<()> {
@@ -233,10 +242,8 @@ impl Publisher {
     fn remove(&mut self, objects: &[ObjectId]) {
         for id in objects {
             if let Some(mut view) = self.views.remove(id) {
-                let error = Error::new(
-                    SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
-                    format!("materialized view \"{}\" was dropped", view.name),
-                );
+                let error =
+                    Error::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, format!("{} was dropped", view.called()));
                 view.end_subscriptions(&error);
                 for gauges in
                     [&self.config.metrics.lag_ms, &self.config.metrics.view_rows, &self.config.metrics.view_bytes]
@@ -272,7 +279,7 @@ impl Publisher {
             view.name = name.into();
         }
         if let Some(table) = self.tables.get_mut(&object) {
-            *table = name.into();
+            table.name = name.into();
         }
         if let Some((source, _)) = self.source_errors.get_mut(&object) {
             *source = name.into();
@@ -334,8 +341,10 @@ impl Publisher {
             self.count(id, &epochal.counted);
             changed.push((id, epochal.changes));
         }
-        for (id, version) in tables {
-            let name = self.tables.get(&id).cloned().unwrap_or_default();
+        for (id, (version, changes)) in tables {
+            let Some(table) = self.tables.get_mut(&id) else { continue };
+            History::add(&mut table.history, epoch, now, changes);
+            let name = Arc::clone(&table.name);
             self.objects.insert(id, Entry { version, errors: 0, left: None, name });
         }
         for (id, name, error) in errors {
@@ -438,15 +447,15 @@ impl Publisher {
     fn forget(&mut self) {
         let oldest = Instant::now().checked_sub(self.config.settings.history);
         let mut bytes: usize = 0;
-        for history in self.views.values_mut().filter_map(|v| v.history.as_mut()) {
+        for history in self.histories() {
             if let Some(oldest) = oldest {
                 history.forget_before(oldest);
             }
             bytes += history.bytes;
         }
         while bytes > self.config.limits.history_bytes {
-            let histories = self.views.values_mut().filter_map(|v| v.history.as_mut());
-            let Some(oldest) = histories.filter(|h| h.oldest().is_some()).min_by_key(|h| h.oldest()) else { return };
+            let histories = self.histories().filter(|h| h.oldest().is_some());
+            let Some(oldest) = histories.min_by_key(|h| h.oldest()) else { return };
             bytes -= oldest.bytes;
             oldest.forget_oldest();
             bytes += oldest.bytes;

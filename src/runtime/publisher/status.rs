@@ -30,10 +30,10 @@ impl Publisher {
         status.views.sort_by_key(|v| v.id);
         status.operators = self.views.values().flat_map(operators).collect();
         status.epochs = self.recent.iter().cloned().chain(self.under_way()).collect();
-        for (id, name) in &self.tables {
+        for (id, table) in &self.tables {
             if let Some(entry) = self.objects.get(id) {
                 let (rows, bytes) = (entry.version.rows() as u64, entry.version.bytes() as u64);
-                status.tables.push(TableStatus { id: *id, name: name.to_string(), rows, bytes });
+                status.tables.push(TableStatus { id: *id, name: table.name.to_string(), rows, bytes });
             }
         }
         status

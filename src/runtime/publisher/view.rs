@@ -21,6 +21,7 @@ use super::consolidate::{consolidate, ordered};
 use super::errors::Errors;
 use super::history::History;
 use super::late::{Late, insertions};
+use super::past::{before, too_old};
 
 /// What the workers have reported of an epoch.
 #[derive(Default)]
@@ -41,6 +42,10 @@ pub(super) struct View {
     /// Whether no row comes twice in an epoch.
     consolidated: bool,
     late_into: bool,
+    /// Only one subscription reads it: what messages call it.
+    subscription: Option<String>,
+    /// It joins as of an epoch that is past: its history begins there.
+    pub(super) past: Option<Epoch>,
     /// Epochs under way.
     pending: BTreeMap<Epoch, Pending>,
     /// None before its first epoch is published.
@@ -71,7 +76,7 @@ pub(super) struct Epochal {
 
 impl View {
     pub(super) fn new(new: NewView) -> Result<Self> {
-        let NewView { id, name, schema, graph, late_into } = new;
+        let NewView { id, name, schema, graph, late_into, subscription } = new;
         let all: Vec<usize> = (0..schema.fields().len()).collect();
         Ok(Self {
             id,
@@ -81,6 +86,8 @@ impl View {
             schema,
             consolidated: graph.consolidated,
             late_into,
+            past: subscription.as_ref().and_then(|s| s.as_of),
+            subscription: subscription.map(|s| s.called),
             pending: BTreeMap::new(),
             history: None,
             subscribers: vec![],
@@ -118,9 +125,14 @@ impl View {
         self.pending.clear();
         let error = Error::new(
             SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
-            format!("materialized view \"{}\" fell too far behind and has left the clock", self.name),
+            format!("{} fell too far behind and has left the clock", self.called()),
         );
         self.end_subscriptions(&error.with_hint("subscribe again when its status in highwater.views is running"));
+    }
+
+    /// What messages call it.
+    pub(super) fn called(&self) -> String {
+        self.subscription.clone().unwrap_or_else(|| format!("materialized view \"{}\"", self.name))
     }
 
     /// Ends all subscriptions with an error.
@@ -139,9 +151,32 @@ impl View {
         settings: &Settings,
         digests: bool,
     ) -> Result<Epochal> {
-        let Pending { rows, output, .. } = self.pending.remove(&epoch).unwrap_or_default();
-        // What a dataflow of this view sent that was dropped since.
-        self.pending = self.pending.split_off(&epoch);
+        let mut all = Digest::new(self.id, epoch);
+        // What it sent of epochs that were past when it joined is its history. Otherwise, what a dataflow of this view
+        // sent that was dropped since.
+        let later = self.pending.split_off(&epoch);
+        let earlier = std::mem::replace(&mut self.pending, later);
+        let past = self.past.take();
+        for (epoch, pending) in earlier.into_iter().filter(|(e, _)| past.is_some_and(|p| *e >= p)) {
+            all.add(&self.advance(epoch, now, pending, limits, settings, digests)?.digest);
+        }
+        let pending = self.pending.remove(&epoch).unwrap_or_default();
+        let mut epochal = self.advance(epoch, now, pending, limits, settings, digests)?;
+        epochal.digest.add(&all);
+        Ok(epochal)
+    }
+
+    /// Takes in what one epoch brought.
+    fn advance(
+        &mut self,
+        epoch: Epoch,
+        now: Instant,
+        pending: Pending,
+        limits: &Limits,
+        settings: &Settings,
+        digests: bool,
+    ) -> Result<Epochal> {
+        let Pending { rows, output, .. } = pending;
         let mut changes = rows;
         if changes.iter().any(|c| c.diffs.is_some()) {
             changes = vec![match self.consolidated {
@@ -160,11 +195,7 @@ impl View {
                 );
             }
         }
-        match &mut self.history {
-            Some(history) if !changes.is_empty() => history.push(epoch, now, changes.clone()),
-            Some(_) => {}
-            None => self.history = Some(History::new(epoch)),
-        }
+        History::add(&mut self.history, epoch, now, changes.clone());
         let Output { errors, late, counters, .. } = output;
         self.counters.add(&counters);
         self.errors.add(epoch, errors, limits.errors_kept);
@@ -223,11 +254,7 @@ impl View {
         }
         let since = self.history.as_ref().map_or(now, |h| h.since);
         if as_of < since {
-            return Err(Error::new(
-                SqlState::SNAPSHOT_TOO_OLD,
-                format!("the history of materialized view \"{}\" does not go back to epoch {as_of}", self.name),
-            )
-            .with_hint(format!("the oldest epoch is {since}; the setting history says how long changes are kept")));
+            return Err(too_old(&self.called(), as_of, since));
         }
         let (mut subscriber, subscription) = Subscriber::new(spec, as_of, open);
         if spec.snapshot {
@@ -250,13 +277,9 @@ impl View {
 
     /// The rows as they were at an epoch, as insertions.
     fn rows_at(&mut self, epoch: Epoch) -> Result<Vec<Changes>> {
-        let now = self.store.seal()?.batches()?.into_iter().map(Changes::insertions);
-        let mut later = self.history.iter().flat_map(|h| h.after(epoch)).peekable();
-        if later.peek().is_none() {
-            return Ok(now.collect());
-        }
-        let mut parts: Vec<Changes> = now.collect();
-        parts.extend(later.flat_map(|(_, changes)| changes).map(Changes::negated));
-        Ok(vec![consolidate(&self.schema, &self.encoder, &parts)?])
+        let now = self.store.seal()?;
+        let later: Vec<Changes> =
+            self.history.iter().flat_map(|h| h.after(epoch)).flat_map(|(_, c)| c).cloned().collect();
+        Ok(before(&now, &later)?.into_iter().map(Changes::insertions).collect())
     }
 }

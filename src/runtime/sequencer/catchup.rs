@@ -17,15 +17,20 @@ use super::super::command::Command;
 use super::super::ingest::{Arrived, Piece, Queue};
 use super::hydrate::Stored;
 use super::netting::shape;
+use super::past::Backlog;
 use super::sources::start_reader;
+use super::views::ViewState;
 use super::{Barrier, Sequencer};
 
 /// A view that reads what was before it.
+#[derive(Default)]
 pub(super) struct CatchUp {
     /// Large tables and views: read first, since nobody is held up by that.
     pub(super) stored: Vec<Stored>,
     /// How often changes of these were read.
     pub(super) rounds: usize,
+    /// Instead of what they hold now: what tables and views held at an epoch that is past.
+    pub(super) past: Option<Backlog>,
     parts: Vec<CatchPart>,
     /// Rows on their way to the workers, by batch: free when only we hold them.
     pub(super) fed: Vec<(Arc<Vec<Changes>>, usize)>,
@@ -79,6 +84,11 @@ impl Sequencer {
     /// Starts catching up on the inputs of a new view: sources that are already being read, large tables and views. False
     /// when there is nothing to.
     pub(super) fn start_catch_up(&mut self, view: ObjectId, inputs: &[ObjectId]) -> Result<bool> {
+        if let Some(as_of) = self.views.get(&view).and_then(ViewState::as_of) {
+            let past = Some(self.backlog(inputs, as_of)?);
+            self.catchups.insert(view, CatchUp { past, ..CatchUp::default() });
+            return Ok(true);
+        }
         let mut parts = Vec::new();
         for id in inputs {
             let Some(feed) = self.feeds.get(id).filter(|f| !f.is_table && f.connector.replayable()) else { continue };
@@ -103,8 +113,7 @@ impl Sequencer {
         for part in &parts {
             self.hold(part.source, part.index, &part.goal, |p| p.slowed += 1);
         }
-        let read = BTreeMap::new();
-        self.catchups.insert(view, CatchUp { stored, rounds: 0, parts, fed: vec![], joining: false, read });
+        self.catchups.insert(view, CatchUp { stored, parts, ..CatchUp::default() });
         Ok(true)
     }
 
@@ -178,7 +187,7 @@ impl Sequencer {
         if catchup.joining {
             return Ok(true);
         }
-        if !self.read_stored(view, catchup)? {
+        if !self.read_stored(view, catchup)? || !self.read_past(view, catchup)? {
             return Ok(false);
         }
         catchup.fed.retain(|(batches, _)| Arc::strong_count(batches) > 1);

@@ -169,7 +169,8 @@ impl Sequencer {
         let mut tables = BTreeMap::new();
         for id in &open.changed_tables {
             if let Some(table) = self.tables.get_mut(id) {
-                tables.insert(*id, table.store.seal()?);
+                let changes = open.tables.get(id).cloned().unwrap_or_default();
+                tables.insert(*id, (table.store.seal()?, changes));
             }
         }
         let closed = Instant::now();

@@ -14,6 +14,7 @@ mod hydrate;
 mod lag;
 mod netting;
 mod pace;
+mod past;
 mod restart;
 mod sources;
 mod table;

@@ -42,7 +42,8 @@ impl Sequencer {
         for (view, state) in self.views.iter().filter(|(_, v)| v.is_published()) {
             let restore = Some(Arc::new(states.remove(view).unwrap_or_default()));
             workers.send(Command::Install { view: *view, graph: Arc::clone(&state.spec.graph), restore });
-            workers.send(Command::Join { view: *view, epoch, watermarks: Arc::clone(&self.vector) });
+            let watermarks = Arc::clone(&self.vector);
+            workers.send(Command::Join { view: *view, epoch, watermarks, past: None });
         }
         // Those that wait for their turn to join begin again.
         for (view, state) in self.views.iter().filter(|(_, v)| !v.is_published()) {

@@ -90,7 +90,7 @@ fn graph(inputs: &[ObjectId], stuck: &Arc<AtomicBool>) -> Arc<Graph> {
 fn view(id: ObjectId, inputs: &[ObjectId]) -> ViewSpec {
     let ddl = [&[b'v', id.0 as u8], inputs.iter().map(|i| i.0 as u8).collect::<Vec<_>>().as_slice()].concat();
     let graph = graph(inputs, &Arc::default());
-    ViewSpec { id, name: format!("v{id}"), schema: schema(), graph, late_into: None, ddl }
+    ViewSpec { id, name: format!("v{id}"), schema: schema(), graph, late_into: None, subscription: None, ddl }
 }
 
 fn column(name: &str, index: usize) -> Arc<dyn PhysicalExpr> {

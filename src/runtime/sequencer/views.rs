@@ -11,7 +11,7 @@ use crate::error::{Error, Result, SqlState};
 use crate::log::{JoinRecord, Record, SourceRange};
 use crate::operators::Counters;
 
-use super::super::command::Command;
+use super::super::command::{Command, PastEpochs};
 use super::super::digest::InputEpoch;
 use super::super::message::{EpochInfo, NewView, Publish};
 use super::super::status::{ViewPhase, ViewStatus};
@@ -51,6 +51,11 @@ impl ViewState {
 
     pub(super) fn is_running(&self) -> bool {
         self.phase == Phase::Running
+    }
+
+    /// The epoch as of which it joins for the first time, if that is past.
+    pub(super) fn as_of(&self) -> Option<Epoch> {
+        self.spec.subscription.as_ref().and_then(|s| s.as_of).filter(|_| !self.is_logged)
     }
 
     pub(super) fn names(&self, object: ObjectId) -> bool {
@@ -98,7 +103,7 @@ impl Sequencer {
             let known = self.tables.contains_key(&object) || self.feeds.contains_key(&object);
             let running = self.views.get(&object).is_some_and(ViewState::is_running);
             if !known && !running {
-                let message = format!("materialized view \"{}\" reads a view that is not running", spec.name);
+                let message = format!("{} reads a view that is not running", spec.called());
                 return Err(Error::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message)
                     .with_hint("see highwater.views for its status"));
             }
@@ -156,6 +161,10 @@ impl Sequencer {
             Ok(rest) => rest,
             Err(error) => return self.give_up(view, Some(error)),
         };
+        let past = match self.rest_of_past(view) {
+            Ok(past) => past,
+            Err(error) => return self.give_up(view, Some(error)),
+        };
         let Some(state) = self.views.get(&view) else { return Ok(()) };
         if !state.is_logged {
             // Only now: a creation that is given up before leaves no trace.
@@ -163,23 +172,25 @@ impl Sequencer {
             self.log_ddl(ddl, vec![])?;
         }
         let (caught_up, read) = self.end_catch_up(view)?;
-        self.join(view, caught_up, read, rest)
+        self.join(view, caught_up, read, rest, past)
     }
 
     /// Joins it; `read` is what it read of sources that were not read before (for tests), `rest` what is left to read of
-    /// tables and views that it has read.
+    /// tables and views that it has read, `past` what changed in them since the epoch as of which it has read them.
     pub(in crate::runtime) fn join(
         &mut self,
         view: ObjectId,
         caught_up: Vec<SourceRange>,
         read: Vec<(ObjectId, Vec<Changes>)>,
         mut rest: BTreeMap<ObjectId, Vec<Changes>>,
+        past: Option<PastEpochs>,
     ) -> Result<()> {
         let Some(state) = self.views.get(&view) else { return Ok(()) };
         let (direct, spec) = (state.direct.clone(), state.spec.clone());
         for object in direct {
             match rest.remove(&object) {
                 Some(changes) => drop(self.feed_view(view, object, &changes)?),
+                None if past.is_some() => {}
                 None => self.hydrate(view, object)?,
             }
         }
@@ -187,9 +198,13 @@ impl Sequencer {
         let epoch = self.next_epoch;
         self.next_epoch = epoch.next();
         self.log.append(&Record::Join(JoinRecord { view, epoch, caught_up }))?;
-        let ViewSpec { name, schema, graph, late_into, .. } = spec;
+        let ViewSpec { name, schema, graph, late_into, mut subscription, .. } = spec;
+        if let Some(subscription) = &mut subscription {
+            subscription.as_of = past.as_ref().map(|p| p.as_of);
+        }
         let late_into = late_into.is_some();
-        let _ = self.shared.publisher.send(Publish::AddView(NewView { id: view, name, schema, graph, late_into }));
+        let new = NewView { id: view, name, schema, graph, late_into, subscription };
+        let _ = self.shared.publisher.send(Publish::AddView(new));
         let closed = Instant::now();
         let _ = self.shared.publisher.send(Publish::Epoch(EpochInfo {
             epoch,
@@ -203,10 +218,11 @@ impl Sequencer {
             closed_at: std::time::SystemTime::now(),
         }));
         if let Some(workers) = &self.workers {
-            workers.send(Command::Join { view, epoch, watermarks: Arc::clone(&self.vector) });
+            let (watermarks, past) = (Arc::clone(&self.vector), past.map(Arc::new));
+            workers.send(Command::Join { view, epoch, watermarks, past });
         }
         if let Some(state) = self.views.get_mut(&view) {
-            state.phase = Phase::Joining(epoch);
+            (state.phase, state.is_logged) = (Phase::Joining(epoch), true);
         }
         self.in_flight.push_back(InFlight { epoch, rows: 0, bytes: 0, closed, join: true });
         if self.config.record_digests {
@@ -297,7 +313,7 @@ impl Sequencer {
                     workers.send(Command::Drop(*id));
                 }
                 if let Some(reply) = state.reply {
-                    let gone = format!("materialized view \"{}\" was dropped", state.spec.name);
+                    let gone = format!("{} was dropped", state.spec.called());
                     let _ = reply.send(Err(Error::new(SqlState::UNDEFINED_TABLE, gone)));
                 }
             }

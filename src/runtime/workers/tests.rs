@@ -206,7 +206,7 @@ impl Run {
     }
 
     fn join(&mut self, view: ObjectId, epoch: u64) {
-        self.workers.send(Command::Join { view, epoch: Epoch(epoch), watermarks: vector(epoch) });
+        self.workers.send(Command::Join { view, epoch: Epoch(epoch), watermarks: vector(epoch), past: None });
         self.wait(view, epoch);
     }
 
@@ -417,7 +417,7 @@ fn state_moves_to_another_number_of_workers() {
         assert_eq!(parts.len(), 13);
         let mut run = Run::new(peers);
         run.workers.send(Command::Install { view: V, graph: counting(T), restore: Some(Arc::new(parts)) });
-        run.workers.send(Command::Join { view: V, epoch: Epoch(2), watermarks: Arc::default() });
+        run.workers.send(Command::Join { view: V, epoch: Epoch(2), watermarks: Arc::default(), past: None });
         run.wait(V, 2);
         assert_eq!(run.sent(V, 2), []);
         run.epoch(3, vec![(T, vec![changes(&data(9, 50))])]);
