@@ -109,11 +109,32 @@ async fn uuid_json_and_arrays_in_binary(database: Arc<Database>) -> Result<(), S
     let names: Vec<&str> = row.columns().iter().map(|c| c.type_().name()).collect();
     check(&names.join(" "), "int4 uuid jsonb json _int4 _text _varchar _float8 _date _uuid _jsonb _int4")?;
     check(&same.to_string(), "true")?;
+    small_matrices(&client).await?;
     let found = client
         .query_one("SELECT id FROM t WHERE u = ANY ($1) AND j @> $2 AND i && $3", &[&uuids, &documents_of("{}"), &ints])
         .await
         .map_err(text)?;
     check(&found.get::<_, i32>(0).to_string(), "1")
+}
+
+/// Arrays of two dimensions under an oid that does not tell them, and of another element type than the column's.
+async fn small_matrices(client: &tokio_postgres::Client) -> Result<(), String> {
+    let text = |e: tokio_postgres::Error| format!("{e:?}");
+    let head = [2, 0, 21, 2, 1, 2, 1].iter().flat_map(|n: &i32| n.to_be_bytes());
+    let elements = [1i16, 2, 3, 4].iter().flat_map(|n| [&2i32.to_be_bytes()[..], &n.to_be_bytes()].concat());
+    let matrix = Raw(head.chain(elements).collect());
+    let insert = "INSERT INTO t (id, m) VALUES (2, $1) RETURNING m::text";
+    let insert = client.prepare_typed(insert, &[Type::INT2_ARRAY]).await.map_err(text)?;
+    let row = client.query_one(&insert, &[&matrix]).await.map_err(text)?;
+    check(row.get(0), "{{1,2},{3,4}}")?;
+    let cast = client.prepare_typed("SELECT ($1::int2[][])[2][1]", &[Type::INT2_ARRAY]).await.map_err(text)?;
+    check(&client.query_one(&cast, &[&matrix]).await.map_err(text)?.get::<_, i16>(0).to_string(), "3")?;
+    let bare = client.prepare_typed("SELECT $1", &[Type::INT2_ARRAY]).await.map_err(text)?;
+    let refused = client.query(&bare, &[&matrix]).await.err().ok_or("an array of two dimensions as smallint[]")?;
+    let refused = refused.as_db_error().ok_or("no error of the server")?;
+    check(refused.code().code(), "0A000")?;
+    check(refused.message(), "an array of 2 dimensions as a value of smallint[] is not supported")?;
+    check(refused.hint().unwrap_or_default(), "Declare the column smallint[][], or cast the value to that.")
 }
 
 fn documents_of(text: &str) -> Raw {

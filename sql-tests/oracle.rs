@@ -47,7 +47,7 @@ pub async fn check(database: &Arc<Database>) -> Result<()> {
     let last = snapshot.epoch;
     for view in &views {
         let Some(expected) = model.view(view.object.id, last).await? else { continue };
-        let actual = snapshot.version(view.object.id).and_then(|v| v.batches()).map_err(text)?;
+        let actual = snapshot.version(view.object.id, &view.object.name).and_then(|v| v.batches()).map_err(text)?;
         compare(&[expected], &actual).map_err(|difference| {
             format!("view \"{}\" is not its query over its named input at epoch {last}: {difference}", view.object.name)
         })?;

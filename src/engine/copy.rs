@@ -178,7 +178,13 @@ impl Sink {
         let mut epoch = None;
         if self.shared.transaction.lock().is_open() {
             let snapshot = self.guard.wait(query::current_snapshot(&self.shared)).await?;
-            buffer::insert(&self.shared, &self.table, &snapshot.version(self.table.id)?, rows, &Conflict::Error)?;
+            buffer::insert(
+                &self.shared,
+                &self.table,
+                &snapshot.version(self.table.id, &self.table.name)?,
+                rows,
+                &Conflict::Error,
+            )?;
         } else {
             let on_conflict = OnConflict::Error;
             let write = TableWrite::Insert { table: self.table.id, rows, on_conflict, returning: false };

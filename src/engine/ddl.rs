@@ -20,7 +20,7 @@ use crate::connectors::{self, Connector, ConnectorSpec};
 use crate::data::ObjectId;
 use crate::data::types::sql_name;
 use crate::error::{Error, Result, SqlState};
-use crate::runtime::{SourceSpec, TableSpec, WatermarkSpec};
+use crate::runtime::{Settings, SourceSpec, TableSpec, WatermarkSpec};
 use crate::sql::binder::Binder;
 use crate::sql::statement::{
     ColumnDef, Comment, CreateSource, CreateTable, CreateView, Drop, Name, RelationKind, Rename, WatermarkDef,
@@ -235,16 +235,11 @@ impl Session {
         engine.check_free(&rename.to)?;
         let readers: Vec<String> = snapshot.dependents(object.id).map(|o| described(o)).collect();
         if !readers.is_empty() {
-            let message = format!("cannot rename {} because other objects depend on it", described(&object));
-            return Err(Error::new(SqlState::DEPENDENT_OBJECTS_STILL_EXIST, message)
-                .with_detail(
-                    readers
-                        .iter()
-                        .map(|r| format!("{r} depends on {}", described(&object)))
-                        .collect::<Vec<_>>()
-                        .join("\n"),
-                )
-                .with_hint("Views keep the text of their query: drop them first, and create them again."));
+            let what = format!("ALTER .. RENAME of {} while views read it", described(&object));
+            let hint = "Views keep the text of their query: drop them first, and create them again.";
+            return Err(Error::unsupported(what, hint).with_detail(
+                readers.iter().map(|r| format!("{r} depends on {}", described(&object))).collect::<Vec<_>>().join("\n"),
+            ));
         }
         let ddl = Ddl::Rename(object.id, rename.to.clone()).bytes()?;
         if matches!(object.kind, Kind::View(_)) {
@@ -276,7 +271,11 @@ impl Session {
         Ok(Outcome::Done { tag: "COMMENT".into() })
     }
 
-    pub(super) async fn alter_system(&mut self, name: &str, value: Option<&str>) -> Result<Outcome> {
+    pub(super) async fn alter_system(&mut self, name: Option<&str>, value: Option<&str>) -> Result<Outcome> {
+        let Some(name) = name else {
+            self.shared.engine.runtime.alter_system(Settings::default()).await?;
+            return Ok(Outcome::Done { tag: "ALTER SYSTEM".into() });
+        };
         let definition = settings::find(name)?;
         if definition.scope != Scope::System {
             let message = format!("parameter \"{}\" cannot be changed by ALTER SYSTEM", definition.name);

@@ -66,7 +66,8 @@ impl Session {
             let conflict = self.on_conflict(bound, alias, parameters)?;
             if self.in_transaction() {
                 let snapshot = current_snapshot(&self.shared).await?;
-                let rows = buffer::insert(&self.shared, &table, &snapshot.version(table.id)?, rows, &conflict)?;
+                let rows =
+                    buffer::insert(&self.shared, &table, &snapshot.version(table.id, &table.name)?, rows, &conflict)?;
                 return returning.done(rows.num_rows() as u64, Some(rows));
             }
             let write = TableWrite::Insert {
@@ -152,7 +153,7 @@ impl Session {
             return Ok(Some(Target::Keys(keys)));
         }
         let snapshot = self.shared.engine.runtime.snapshot(ReadMode::Latest).await?;
-        let small = snapshot.version(table.id).is_ok_and(|v| v.rows() <= HEAD_SCAN_ROWS);
+        let small = snapshot.version(table.id, &table.name).is_ok_and(|v| v.rows() <= HEAD_SCAN_ROWS);
         Ok(small.then_some(Target::All))
     }
 
@@ -212,7 +213,7 @@ impl Session {
         let found = Found::read(&self.shared, change, snapshot.clone()).await?;
         let count = found.old.num_rows() as u64;
         if count > 0 {
-            let version = snapshot.version(change.table.id)?;
+            let version = snapshot.version(change.table.id, &change.table.name)?;
             buffer::replace(&self.shared, &change.table, &version, &found.old, found.new.clone())?;
         }
         found.done(change, count)
@@ -238,7 +239,7 @@ impl Session {
                 if self.in_transaction() {
                     let snapshot = current_snapshot(&self.shared).await?;
                     for table in &tables {
-                        let stored = snapshot.version(table.id)?.batches()?;
+                        let stored = snapshot.version(table.id, &table.name)?.batches()?;
                         let overlay = self.shared.transaction.lock().overlays.get(&table.id).cloned();
                         let rows = overlay.map_or(Ok(stored.clone()), |o| o.apply(stored))?;
                         let mut transaction = self.shared.transaction.lock();
@@ -294,7 +295,7 @@ struct Found {
 
 impl Found {
     async fn read(shared: &Arc<Shared>, change: &Change<'_>, snapshot: crate::runtime::Snapshot) -> Result<Self> {
-        let version = snapshot.version(change.table.id)?;
+        let version = snapshot.version(change.table.id, &change.table.name)?;
         let schema: SchemaRef = Arc::new(change.plan.schema().as_arrow().clone());
         let batches = collect(shared, change.plan.clone(), Some(snapshot)).await?;
         let batches: Vec<RecordBatch> = batches

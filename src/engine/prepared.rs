@@ -8,6 +8,7 @@ use super::outcome::Outcome;
 use super::session::{Parsed, Prepared, Session, done, in_block};
 use super::settings;
 use super::stream::Guard;
+use crate::data::types::{by_oid, dimensions, leaf};
 use crate::error::{Error, Result, SqlState};
 use crate::sql;
 use crate::sql::statement::{Discard, Statement};
@@ -51,6 +52,27 @@ impl Session {
             }
             other => Err(Error::internal(format!("not a setting: {other:?}"))),
         }
+    }
+
+    /// The client's types of parameters, without those of arrays whose place wants more dimensions: an array's oid says
+    /// nothing of them.
+    pub(super) fn placed(&self, statement: &Statement, oids: &[u32]) -> Vec<u32> {
+        let declared = |oid: &u32| by_oid(*oid).filter(|f| dimensions(f.data_type()) > 0);
+        if !oids.iter().any(|oid| declared(oid).is_some()) {
+            return oids.to_vec();
+        }
+        let open: Vec<u32> = oids.iter().map(|oid| if declared(oid).is_some() { 0 } else { *oid }).collect();
+        let Ok((_, fields, _)) = self.bound(statement, &open) else { return oids.to_vec() };
+        let fits = |declared: &Field, wanted: &Field| {
+            let (declared, wanted) = (leaf(declared), leaf(wanted));
+            let (declared, wanted) = (declared.data_type(), wanted.data_type());
+            declared == wanted || declared.is_numeric() && wanted.is_numeric()
+        };
+        let placed = oids.iter().enumerate().map(|(i, oid)| match (declared(oid), fields.get(i)) {
+            (Some(own), Some(wanted)) if dimensions(wanted.data_type()) > 1 && fits(&own, wanted) => 0,
+            _ => *oid,
+        });
+        placed.collect()
     }
 
     pub(super) fn sql_prepared(&self, name: &str) -> Result<&Prepared> {

@@ -169,7 +169,7 @@ fn provide(
     let object = relation.object();
     Ok(match (&object.kind, snapshot) {
         (Kind::Table(_) | Kind::MaterializedView(_), Some(snapshot)) => {
-            let version = snapshot.version(object.id)?;
+            let version = snapshot.version(object.id, &object.name)?;
             let overlay = shared.transaction.lock().overlays.get(&object.id).cloned();
             Some(Arc::new(StoreTable::new(object.schema.clone(), version, overlay)))
         }

@@ -53,7 +53,7 @@ const PLAN_AGE: Duration = Duration::from_millis(50);
 
 /// What binding a statement gave.
 #[derive(Debug)]
-enum Bound {
+pub(super) enum Bound {
     Query(BoundQuery),
     Insert(BoundInsert),
     Update(BoundUpdate),
@@ -275,13 +275,18 @@ impl Session {
     pub(super) fn bind(&self, parsed: &Parsed, oids: &[u32]) -> Result<Prepared> {
         let version = self.shared.engine.catalog.snapshot().version;
         let at = Instant::now();
-        let (bound, parameters, columns) = self.bound(&parsed.statement, oids)?;
+        let placed = self.placed(&parsed.statement, oids);
+        let (bound, parameters, columns) = self.bound(&parsed.statement, &placed)?;
         let description = Description { parameters, columns };
         Ok(Prepared { description, parsed: parsed.clone(), oids: oids.to_vec(), bound: Arc::new(bound), version, at })
     }
 
     /// Binds what has a plan, and describes the rest.
-    fn bound(&self, statement: &Statement, oids: &[u32]) -> Result<(Bound, Vec<Field>, Option<Vec<Column>>)> {
+    pub(super) fn bound(
+        &self,
+        statement: &Statement,
+        oids: &[u32],
+    ) -> Result<(Bound, Vec<Field>, Option<Vec<Column>>)> {
         let types = |fields: &[Field]| fields.iter().map(parameter).collect::<Vec<_>>();
         Ok(match statement {
             Statement::Query(query) => {
@@ -387,7 +392,7 @@ impl Session {
             Statement::Rename(rename) => guard.clone().wait(self.rename(rename)).await,
             Statement::Comment(comment) => guard.clone().wait(self.comment(comment)).await,
             Statement::AlterSystem { name, value } => {
-                guard.clone().wait(self.alter_system(name, value.as_deref())).await
+                guard.clone().wait(self.alter_system(name.as_deref(), value.as_deref())).await
             }
             Statement::Truncate(names) => self.truncate(names, guard).await,
             Statement::CopyFrom(copy) => self.copy_from(copy, guard),

@@ -10,8 +10,9 @@ use super::outcome::{Column, Outcome};
 use super::session::Session;
 use super::stream::once;
 use super::{introspect, settings};
+use crate::catalog::Snapshot;
 use crate::catalog::object::{ConnectorOptions, Kind, Object, Watermark};
-use crate::catalog::pg_catalog::quote_ident;
+use crate::catalog::pg_catalog::{clauses, open_ended, quote_ident};
 use crate::data::types::sql_name;
 use crate::error::{Error, Result, SqlState};
 use crate::sql::statement::{RelationKind, Show};
@@ -67,8 +68,7 @@ impl Session {
                     let message = format!("\"{}\" is not a {}", object.name, kind_word(*kind));
                     return Err(Error::new(SqlState::WRONG_OBJECT_TYPE, message));
                 }
-                let name = |id| snapshot.get(id).map(|o| o.name.clone());
-                vec![vec![Some(object.name.clone()), Some(definition(&object, name))]]
+                vec![vec![Some(object.name.clone()), Some(definition(&snapshot, &object))]]
             }
         };
         texts(show_columns(show)?, rows, "SHOW")
@@ -99,24 +99,15 @@ fn columns(object: &Object) -> Vec<Vec<Option<String>>> {
 }
 
 /// The statement that would create the object again.
-fn definition(object: &Object, name: impl Fn(crate::data::ObjectId) -> Option<String>) -> String {
+fn definition(snapshot: &Snapshot, object: &Object) -> String {
     let quoted = quote_ident(&object.name);
     match &object.kind {
         Kind::MaterializedView(view) => {
             // A renamed view keeps the text that made it; its name is today's.
-            let late = view
-                .late_into
-                .and_then(&name)
-                .map_or(String::new(), |t| format!(" LATE ROWS INTO {}", quote_ident(&t)));
-            let emit = match view.emit {
-                crate::catalog::object::Emit::OnUpdate => "",
-                crate::catalog::object::Emit::OnWindowClose => " EMIT ON WINDOW CLOSE",
-            };
-            let lateness =
-                view.lateness.map_or(String::new(), |us| format!(" ALLOW LATENESS INTERVAL '{us} microseconds'"));
+            let clauses = clauses(snapshot, view);
             let columns: Vec<String> = object.schema.fields().iter().map(|f| quote_ident(f.name())).collect();
             let columns = columns.join(", ");
-            format!("CREATE MATERIALIZED VIEW {quoted} ({columns}) AS {}{emit}{lateness}{late}", view.query)
+            format!("CREATE MATERIALIZED VIEW {quoted} ({columns}) AS {}{clauses}", open_ended(&view.query))
         }
         Kind::View(view) => format!("CREATE VIEW {quoted} AS {}", view.query),
         Kind::Table(table) => {

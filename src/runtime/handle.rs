@@ -52,9 +52,9 @@ pub struct Snapshot {
 impl Snapshot {
     /// The rows of a table or materialized view.
     ///
-    /// Errors: `55000` the view has not joined the clock, or has left it (with its lag).
-    pub fn version(&self, object: ObjectId) -> Result<Version> {
-        self.published.version(object)
+    /// Errors: `55000` the view has not joined the clock, or has left it (with its lag); `name` is the object's.
+    pub fn version(&self, object: ObjectId, name: &str) -> Result<Version> {
+        self.published.version(object, &format!("materialized view \"{name}\""))
     }
 
     /// Errors standing in a view at this epoch (a SELECT raises a WARNING when there are some).

@@ -30,23 +30,22 @@ pub(super) struct Entry {
     pub(super) errors: u64,
     /// It left the clock: how far it was behind.
     pub(super) left: Option<Duration>,
-    pub(super) name: Arc<str>,
 }
 
 impl Published {
-    /// The rows of an object.
-    pub(super) fn version(&self, object: ObjectId) -> Result<Version> {
+    /// The rows of an object, which is called so in messages.
+    pub(super) fn version(&self, object: ObjectId, called: &str) -> Result<Version> {
         let unready = |message: String, hint: &str| {
             Err(Error::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message).with_hint(hint))
         };
         match self.objects.get(&object) {
             Some(Entry { left: None, version, .. }) => Ok(version.clone()),
-            Some(Entry { left: Some(lag), name, .. }) => unready(
-                format!("materialized view \"{name}\" is {} ms behind and has left the clock", lag.as_millis()),
+            Some(Entry { left: Some(lag), .. }) => unready(
+                format!("{called} is {} ms behind and has left the clock", lag.as_millis()),
                 "it comes back by itself when it has caught up; see highwater.views",
             ),
             None => unready(
-                format!("relation {object} cannot be read yet: it has not joined the clock"),
+                format!("{called} cannot be read yet: it has not joined the clock"),
                 "wait until its status in highwater.views is running",
             ),
         }

@@ -76,7 +76,7 @@ async fn delete(runtime: &Runtime, values: &[(i64, i64)]) -> Epoch {
 /// The rows of an object at the newest acknowledged epoch, sorted.
 async fn read(runtime: &Runtime, object: ObjectId) -> Vec<(i64, i64)> {
     let snapshot = runtime.snapshot(ReadMode::Acknowledged).await.unwrap();
-    let batches = snapshot.version(object).unwrap().batches().unwrap();
+    let batches = snapshot.version(object, "x").unwrap().batches().unwrap();
     let all = batches.into_iter().flat_map(|b| rows(&Changes::insertions(b)));
     let mut all: Vec<_> = all.map(|(k, v, _)| (k, v)).collect();
     all.sort_unstable();
@@ -129,7 +129,9 @@ async fn views_follow_tables() {
         runtime.drop_objects(vec![V, W], vec![]).await.unwrap();
         assert!(runtime.status().await.unwrap().views.is_empty());
         let snapshot = runtime.snapshot(ReadMode::Acknowledged).await.unwrap();
-        assert_eq!(code(snapshot.version(V)), SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE);
+        let error = snapshot.version(V, "x").unwrap_err();
+        assert_eq!(error.code(), SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE);
+        assert_eq!(error.message(), "materialized view \"x\" cannot be read yet: it has not joined the clock");
         insert(&runtime, &[(9, 9)]).await;
         assert_eq!(read(&runtime, T).await, [(1, 2), (9, 9)]);
         runtime.shutdown().await;
@@ -399,13 +401,13 @@ async fn a_view_that_is_too_slow_leaves_the_clock_and_comes_back() {
     // This waits until the slow ones have left.
     assert_eq!(read(&runtime, other).await, [(1, 1), (2, 1)]);
     let snapshot = runtime.snapshot(ReadMode::Acknowledged).await.unwrap();
-    assert_eq!(code(snapshot.version(V)), SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE);
-    assert_eq!(code(snapshot.version(W)), SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE);
+    assert_eq!(code(snapshot.version(V, "x")), SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE);
+    assert_eq!(code(snapshot.version(W, "x")), SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE);
     assert_eq!(code(subscription.next().await), SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE);
     stall.store(false, Ordering::Relaxed);
     insert(&runtime, &[(3, 3)]).await;
     let back = async {
-        while runtime.snapshot(ReadMode::Latest).await.unwrap().version(W).is_err() {
+        while runtime.snapshot(ReadMode::Latest).await.unwrap().version(W, "x").is_err() {
             insert(&runtime, &[(4, 4)]).await;
             read(&runtime, other).await;
         }

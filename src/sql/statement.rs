@@ -72,8 +72,8 @@ pub enum Statement {
     Rename(Rename),
     /// ALTER SYSTEM SET name = value; `None`: to its default (RESET too).
     AlterSystem {
-        /// Lower case.
-        name: String,
+        /// Lower case; `None`: RESET ALL.
+        name: Option<String>,
         /// As SHOW would print it.
         value: Option<String>,
     },

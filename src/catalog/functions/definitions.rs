@@ -5,8 +5,7 @@ use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 
 use super::{Declared, NULL, Type, int_at, relation_at, text, text_at};
-use crate::catalog::object::Kind;
-use crate::catalog::pg_catalog::{index_definition, key_columns, quote_ident, table_of_key};
+use crate::catalog::pg_catalog::{self, index_definition, key_columns, quote_ident, table_of_key};
 use crate::catalog::system::Environment;
 use crate::data::ObjectId;
 use crate::error::Result;
@@ -38,11 +37,7 @@ fn none(_: &dyn Environment, _: &[ScalarValue]) -> Result<ScalarValue> {
 fn view_definition(environment: &dyn Environment, row: &[ScalarValue]) -> Result<ScalarValue> {
     let snapshot = environment.snapshot();
     let found = snapshot.get(ObjectId(relation_at(environment, row, 0)));
-    Ok(match found.map(|o| &o.kind) {
-        Some(Kind::View(view)) => text(format!(" {};", view.query)),
-        Some(Kind::MaterializedView(view)) => text(format!(" {};", view.query)),
-        Some(Kind::Table(_) | Kind::Source(_)) | None => NULL,
-    })
+    Ok(found.and_then(|o| pg_catalog::view_definition(&snapshot, o)).map_or(NULL, text))
 }
 
 fn index_def(environment: &dyn Environment, row: &[ScalarValue]) -> Result<ScalarValue> {

@@ -1,6 +1,6 @@
 //! `views`: views, materialized ones too.
 
-use crate::catalog::object::Kind;
+use crate::catalog::pg_catalog::view_definition;
 use crate::catalog::system::{Context, Rows, Source, SystemTable};
 
 pub(super) static TABLE: SystemTable = SystemTable {
@@ -14,16 +14,12 @@ pub(super) static TABLE: SystemTable = SystemTable {
 
 fn rows(context: &Context<'_>, rows: &mut Rows) {
     for object in context.snapshot.objects() {
-        let query = match &object.kind {
-            Kind::View(view) => &view.query,
-            Kind::MaterializedView(view) => &view.query,
-            Kind::Table(_) | Kind::Source(_) => continue,
-        };
+        let Some(definition) = view_definition(context.snapshot, object) else { continue };
         rows.push([
             ("table_catalog", context.environment.database().into()),
             ("table_schema", "public".into()),
             ("table_name", (&object.name).into()),
-            ("view_definition", query.into()),
+            ("view_definition", definition.into()),
             ("check_option", "NONE".into()),
             ("is_updatable", "NO".into()),
             ("is_insertable_into", "NO".into()),

@@ -1,4 +1,6 @@
 //! Tables of `pg_catalog` that are always empty: what they would list does not exist in Highwater.
+//!
+//! `tableoid`, in PostgreSQL a column of every table that `*` leaves out, is an ordinary one in those that psql asks for it.
 
 use crate::catalog::system::{Source, SystemTable};
 
@@ -64,8 +66,10 @@ pub(super) static PG_OPCLASS: SystemTable = empty(
     "pg_opclass",
     2616,
     "oid oid, opcmethod oid, opcname name, opcnamespace oid, opcowner oid, opcfamily oid, opcintype oid, \
-              opcdefault bool, opckeytype oid",
+              opcdefault bool, opckeytype oid, tableoid oid",
 );
+pub(super) static PG_OPFAMILY: SystemTable =
+    empty("pg_opfamily", 2753, "oid oid, opfmethod oid, opfname name, opfnamespace oid, opfowner oid, tableoid oid");
 pub(super) static PG_OPERATOR: SystemTable = empty(
     "pg_operator",
     2617,
@@ -110,7 +114,7 @@ pub(super) static PG_REWRITE: SystemTable = empty(
     "pg_rewrite",
     2618,
     "oid oid, rulename name, ev_class oid, ev_type char, ev_enabled char, is_instead bool, ev_qual text, \
-              ev_action text",
+              ev_action text, tableoid oid",
 );
 pub(super) static PG_RULES: SystemTable =
     empty("pg_rules", 12023, "schemaname name, tablename name, rulename name, definition text");
@@ -155,7 +159,7 @@ pub(super) static PG_TRIGGER: SystemTable = empty(
     "oid oid, tgrelid oid, tgparentid oid, tgname name, tgfoid oid, tgtype int2, tgenabled char, \
               tgisinternal bool, tgconstrrelid oid, tgconstrindid oid, tgconstraint oid, tgdeferrable bool, \
               tginitdeferred bool, tgnargs int2, tgattr int2vector, tgargs text, tgqual text, tgoldtable name, \
-              tgnewtable name",
+              tgnewtable name, tableoid oid",
 );
 pub(super) static PG_TS_CONFIG: SystemTable =
     empty("pg_ts_config", 3602, "oid oid, cfgname name, cfgnamespace oid, cfgowner oid, cfgparser oid");

@@ -1,6 +1,7 @@
 //! Schema `pg_catalog`: PostgreSQL's own tables, true of Highwater. One file per table; those that are always empty, and
 //! those that the running engine fills in, share a file each.
 
+mod definition;
 mod empty;
 mod pg_am;
 pub(in crate::catalog) mod pg_attrdef;
@@ -32,6 +33,8 @@ mod pg_user;
 mod pg_views;
 mod running;
 
+pub use definition::{clauses, open_ended, view_definition};
+
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
@@ -54,7 +57,7 @@ pub(super) static TABLES: &[&SystemTable] = &[
     &empty::PG_AGGREGATE,    &empty::PG_AUTH_MEMBERS,    &empty::PG_CAST,    &empty::PG_CONVERSION,
     &empty::PG_DB_ROLE_SETTING,    &empty::PG_DEFAULT_ACL,    &empty::PG_ENUM,    &empty::PG_EVENT_TRIGGER,
     &empty::PG_EXTENSION,    &empty::PG_FOREIGN_DATA_WRAPPER,    &empty::PG_GROUP,    &empty::PG_INHERITS,
-    &empty::PG_INIT_PRIVS,    &empty::PG_LOCKS,    &empty::PG_OPCLASS,    &empty::PG_OPERATOR,
+    &empty::PG_INIT_PRIVS,    &empty::PG_LOCKS,    &empty::PG_OPCLASS,    &empty::PG_OPERATOR,    &empty::PG_OPFAMILY,
     &empty::PG_PARTITIONED_TABLE,    &empty::PG_POLICY,    &empty::PG_PUBLICATION,    &empty::PG_PUBLICATION_NAMESPACE,
     &empty::PG_PUBLICATION_REL,    &empty::PG_PUBLICATION_TABLES,    &empty::PG_RANGE,    &empty::PG_REWRITE,
     &empty::PG_RULES,    &empty::PG_SECLABEL,    &empty::PG_SECLABELS,    &empty::PG_SEQUENCE,

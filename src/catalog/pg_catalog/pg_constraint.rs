@@ -10,7 +10,7 @@ pub(super) static TABLE: SystemTable = SystemTable {
               convalidated bool, conrelid oid, contypid oid, conindid oid, conparentid oid, confrelid oid, \
               confupdtype char, confdeltype char, confmatchtype char, conislocal bool, coninhcount int4, \
               connoinherit bool, conkey int2[], confkey int2[], conpfeqop oid[], conppeqop oid[], \
-              conffeqop oid[], confdelsetcols int2[], conexclop oid[], conbin text",
+              conffeqop oid[], confdelsetcols int2[], conexclop oid[], conbin text, tableoid oid",
     source: Source::Catalog(rows),
 };
 
@@ -19,6 +19,7 @@ fn rows(context: &Context<'_>, rows: &mut Rows) {
         let none = Value::Text(" ".into());
         rows.push([
             ("oid", constraint_oid(object.id).into()),
+            ("tableoid", TABLE.oid.into()),
             ("conname", key_name(object).into()),
             ("connamespace", PUBLIC_OID.into()),
             ("contype", "p".into()),

@@ -1,5 +1,6 @@
 //! `pg_matviews`: materialized views.
 
+use super::view_definition;
 use crate::catalog::object::Kind;
 use crate::catalog::system::{Context, OWNER, Rows, Source, SystemTable};
 
@@ -13,13 +14,13 @@ pub(super) static TABLE: SystemTable = SystemTable {
 
 fn rows(context: &Context<'_>, rows: &mut Rows) {
     for object in context.snapshot.objects() {
-        if let Kind::MaterializedView(view) = &object.kind {
+        if matches!(object.kind, Kind::MaterializedView(_)) {
             rows.push([
                 ("schemaname", "public".into()),
                 ("matviewname", (&object.name).into()),
                 ("matviewowner", OWNER.into()),
                 ("ispopulated", true.into()),
-                ("definition", (&view.query).into()),
+                ("definition", view_definition(context.snapshot, object).into()),
             ]);
         }
     }

@@ -1,7 +1,6 @@
 //! `pg_views`: views, the system's too.
 
-use super::relations;
-use crate::catalog::object::Kind;
+use super::{relations, view_definition};
 use crate::catalog::system::{Context, OWNER, Rows, Source, SystemTable};
 
 pub(super) static TABLE: SystemTable = SystemTable {
@@ -13,10 +12,7 @@ pub(super) static TABLE: SystemTable = SystemTable {
 
 fn rows(context: &Context<'_>, rows: &mut Rows) {
     for relation in relations(context).into_iter().filter(|r| r.kind == "v") {
-        let definition = match relation.object.as_ref().map(|o| &o.kind) {
-            Some(Kind::View(view)) => Some(&view.query),
-            _ => None,
-        };
+        let definition = relation.object.as_ref().and_then(|o| view_definition(context.snapshot, o));
         rows.push([
             ("schemaname", relation.namespace.into()),
             ("viewname", relation.name.into()),

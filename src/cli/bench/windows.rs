@@ -133,7 +133,9 @@ fn stored(tokio: &Runtime, ready: &Ready<'_>, peers: usize) -> Result<(Taken, Ch
         runtime.flush().await?;
         let taken = watch.taken();
         let mut sum = Checksum::default();
-        for rows in runtime.snapshot(ReadMode::Acknowledged).await?.version(ready.view.id)?.batches()? {
+        for rows in
+            runtime.snapshot(ReadMode::Acknowledged).await?.version(ready.view.id, &ready.view.name)?.batches()?
+        {
             sum.add(&rows, None)?;
         }
         Ok((taken, sum))

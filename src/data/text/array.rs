@@ -120,7 +120,7 @@ pub fn check_dimensions(found: usize, item: &Field) -> Result<()> {
     let (what, element) =
         (format!("an array of {found} dimension{}", if found == 1 { "" } else { "s" }), sql_name(&leaf(item)));
     let declared = format!("{element}{}", "[]".repeat(declared));
-    let hint = format!("Declare the column {element}{}.", "[]".repeat(found));
+    let hint = format!("Declare the column {element}{0}, or cast the value to that.", "[]".repeat(found));
     Err(Error::unsupported(format!("{what} as a value of {declared}"), hint))
 }
 

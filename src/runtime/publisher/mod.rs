@@ -284,10 +284,6 @@ impl Publisher {
         if let Some((source, _)) = self.source_errors.get_mut(&object) {
             *source = name.into();
         }
-        if let Some(entry) = self.objects.get_mut(&object) {
-            entry.name = name.into();
-        }
-        self.show();
     }
 
     /// The views that keep an epoch from being published.
@@ -336,16 +332,14 @@ impl Publisher {
                 late.push((id, epochal.late));
             }
             let standing = u64::try_from(view.errors.standing).unwrap_or(0);
-            let name = Arc::clone(&view.name);
-            self.objects.insert(id, Entry { version: epochal.version, errors: standing, left: None, name });
+            self.objects.insert(id, Entry { version: epochal.version, errors: standing, left: None });
             self.count(id, &epochal.counted);
             changed.push((id, epochal.changes));
         }
         for (id, (version, changes)) in tables {
             let Some(table) = self.tables.get_mut(&id) else { continue };
             History::add(&mut table.history, epoch, now, changes);
-            let name = Arc::clone(&table.name);
-            self.objects.insert(id, Entry { version, errors: 0, left: None, name });
+            self.objects.insert(id, Entry { version, errors: 0, left: None });
         }
         for (id, name, error) in errors {
             let (_, book) = self.source_errors.entry(id).or_insert_with(|| (name.into(), Errors::default()));
@@ -429,8 +423,9 @@ impl Publisher {
                 self.subscribing.push((from, spec, reply));
                 continue;
             }
-            let readable = self.shared.published().version(spec.view);
             let view = self.views.get_mut(&spec.view);
+            let called = view.as_ref().map_or_else(String::new, |v| v.called());
+            let readable = self.shared.published().version(spec.view, &called);
             let answer = match (readable, view) {
                 (Ok(_), Some(view)) => view.subscribe(&spec, self.published, &self.config.metrics.subscriptions),
                 (Err(error), _) => Err(error),

@@ -21,12 +21,12 @@ impl Publisher {
         let published = self.shared.published();
         let (mut rows, mut later) = (Vec::new(), BTreeMap::<Epoch, Vec<_>>::new());
         for id in objects {
-            let version = published.version(*id)?;
             let (called, history) = match (self.views.get(id), self.tables.get(id)) {
                 (Some(view), _) => (view.called(), &view.history),
                 (None, Some(table)) => (format!("table \"{}\"", table.name), &table.history),
                 (None, None) => return Err(Error::internal(format!("object {id} has no history"))),
             };
+            let version = published.version(*id, &called)?;
             let since = history.as_ref().map_or(self.published, |h| h.since);
             if *as_of < since {
                 return Err(too_old(&called, *as_of, since));

@@ -52,7 +52,7 @@ impl Sequencer {
     /// The tables and views that a new view had better read before it joins: none when they are small.
     pub(super) fn large_inputs(&self, objects: &[ObjectId]) -> Vec<Stored> {
         let published = self.shared.published();
-        let version = |id: &ObjectId| published.version(*id).ok().map(|version| (*id, version));
+        let version = |id: &ObjectId| published.version(*id, "").ok().map(|version| (*id, version));
         let versions: Vec<(ObjectId, Version)> = objects.iter().filter_map(version).collect();
         if versions.iter().map(|(_, v)| v.rows()).sum::<usize>() <= self.config.limits.hydrate_rows {
             return vec![];
@@ -95,8 +95,8 @@ impl Sequencer {
 
     /// What is published of a table or view now, and how it differs from what was read.
     fn since(&self, stored: &Stored) -> Result<(Version, Vec<Changes>)> {
-        let version = self.shared.published().version(stored.object)?;
-        let changes = version.since(&stored.version)?.ok_or_else(|| left(stored.object))?;
+        let version = self.shared.published().version(stored.object, &self.called(stored.object))?;
+        let changes = version.since(&stored.version)?.ok_or_else(|| self.left(stored.object))?;
         Ok((version, changes))
     }
 
@@ -111,11 +111,19 @@ impl Sequencer {
         }
         Ok(rest)
     }
-}
 
-/// The store that was read is not there any more.
-pub(super) fn left(object: ObjectId) -> Error {
-    let message = format!("relation {object} left the clock while a view that reads it was being filled");
-    Error::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message)
-        .with_hint("create the view again when highwater.views shows it as running")
+    /// The store that was read is not there any more.
+    pub(super) fn left(&self, object: ObjectId) -> Error {
+        let message = format!("{} left the clock while a view that reads it was being filled", self.called(object));
+        Error::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message)
+            .with_hint("create the view again when highwater.views shows it as running")
+    }
+
+    /// What messages call a table or view.
+    pub(super) fn called(&self, object: ObjectId) -> String {
+        let view = self.views.get(&object).map(|v| v.spec.called());
+        let away = || self.away.get(&object).map(|a| a.spec.called());
+        let table = || self.tables.get(&object).map(|t| format!("table \"{}\"", t.spec.name));
+        view.or_else(away).or_else(table).unwrap_or_else(|| "a materialized view".to_owned())
+    }
 }

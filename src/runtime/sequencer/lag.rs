@@ -11,12 +11,11 @@ use super::super::command::Command;
 use super::super::message::Publish;
 use super::super::status::{ViewPhase, ViewStatus};
 use super::Sequencer;
-use super::hydrate::left;
 use super::views::hydrating;
 
 /// A view that has left the clock.
 pub(super) struct Away {
-    spec: ViewSpec,
+    pub(super) spec: ViewSpec,
     /// The oldest input that it has not shown.
     behind_since: Instant,
     /// When it tries again; the pause doubles each time.
@@ -88,7 +87,8 @@ impl Sequencer {
         }
         // Those that were to follow them have nothing to follow.
         for (id, on) in self.hydrating_on(&leaving) {
-            self.give_up(id, Some(left(on)))?;
+            let error = self.left(on);
+            self.give_up(id, Some(error))?;
         }
         let _ = self.shared.publisher.send(Publish::Leave(leaving));
         self.close_unread_feeds();

@@ -255,7 +255,7 @@ async fn commit(runtime: &Runtime, writes: Vec<TableWrite>) -> Epoch {
 }
 
 async fn read(runtime: &Runtime, object: ObjectId) -> Vec<(i64, i64)> {
-    let version = runtime.snapshot(ReadMode::Acknowledged).await.unwrap().version(object).unwrap();
+    let version = runtime.snapshot(ReadMode::Acknowledged).await.unwrap().version(object, "x").unwrap();
     let mut all: Vec<_> = version.batches().unwrap().iter().flat_map(rows).collect();
     all.sort_unstable();
     all
@@ -345,7 +345,7 @@ async fn keys_are_unique_and_failed_transactions_leave_nothing() {
 async fn rows_that_changed_since_they_were_read_are_a_conflict() {
     let runtime = start(false).await;
     commit(&runtime, vec![insert(&[(1, 10), (2, 20), (2, 20)])]).await;
-    let version = runtime.snapshot(ReadMode::Acknowledged).await.unwrap().version(T).unwrap();
+    let version = runtime.snapshot(ReadMode::Acknowledged).await.unwrap().version(T, "x").unwrap();
     let ids: Vec<u64> = version.batches_with_ids().unwrap().iter().flat_map(|(_, ids)| ids.values().to_vec()).collect();
     let replace = |ids: Vec<u64>, new: &[(i64, i64)]| {
         let target = Target::RowIds(ids);
@@ -660,7 +660,7 @@ async fn a_view_that_is_too_slow_leaves_the_clock_and_comes_back() {
     assert_eq!(read(&runtime, T).await, [(1, 1)]);
     let snapshot = runtime.snapshot(ReadMode::Latest).await.unwrap();
     for view in [V, W] {
-        assert_eq!(snapshot.version(view).unwrap_err().code(), SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE);
+        assert_eq!(snapshot.version(view, "x").unwrap_err().code(), SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE);
     }
     let ended = loop {
         match subscription.next().await {

@@ -237,7 +237,7 @@ impl Sequencer {
         let version = match self.tables.get_mut(&object) {
             Some(table) => table.store.seal()?,
             None if self.feeds.contains_key(&object) => return self.open_feed(object),
-            None => self.shared.published().version(object)?,
+            None => self.shared.published().version(object, &self.called(object))?,
         };
         let rows: Vec<Changes> = version.batches()?.into_iter().map(Changes::insertions).collect();
         if !rows.is_empty() {

@@ -88,11 +88,11 @@ impl Cursor<'_> {
 
     fn alter_system(&mut self) -> Result<Statement> {
         if self.word("reset") {
-            let name = self.setting_name()?;
+            let name = if self.word("all") { None } else { Some(self.setting_name()?) };
             return Ok(Statement::AlterSystem { name, value: None });
         }
         self.expect_word("set")?;
-        let name = self.setting_name()?;
+        let name = Some(self.setting_name()?);
         let value = self.setting_value()?;
         Ok(Statement::AlterSystem { name, value })
     }

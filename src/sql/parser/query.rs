@@ -272,7 +272,12 @@ impl Cursor<'_> {
         let columns = if self.peek(&Token::LParen) { self.column_list()? } else { vec![] };
         if self.peek_word("from") {
             self.copy_target("from", "stdin")?;
-            return Ok(Statement::CopyFrom(CopyFrom { target, columns, options: self.copy_options()? }));
+            let options = self.copy_options()?;
+            if self.peek_word("where") {
+                let hint = "COPY into a table of its own, and INSERT INTO .. SELECT .. WHERE from that.";
+                return Err(Error::unsupported("COPY FROM .. WHERE", hint).with_position(self.position()));
+            }
+            return Ok(Statement::CopyFrom(CopyFrom { target, columns, options }));
         }
         let quoted: Vec<String> = columns.iter().map(|(c, _)| format!("\"{}\"", c.replace('"', "\"\""))).collect();
         let list = if quoted.is_empty() { "*".to_owned() } else { quoted.join(", ") };
@@ -324,7 +329,7 @@ impl Cursor<'_> {
             self.expect(&Token::RParen)?;
             return Ok(options);
         }
-        while let Some(option) = self.next_word() {
+        while let Some(option) = self.next_word().filter(|o| o != "where") {
             let position = self.position();
             self.parser.next_token();
             self.word("as");
