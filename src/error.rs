@@ -24,6 +24,7 @@ impl SqlState {
     pub const CARDINALITY_VIOLATION: Self = Self("21000");
     pub const STRING_DATA_RIGHT_TRUNCATION: Self = Self("22001");
     pub const NUMERIC_VALUE_OUT_OF_RANGE: Self = Self("22003");
+    pub const INTERVAL_FIELD_OVERFLOW: Self = Self("22015");
     pub const NULL_VALUE_NOT_ALLOWED: Self = Self("22004");
     pub const INVALID_DATETIME_FORMAT: Self = Self("22007");
     pub const DATETIME_FIELD_OVERFLOW: Self = Self("22008");

@@ -2,22 +2,27 @@
 
 use arrow::datatypes::IntervalMonthDayNano;
 
-use crate::data::text::interval::parse_interval;
+use crate::data::text::interval::{Qualifier, parse_interval, parse_qualified};
 use crate::error::{Error, Result, SqlState};
 
 fn overflow() -> Error {
     Error::new(SqlState::DATETIME_FIELD_OVERFLOW, "interval out of range")
 }
 
-/// An interval literal with the unit behind it: `INTERVAL '10' SECOND`, `INTERVAL '1:30' HOUR TO MINUTE`.
-pub fn parse_interval_unit(text: &str, unit: Option<&str>, last: Option<&str>) -> Result<IntervalMonthDayNano> {
-    let number = text.trim().trim_start_matches(['-', '+']).bytes().all(|b| b.is_ascii_digit() || b == b'.');
-    match (unit, last) {
-        (Some(unit), None) if number => parse_interval(&format!("{} {}", text.trim(), unit.to_ascii_lowercase())),
-        (Some(_), Some(last)) if last.eq_ignore_ascii_case("minute") && text.contains(':') => {
-            parse_interval(&format!("{text}:00"))
-        }
-        _ => parse_interval(text),
+/// An interval literal with the unit behind it: `INTERVAL '10' SECOND(2)`, `INTERVAL '1:30' HOUR TO MINUTE`; plurals and
+/// units such as WEEK, which PostgreSQL takes for aliases, are units too.
+pub fn parse_interval_unit(
+    text: &str,
+    unit: Option<&str>,
+    last: Option<&str>,
+    digits: Option<u32>,
+) -> Result<IntervalMonthDayNano> {
+    let Some(unit) = unit.map(str::to_ascii_lowercase) else { return parse_interval(text) };
+    let last = last.map(str::to_ascii_lowercase);
+    match (Qualifier::new(&unit, last.as_deref(), digits), last) {
+        (Some(qualifier), _) => parse_qualified(text, qualifier),
+        (None, None) => parse_interval(&format!("{} {unit}", text.trim())),
+        (None, Some(last)) => Err(Error::syntax(format!("syntax error at or near \"{last}\""), None)),
     }
 }
 
@@ -61,8 +66,12 @@ mod tests {
 
     #[test]
     fn units_behind_the_literal() {
-        assert_eq!(print(parse_interval_unit("10", Some("SECOND"), None).unwrap()), "00:00:10");
-        assert_eq!(print(parse_interval_unit("1:30", Some("HOUR"), Some("MINUTE")).unwrap()), "01:30:00");
+        let read = |text, unit, last| print(parse_interval_unit(text, Some(unit), last, None).unwrap());
+        assert_eq!(read("10", "SECOND", None), "00:00:10");
+        assert_eq!(read("1:30", "HOUR", Some("MINUTE")), "01:30:00");
+        assert_eq!(read("1:30", "MINUTE", Some("SECOND")), "00:01:30");
+        assert_eq!(read("2", "WEEKS", None), "14 days");
+        assert!(parse_interval_unit("1", Some("DAY"), Some("YEAR"), None).is_err());
     }
 
     #[test]

@@ -19,12 +19,14 @@ pub mod subquery;
 pub mod window;
 
 mod array;
+mod bucket;
 mod datetime;
 mod format;
 mod intervals;
 mod json;
 mod math;
 mod narrow;
+mod template;
 pub(crate) mod text;
 mod uuid;
 
@@ -66,7 +68,7 @@ pub fn registry() -> &'static Functions {
 /// Functions of ours that do not depend on a session.
 fn ours() -> Vec<ScalarUDF> {
     let mut all: Vec<ScalarUDF> = Op::ALL.into_iter().map(|op| ScalarUDF::new_from_impl(Arithmetic::new(op))).collect();
-    let natives = [intervals::ALL.to_vec(), math::ALL.to_vec(), text::ALL.to_vec(), json::all(), array::all()].concat();
+    let natives = [intervals::ALL, math::ALL, bucket::ALL, text::ALL, &json::all(), &array::all()].concat();
     all.push(subquery::or_empty_array());
     all.push(uuid::gen_random_uuid());
     all.extend(natives.into_iter().map(|f| ScalarUDF::new_from_impl(Native::new(f, &TimeZone::utc()))));
@@ -75,7 +77,7 @@ fn ours() -> Vec<ScalarUDF> {
 
 /// The function of this name that depends on the TimeZone, if there is one.
 pub fn zoned(name: &str, zone: &TimeZone) -> Option<Arc<ScalarUDF>> {
-    let all = datetime::ALL.iter().chain(format::ALL).chain(json::ZONED).chain(array::ZONED);
+    let all = datetime::ALL.iter().chain(format::ALL).chain(template::ALL).chain(json::ZONED).chain(array::ZONED);
     let function = all.into_iter().find(|f| f.name == name)?;
     Some(Arc::new(ScalarUDF::new_from_impl(Native::new(function, zone))))
 }

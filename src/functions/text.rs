@@ -41,7 +41,7 @@ fn chr(call: &Call<'_>) -> Result<ArrayRef> {
 }
 
 /// A text that a function makes is not longer than [`TEXT_BYTES_MAX`].
-fn check_length(bytes: usize) -> Result<()> {
+pub(super) fn check_length(bytes: usize) -> Result<()> {
     if bytes <= TEXT_BYTES_MAX {
         return Ok(());
     }

@@ -1,7 +1,7 @@
 //! Constant intervals in syntax: window sizes, ALLOW LATENESS, timeouts.
 
 use arrow::datatypes::IntervalMonthDayNano;
-use datafusion::sql::sqlparser::ast::{Expr, UnaryOperator, Value};
+use datafusion::sql::sqlparser::ast::{Expr, Interval, UnaryOperator, Value};
 
 use crate::data::text::interval::parse_interval;
 use crate::error::{Error, Result, SqlState};
@@ -29,7 +29,7 @@ pub(crate) fn constant_interval(expr: &Expr) -> Result<IntervalMonthDayNano> {
             let text = text.ok_or_else(not_constant)?;
             let unit = i.leading_field.as_ref().map(|f| f.to_string());
             let last = i.last_field.as_ref().map(|f| f.to_string());
-            parse_interval_unit(&text, unit.as_deref(), last.as_deref())
+            parse_interval_unit(&text, unit.as_deref(), last.as_deref(), digits(i))
         }
         Expr::Value(v) => match &v.value {
             Value::SingleQuotedString(s) => parse_interval(s),
@@ -42,6 +42,11 @@ pub(crate) fn constant_interval(expr: &Expr) -> Result<IntervalMonthDayNano> {
         }
         _ => Err(not_constant()),
     }
+}
+
+/// The digits of SECOND(2).
+pub(crate) fn digits(i: &Interval) -> Option<u32> {
+    i.fractional_seconds_precision.or(i.leading_precision).and_then(|d| u32::try_from(d).ok())
 }
 
 fn string_of(value: &Value) -> Option<String> {

@@ -72,6 +72,10 @@ pub(super) fn field(name: &str, sql: &Sql) -> Result<Field> {
             plain(timestamptz())
         }
         Sql::Interval { fields: None, precision: None } => plain(interval()),
+        Sql::Interval { .. } => {
+            let hint = "Use interval; a constant takes them: INTERVAL '1' YEAR TO MONTH.";
+            Err(Error::unsupported(format!("type {}", sql.to_string().to_lowercase()), hint))
+        }
         Sql::Array(ArrayElemTypeDef::SquareBracket(item, _) | ArrayElemTypeDef::AngleBracket(item)) => {
             Ok(array(name, &field("item", item)?, true))
         }

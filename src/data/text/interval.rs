@@ -8,23 +8,58 @@ use super::calendar::{DAY, SECOND, pair, write_fraction};
 use super::invalid_datetime;
 use crate::error::{Error, Result, SqlState};
 
-/// PostgreSQL's own condition for it.
-const INTERVAL_FIELD_OVERFLOW: SqlState = SqlState("22015");
-
 /// Months, days and time of an interval in PostgreSQL's spellings.
 pub fn parse_interval(text: &str) -> Result<IntervalMonthDayNano> {
-    let body = text.trim();
-    let mut sum = Sum::default();
-    let read = match body.strip_prefix(['P', 'p']) {
-        Some(iso) => sum.iso(iso),
-        None => sum.verbose(body),
-    };
-    let overflow = || Error::new(INTERVAL_FIELD_OVERFLOW, format!("interval field value out of range: \"{text}\""));
-    if sum.overflow {
-        return Err(overflow());
+    Sum::default().read(text)
+}
+
+/// What stands behind an interval: `HOUR TO MINUTE` and its like.
+#[derive(Clone, Copy, Debug)]
+pub struct Qualifier {
+    first: &'static str,
+    last: &'static str,
+    /// Digits of seconds.
+    digits: Option<u32>,
+}
+
+impl Qualifier {
+    /// By its words, in lower case; `None` where PostgreSQL has no such qualifier.
+    pub fn new(first: &str, last: Option<&str>, digits: Option<u32>) -> Option<Self> {
+        const FIELDS: [&str; 6] = ["year", "month", "day", "hour", "minute", "second"];
+        let place = |word: &str| FIELDS.iter().position(|f| *f == word);
+        let (from, to) = (place(first)?, place(last.unwrap_or(first))?);
+        // Years and months do not mix with the rest.
+        let fits = last.is_none() || (from < to && (to <= 1 || from >= 2));
+        fits.then(|| Self { first: FIELDS[from], last: FIELDS[to], digits })
     }
-    read.ok_or_else(|| invalid_datetime("interval", text))?;
-    sum.finish().ok_or_else(overflow)
+
+    /// Drops what is finer than the last field.
+    fn cut(self, i: IntervalMonthDayNano) -> IntervalMonthDayNano {
+        let second = SECOND * 1000;
+        let whole = |unit: i64| IntervalMonthDayNano::new(i.months, i.days, i.nanoseconds / unit * unit);
+        match self.last {
+            "year" => IntervalMonthDayNano::new(i.months / 12 * 12, 0, 0),
+            "month" => IntervalMonthDayNano::new(i.months, 0, 0),
+            "day" => IntervalMonthDayNano::new(i.months, i.days, 0),
+            "hour" => whole(3600 * second),
+            "minute" => whole(60 * second),
+            _ => self.digits.map_or(i, |digits| rounded(i, digits)),
+        }
+    }
+}
+
+/// The seconds rounded to so many digits.
+pub fn rounded(i: IntervalMonthDayNano, digits: u32) -> IntervalMonthDayNano {
+    let unit = 10i64.pow(9 - digits.min(6));
+    let half = unit / 2 * i.nanoseconds.signum();
+    let nanos = i.nanoseconds.checked_add(half).map_or(i.nanoseconds, |n| n / unit * unit);
+    IntervalMonthDayNano::new(i.months, i.days, nanos)
+}
+
+/// An interval with a qualifier: it says what a number without a unit is, and what is dropped.
+pub fn parse_qualified(text: &str, qualifier: Qualifier) -> Result<IntervalMonthDayNano> {
+    let mut sum = Sum { qualifier: Some(qualifier), ..Sum::default() };
+    sum.read(text).map(|i| qualifier.cut(i))
 }
 
 /// `12`, `12.5`, `.5` seconds in microseconds, rounded; `None` if it isn't that.
@@ -106,6 +141,7 @@ struct Sum {
     overflow: bool,
     /// Units that were given: each counts once.
     seen: Vec<&'static str>,
+    qualifier: Option<Qualifier>,
 }
 
 /// A unit by any of its names.
@@ -154,6 +190,21 @@ impl Number {
 }
 
 impl Sum {
+    fn read(&mut self, text: &str) -> Result<IntervalMonthDayNano> {
+        let body = text.trim();
+        let read = match body.strip_prefix(['P', 'p']) {
+            Some(iso) => self.iso(iso),
+            None => self.verbose(body),
+        };
+        let overflow =
+            || Error::new(SqlState::INTERVAL_FIELD_OVERFLOW, format!("interval field value out of range: \"{text}\""));
+        if self.overflow {
+            return Err(overflow());
+        }
+        read.ok_or_else(|| invalid_datetime("interval", text))?;
+        self.finish().ok_or_else(overflow)
+    }
+
     /// Adds a number of some unit; what a fraction of it means is PostgreSQL's choice.
     fn add(&mut self, n: Number, unit: &str) -> Option<()> {
         let months = |sum: &mut Self, each: i64| {
@@ -260,7 +311,11 @@ impl Sum {
             return Some(1);
         }
         match next {
-            None => self.add(number, "second").map(|()| 1),
+            None => self.add(number, self.qualifier.map_or("second", |q| q.last)).map(|()| 1),
+            // `1 2` as DAY TO HOUR.
+            Some(hours) if self.qualifier.is_some_and(|q| q.last == "hour") && Number::read(hours).is_some() => {
+                self.add(number, "day").map(|()| 1)
+            }
             Some(clock) if clock.contains(':') => self.add(number, "day").map(|()| 1),
             Some(unit) => self.add(number, unit.trim_end_matches(',')).map(|()| 2),
         }
@@ -271,7 +326,12 @@ impl Sum {
         let sign = if token.starts_with('-') { -1 } else { 1 };
         let fields: Vec<&str> = token.trim_start_matches(['+', '-']).split(':').collect();
         let (hours, minutes, seconds) = match fields.as_slice() {
-            [minutes, seconds] if seconds.contains('.') => ("0", *minutes, *seconds),
+            [minutes, seconds]
+                if seconds.contains('.')
+                    || self.qualifier.is_some_and(|q| q.first == "minute" && q.last == "second") =>
+            {
+                ("0", *minutes, *seconds)
+            }
             [hours, minutes] => (*hours, *minutes, "0"),
             [hours, minutes, seconds] => (*hours, *minutes, *seconds),
             _ => return None,

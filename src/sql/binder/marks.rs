@@ -1,4 +1,4 @@
-//! Operators carry their position through DataFusion's planner, so that an error can point at them; minus and NOT come as
+//! Operators carry their position through DataFusion's planner, so that an error can point at them; minus, NOT and ~ come as
 //! operators with nothing on their left, so that they are typed where the others are.
 
 use std::ops::ControlFlow;
@@ -18,10 +18,13 @@ pub(super) enum Unary {
     Minus,
     /// `NOT a`
     Not,
+    /// `~ a`
+    Complement,
 }
 
 const MINUS: &str = "unary -";
 const NOT: &str = "unary not";
+const COMPLEMENT: &str = "unary ~";
 
 /// Marks all operators; those of an expression kept elsewhere have no places.
 pub(super) fn mark<T: VisitMut>(tree: &mut T, places: Option<&Places<'_>>) {
@@ -37,7 +40,7 @@ impl VisitorMut for Marks<'_, '_> {
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
         match expr {
-            Expr::BinaryOp { left, op, .. } if KNOWN.iter().any(|(_, known)| known == op) => {
+            Expr::BinaryOp { left, op, .. } if is_marked(op) => {
                 let symbol = op.to_string();
                 let position = self.places.and_then(|p| p.behind(left.span(), &symbol));
                 *op = marked(&symbol, position);
@@ -46,9 +49,15 @@ impl VisitorMut for Marks<'_, '_> {
                 let name = match op {
                     UnaryOperator::Minus if !is_number(operand) => MINUS,
                     UnaryOperator::Not => NOT,
+                    UnaryOperator::BitwiseNot => COMPLEMENT,
                     _ => return ControlFlow::Continue(()),
                 };
-                let position = self.places.filter(|_| name == MINUS).and_then(|p| p.before(operand.span(), '-'));
+                let sign = match name {
+                    MINUS => Some('-'),
+                    COMPLEMENT => Some('~'),
+                    _ => None,
+                };
+                let position = self.places.zip(sign).and_then(|(p, sign)| p.before(operand.span(), sign));
                 let nothing = Expr::Value(Value::Null.with_empty_span());
                 let right = std::mem::replace(operand.as_mut(), nothing.clone());
                 let op = marked(name, position);
@@ -58,6 +67,11 @@ impl VisitorMut for Marks<'_, '_> {
         }
         ControlFlow::Continue(())
     }
+}
+
+/// Operators that PostgreSQL has, and those that nobody has.
+fn is_marked(op: &BinaryOperator) -> bool {
+    matches!(op, BinaryOperator::Custom(_)) || KNOWN.iter().any(|(_, known)| known == op)
 }
 
 /// DataFusion makes literals of these.
@@ -77,17 +91,19 @@ pub(super) fn unmark(op: BinaryOperator) -> (BinaryOperator, Option<usize>) {
     {
         let position = (position > 0).then_some(position);
         let known = KNOWN.iter().find(|(known, _)| known == symbol).map(|(_, known)| known.clone());
-        return (known.unwrap_or_else(|| op.clone()), position);
+        let other = || if unary(&op).is_some() { op.clone() } else { BinaryOperator::Custom(symbol.clone()) };
+        return (known.unwrap_or_else(other), position);
     }
     (op, None)
 }
 
-/// Minus or NOT.
+/// Minus, NOT or ~.
 pub(super) fn unary(op: &BinaryOperator) -> Option<Unary> {
     let BinaryOperator::PGCustomBinaryOperator(parts) = op else { return None };
     match parts.first()?.as_str() {
         MINUS => Some(Unary::Minus),
         NOT => Some(Unary::Not),
+        COMPLEMENT => Some(Unary::Complement),
         _ => None,
     }
 }

@@ -17,6 +17,7 @@ mod errors;
 mod exists;
 mod fold;
 mod group_windows;
+mod intervals;
 mod lateral;
 mod lazy;
 mod marks;

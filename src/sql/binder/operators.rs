@@ -12,7 +12,9 @@ use datafusion::scalar::ScalarValue;
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 
 use super::marks;
-use super::typing::{Category, Typer, as_decimal, category, common, constant_of, is_unknown, name_in_message, plain};
+use super::typing::{
+    Category, NO_UNARY, Typer, as_decimal, category, common, constant_of, is_unknown, name_in_message, plain,
+};
 use crate::data::text::TimeZone;
 use crate::data::types::{JSONB, interval, timestamp};
 use crate::error::{Error, Result, SqlState};
@@ -78,6 +80,7 @@ impl Operators {
             let planned = match unary {
                 marks::Unary::Minus => typer.negative(operand)?,
                 marks::Unary::Not => Expr::Not(Box::new(typer.boolean(operand, "NOT")?)),
+                marks::Unary::Complement => typer.complement(operand)?,
             };
             return Ok(PlannerResult::Planned(planned));
         }
@@ -91,6 +94,10 @@ impl Operators {
             Ok(planned) => return Ok(PlannerResult::Planned(planned)),
             Err(sides) => sides,
         };
+        if let BinaryOperator::Custom(symbol) = &raw.op {
+            let name = |e: &Expr| name_in_message(e, schema);
+            return Err(missing(symbol, &name(&left), &name(&right)).into());
+        }
         let Some(op) = operator(&raw.op) else {
             return Ok(PlannerResult::Original(RawBinaryExpr { op: raw.op, left, right }));
         };
@@ -186,6 +193,25 @@ impl Typer<'_> {
             | Operator::NotILikeMatch => self.matching(op, left, right),
             _ => Ok(native(op, left, right)),
         }
+    }
+
+    /// `~ a` is `a # -1`.
+    fn complement(&self, expr: Expr) -> DfResult<Expr> {
+        if is_unknown(&expr) {
+            let hint = "Could not choose a best candidate operator. You might need to add explicit type casts.";
+            let code = SqlState("42725");
+            return Err(Error::new(code, "operator is not unique: ~ unknown").with_hint(hint).into());
+        }
+        let ones = match self.field(&expr)?.data_type() {
+            DataType::Int16 => ScalarValue::Int16(Some(-1)),
+            DataType::Int32 => ScalarValue::Int32(Some(-1)),
+            DataType::Int64 => ScalarValue::Int64(Some(-1)),
+            _ => {
+                let message = format!("operator does not exist: ~ {}", name_in_message(&expr, self.schema));
+                return Err(Error::new(SqlState::UNDEFINED_FUNCTION, message).with_hint(NO_UNARY).into());
+            }
+        };
+        Ok(native(Operator::BitwiseXor, expr, Expr::Literal(ones, None)))
     }
 
     fn missing(&self, op: Operator, left: &Expr, right: &Expr) -> Error {

@@ -219,6 +219,7 @@ impl<'a> Places<'a> {
             SqlState::INVALID_TEXT_REPRESENTATION
             | SqlState::INVALID_DATETIME_FORMAT
             | SqlState::DATETIME_FIELD_OVERFLOW
+            | SqlState::INTERVAL_FIELD_OVERFLOW
             | SqlState::NUMERIC_VALUE_OUT_OF_RANGE => {
                 let text = message.split_once('"').and_then(|(_, m)| m.rsplit_once('"')).map(|(t, _)| t);
                 text.and_then(|text| self.text(text))

@@ -17,7 +17,7 @@ use datafusion::sql::sqlparser::ast::{
 use super::exists::count_in_projection;
 use super::names::{column_name, unique};
 use super::places::Places;
-use super::rows::rows;
+use super::rows::{in_list, modulo, rows};
 use super::sets;
 use super::using::merged_columns;
 use crate::error::{Error, Result};
@@ -26,7 +26,7 @@ use crate::sql::parser::cursor::fold;
 /// Prepares anything that holds queries or expressions. `places`: of the statement, if it stands there.
 pub(super) fn prepare<T: VisitMut>(tree: &mut T, places: Option<&Places<'_>>) -> Result<()> {
     if let ControlFlow::Break(error) = tree.visit(&mut Prepare) {
-        return Err(error);
+        return Err(places.map_or(error.clone(), |p| p.error(error.into())));
     }
     super::marks::mark(tree, places);
     Ok(())
@@ -247,7 +247,8 @@ fn expr_after(expr: &mut Expr) -> Result<()> {
             }
         }
         Expr::UnaryOp { op: UnaryOperator::Plus, expr: inner } => *expr = inner.as_ref().clone(),
-        Expr::Interval(interval) => unwrap(&mut interval.value),
+        Expr::Interval(_) | Expr::TypedString(_) | Expr::Cast { .. } => return super::intervals::literal(expr),
+        Expr::InList { .. } => return in_list(expr),
         Expr::Extract { field, expr: of, .. } => {
             let field = field.to_string().trim_matches(['\'', '"']).to_lowercase();
             *expr = call("extract", vec![text(&field), of.as_ref().clone()]);
@@ -349,6 +350,9 @@ fn function_after(function: &mut Function) -> Result<Option<Expr>> {
         && let FunctionArguments::Subquery(query) = &function.args
     {
         return sets::array_of(query).map(Some);
+    }
+    if name == "mod" {
+        return Ok(modulo(function));
     }
     if sets::is_set(&name) {
         let inner = Expr::Function(function.clone());

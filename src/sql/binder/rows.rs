@@ -1,6 +1,8 @@
-//! Comparisons of rows, `(a, b) = (c, d)`, column by column.
+//! Comparisons of rows, `(a, b) = (c, d)`, column by column; other calls that are operators in truth.
 
-use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, FunctionArg, FunctionArgExpr, FunctionArguments};
+use datafusion::sql::sqlparser::ast::{
+    BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, UnaryOperator,
+};
 
 use crate::error::{Error, Result};
 
@@ -46,6 +48,51 @@ pub(super) fn rows(expr: &mut Expr) -> Result<()> {
         *expr = compared;
     }
     Ok(())
+}
+
+/// `(a, b) IN ((c, d), ..)`: one of the rows is equal.
+pub(super) fn in_list(expr: &mut Expr) -> Result<()> {
+    let Expr::InList { expr: of, list, negated } = &*expr else { return Ok(()) };
+    if row(of).is_none() {
+        return Ok(());
+    }
+    if !list.iter().all(|item| row(item).is_some()) {
+        return Err(Error::unsupported("(a, b) IN a list of other than rows", "Write (a, b) IN ((1, 2), (3, 4))."));
+    }
+    let equal = |item: &Expr| {
+        let (left, right) = (of.clone(), Box::new(item.clone()));
+        let mut equal = Expr::BinaryOp { left, op: BinaryOperator::Eq, right };
+        rows(&mut equal).map(|()| Expr::Nested(Box::new(equal)))
+    };
+    let mut any = list.iter().map(equal).collect::<Result<Vec<Expr>>>()?;
+    // Pair by pair, so that a long list makes no deep tree.
+    while any.len() > 1 {
+        let pair = |pair: &[Expr]| match pair {
+            [left, right] => {
+                let (left, right) = (Box::new(left.clone()), Box::new(right.clone()));
+                Expr::Nested(Box::new(Expr::BinaryOp { left, op: BinaryOperator::Or, right }))
+            }
+            other => other[0].clone(),
+        };
+        any = any.chunks(2).map(pair).collect();
+    }
+    if let Some(any) = any.pop() {
+        let not = |any| Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(any) };
+        *expr = if *negated { not(any) } else { any };
+    }
+    Ok(())
+}
+
+/// `mod(a, b)` is `a % b`.
+pub(super) fn modulo(function: &Function) -> Option<Expr> {
+    let FunctionArguments::List(list) = &function.args else { return None };
+    match list.args.as_slice() {
+        [FunctionArg::Unnamed(FunctionArgExpr::Expr(l)), FunctionArg::Unnamed(FunctionArgExpr::Expr(r))] => {
+            let (left, right) = (Box::new(l.clone()), Box::new(r.clone()));
+            Some(Expr::Nested(Box::new(Expr::BinaryOp { left, op: BinaryOperator::Modulo, right })))
+        }
+        _ => None,
+    }
 }
 
 /// The columns of `(a, b)` and `ROW(a, b)`.

@@ -209,7 +209,7 @@ pub(super) fn as_decimal(t: &DataType) -> DataType {
     }
 }
 
-const NO_UNARY: &str =
+pub(super) const NO_UNARY: &str =
     "No operator matches the given name and argument type. You might need to add an explicit type cast.";
 
 impl Typer<'_> {

@@ -62,7 +62,9 @@ pub(super) fn check_depth(tokens: &[TokenWithSpan]) -> Result<()> {
 pub(super) fn tokenize(source: &Source<'_>) -> Result<Vec<TokenWithSpan>> {
     let tokens = Tokenizer::new(&DIALECT, source.text()).tokenize_with_location();
     let tokens = tokens.map_err(|error| broken(source, &error.message, source.offset(error.location)))?;
-    let tokens: Vec<TokenWithSpan> = tokens.into_iter().flat_map(without_sign).collect();
+    let mut tokens: Vec<TokenWithSpan> = tokens.into_iter().flat_map(without_sign).collect();
+    tokens.dedup_by(|sign, power| keeps_sign(power, sign));
+    precise_intervals(&mut tokens);
     for (n, token) in tokens.iter().enumerate() {
         check(source, token, tokens.get(n + 1))?;
     }
@@ -86,6 +88,46 @@ fn without_sign(token: TokenWithSpan) -> Vec<TokenWithSpan> {
     let mut at = token.span;
     at.start.column = at.end.column.saturating_sub(1).max(at.start.column);
     vec![TokenWithSpan { token: part.clone(), span: token.span }, TokenWithSpan { token: sign, span: at }]
+}
+
+/// `^-` is an operator of its own, that nobody has: the sign goes into the token before.
+fn keeps_sign(power: &mut TokenWithSpan, sign: &TokenWithSpan) -> bool {
+    let text = match (&power.token, &sign.token) {
+        (Token::Caret, Token::Minus) => "^-",
+        (Token::Caret, Token::Plus) => "^+",
+        _ => return false,
+    };
+    power.token = Token::CustomBinaryOperator(text.to_owned());
+    power.span.end = sign.span.end;
+    true
+}
+
+/// `interval(2) '1.234'`, whose digits the parser would forget, becomes `interval '1.234' second(2)`.
+fn precise_intervals(tokens: &mut Vec<TokenWithSpan>) {
+    let interval =
+        |t: &Token| matches!(t, Token::Word(w) if w.quote_style.is_none() && w.value.eq_ignore_ascii_case("interval"));
+    let mut at = 0;
+    while let Some(found) = tokens.iter().skip(at).position(|t| interval(&t.token)) {
+        at += found + 1;
+        let rest = tokens.iter().enumerate().skip(at).filter(|(_, t)| !matches!(t.token, Token::Whitespace(_)));
+        let next: Vec<(usize, &Token)> = rest.take(4).map(|(n, t)| (n, &t.token)).collect();
+        let [
+            (open, Token::LParen),
+            (_, Token::Number(..)),
+            (close, Token::RParen),
+            (text, Token::SingleQuotedString(_)),
+        ] = next[..]
+        else {
+            continue;
+        };
+        let second = TokenWithSpan { token: Token::make_word("second", None), span: tokens[text].span };
+        tokens.insert(text + 1, second);
+        // Where a statement ends is told by its last token's place.
+        let span = tokens[text].span;
+        let digits: Vec<TokenWithSpan> = tokens.drain(open..=close).map(|t| TokenWithSpan { span, ..t }).collect();
+        let behind = text + 2 - digits.len();
+        tokens.splice(behind..behind, digits);
+    }
 }
 
 /// Tokens that sqlparser takes and PostgreSQL does not.
