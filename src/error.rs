@@ -155,6 +155,12 @@ impl Error {
         self
     }
 
+    /// 0A000 by name for a shape of query that DataFusion says it has no plan for.
+    pub fn unplanned(message: &str) -> Option<Self> {
+        let found = UNPLANNED.iter().find(|(theirs, ..)| message.contains(theirs));
+        found.map(|(_, what, hint)| Self::unsupported(what, *hint))
+    }
+
     /// Points at a 1-based character of the statement.
     #[must_use]
     pub fn with_position(mut self, position: usize) -> Self {
@@ -258,7 +264,9 @@ impl From<datafusion::error::DataFusionError> for Error {
             },
             D::ResourcesExhausted(_) => Self::new(SqlState::OUT_OF_MEMORY, "out of memory")
                 .with_hint("All queries together may use 2 GiB. Ask for fewer rows or groups, or let a materialized view keep the answer."),
-            D::NotImplemented(message) => Self::new(SqlState::FEATURE_NOT_SUPPORTED, message),
+            D::NotImplemented(message) => {
+                Self::unplanned(&message).unwrap_or_else(|| Self::new(SqlState::FEATURE_NOT_SUPPORTED, message))
+            }
             D::Plan(message) | D::Execution(message) => {
                 words(&message).unwrap_or_else(|| Self::internal(message.clone()))
             }
@@ -290,8 +298,35 @@ fn words(message: &str) -> Option<Error> {
         );
     }
     let found = WORDS.iter().find(|(theirs, ..)| message.contains(theirs));
-    found.map(|(_, code, words)| Error::new(*code, *words))
+    found.map(|(_, code, words)| Error::new(*code, *words)).or_else(|| Error::unplanned(message))
 }
+
+/// DataFusion's words, what it is that has no plan, and what to write instead.
+const UNPLANNED: &[(&str, &str, &str)] = &[
+    ("logical expression ScalarSubquery(", CORRELATED, JOIN),
+    ("logical expression InSubquery(", CORRELATED, JOIN),
+    ("logical expression Exists(", CORRELATED, JOIN),
+    ("logical expression SetComparison(", CORRELATED, JOIN),
+    (
+        "orrelated scalar subquery can only be used in",
+        "a subquery with columns of the outer query in this clause",
+        JOIN,
+    ),
+    ("orrelated column is not allowed in", CORRELATED, JOIN),
+    (
+        "logical expression OuterReferenceColumn(",
+        "a LATERAL subquery with LIMIT, aggregates, or outer columns outside of WHERE",
+        "Write it as a join; row_number() OVER (PARTITION BY ..) counts the rows that belong to each.",
+    ),
+    (
+        "must be an INTEGER or NULL, got",
+        "generate_series in FROM with columns of other tables",
+        "Use unnest(generate_series(..)) among the results of the SELECT.",
+    ),
+];
+
+const CORRELATED: &str = "a subquery that uses columns of the outer query other than in conditions with =";
+const JOIN: &str = "Write it as a join, with GROUP BY for an aggregate.";
 
 /// DataFusion's words, SQLSTATE, PostgreSQL's words.
 #[rustfmt::skip]

@@ -18,7 +18,8 @@ pub(super) fn worded(error: DataFusionError, places: &Places<'_>) -> Error {
             Some(first) => worded(first, places),
             None => Error::internal("no error"),
         },
-        DataFusionError::NotImplemented(message) => Error::new(SqlState::FEATURE_NOT_SUPPORTED, lower_first(&message)),
+        DataFusionError::NotImplemented(message) => Error::unplanned(&message)
+            .unwrap_or_else(|| Error::new(SqlState::FEATURE_NOT_SUPPORTED, lower_first(&message))),
         other => Error::from(other),
     }
 }
@@ -176,6 +177,7 @@ fn plan_error(message: &str, places: &Places<'_>) -> Error {
         .or_else(|| call(message, places))
         .or_else(|| relation(message, places))
         .or_else(|| planned(message))
+        .or_else(|| Error::unplanned(message))
         .unwrap_or_else(|| Error::new(SqlState::FEATURE_NOT_SUPPORTED, lower_first(message)))
 }
 

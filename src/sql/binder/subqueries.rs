@@ -66,7 +66,8 @@ fn single(subquery: Subquery) -> DfResult<Expr> {
     let plan = plan.data;
     let (qualifier, field) = plan.schema().qualified_field(0);
     let column = Expr::Column(Column::from((qualifier, field)));
-    let name = field.name().clone();
+    // The column itself may come to stand beside it.
+    let name = format!("single {}", field.name());
     let call = AggregateFunction::new_udf(single_value(), vec![column], false, None, vec![], None);
     let call = Expr::AggregateFunction(call).alias(name);
     let plan = LogicalPlanBuilder::from(plan).aggregate(Vec::<Expr>::new(), vec![call])?.build()?;
