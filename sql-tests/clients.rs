@@ -19,6 +19,7 @@ pub fn trials() -> Vec<Trial> {
     vec![
         trial("clients::types_in_binary", with(types_in_binary)),
         trial("clients::uuid_json_and_arrays_in_binary", with(uuid_json_and_arrays_in_binary)),
+        trial("clients::records_in_binary", with(records_in_binary)),
         trial("clients::cancel_reaches_everything", with(cancel_reaches_everything)),
         trial("clients::a_late_cancel_hits_nobody", with(a_late_cancel_hits_nobody)),
         trial("clients::vanished_clients_are_noticed", with(vanished_clients_are_noticed)),
@@ -135,6 +136,35 @@ async fn small_matrices(client: &tokio_postgres::Client) -> Result<(), String> {
     check(refused.code().code(), "0A000")?;
     check(refused.message(), "an array of 2 dimensions as a value of smallint[] is not supported")?;
     check(refused.hint().unwrap_or_default(), "Declare the column smallint[][], or cast the value to that.")
+}
+
+/// Records, in one another and in arrays: how many fields, then of each its oid, length and bytes.
+async fn records_in_binary(database: Arc<Database>) -> Result<(), String> {
+    let client = connect(&database).await?;
+    let text = |e: tokio_postgres::Error| format!("{e:?}");
+    let table = "CREATE TABLE t (s STRUCT<a INT, r STRUCT<b BIGINT>>, l STRUCT<c TEXT>[])";
+    client.batch_execute(table).await.map_err(text)?;
+    let bytes = |words: &[i32]| Raw(words.iter().flat_map(|n| n.to_be_bytes()).collect::<Vec<u8>>());
+    let record = bytes(&[2, 23, 4, 7, 2249, 16, 1, 20, -1, 0]);
+    let record = Raw(record.0[..record.0.len() - 4].to_vec());
+    let inner = bytes(&[2, 23, 4, 7, 2249, 12, 1, 20, -1]);
+    check(&client.execute("INSERT INTO t (s) VALUES ($1)", &[&inner]).await.map_err(text)?.to_string(), "1")?;
+    // What says it is longer than it is, is refused; an int4 for a bigint is not.
+    check(&client.execute("INSERT INTO t (s) VALUES ($1)", &[&record]).await.is_err().to_string(), "true")?;
+    let narrow = bytes(&[2, 23, -1, 2249, 16, 1, 23, 4, 9]);
+    let list = bytes(&[1, 1, 2249, 2, 1, 12, 1, 25, -1, -1]);
+    client.execute("INSERT INTO t VALUES ($1, $2)", &[&narrow, &list]).await.map_err(text)?;
+    let rows = client.query("SELECT s, l, (s).a, ((s).r).b FROM t ORDER BY (s).a", &[]).await.map_err(text)?;
+    let wide = bytes(&[2, 23, -1, 2249, 20, 1, 20, 8, 0, 9]);
+    let names: Vec<&str> = rows[0].columns().iter().map(|c| c.type_().name()).collect();
+    check(&names.join(" "), "record _record int4 int8")?;
+    let same = rows[0].get::<_, Raw>(0) == inner
+        && rows[0].get::<_, Option<Raw>>(1).is_none()
+        && rows[0].get::<_, Option<i32>>(2) == Some(7)
+        && rows[1].get::<_, Raw>(0) == wide
+        && rows[1].get::<_, Raw>(1) == list
+        && rows[1].get::<_, Option<i64>>(3) == Some(9);
+    check(&same.to_string(), "true")
 }
 
 fn documents_of(text: &str) -> Raw {

@@ -18,6 +18,7 @@
 //! | jsonb | 3802 | LargeUtf8: the one text of each value that [`super::text::json`] makes |
 //! | json | 114 | Utf8 with field metadata `pg.type = json` |
 //! | arrays | `typarray` | List; of several dimensions: lists of lists, of the same oid. Metadata of the elements' type stands at the column, `pg.type = varchar[]`, so that equal lists are of equal Arrow types |
+//! | `STRUCT<a integer, ..>` | 2249 (record) | Struct. Fields keep their metadata, inside of the Arrow type, and may all be NULL |
 
 use std::collections::HashMap;
 
@@ -91,6 +92,7 @@ pub fn pg_type(field: &Field) -> PgType {
             let oid = if is_array_oid(item.oid) { item.oid } else { array_oid(item.oid) };
             return PgType { oid, length: -1, typmod: typmod.unwrap_or(item.typmod) };
         }
+        DataType::Struct(_) => (RECORD, -1),
         _ => (25, -1),
     };
     let typmod = typmod.unwrap_or_else(|| match field.data_type() {
@@ -123,8 +125,13 @@ fn by_name(name: &str) -> Option<(u32, i16)> {
     })
 }
 
+/// What a STRUCT is on the wire: PostgreSQL's type of rows without a name.
+pub const RECORD: u32 = 2249;
+/// Its array.
+pub const RECORDS: u32 = 2287;
+
 /// Element types and their arrays, by oid.
-const ARRAYS: [(u32, u32); 25] = [
+const ARRAYS: [(u32, u32); 26] = [
     (16, 1000),
     (17, 1001),
     (18, 1002),
@@ -148,6 +155,7 @@ const ARRAYS: [(u32, u32); 25] = [
     (1700, 1231),
     (2205, 2210),
     (2206, 2211),
+    (RECORD, RECORDS),
     (2950, 2951),
     (3802, 3807),
 ];
@@ -297,11 +305,29 @@ pub fn sql_name(field: &Field) -> String {
         4096 => "regrole".into(),
         2950 => "uuid".into(),
         3802 => "jsonb".into(),
+        RECORD => struct_name(field.data_type()),
         _ => match field.data_type() {
             DataType::List(_) => format!("{}{ARRAY}", sql_name(&leaf(field))),
             _ => "text".into(),
         },
     }
+}
+
+/// `STRUCT<a integer, "B c" text>`, as it is declared.
+fn struct_name(data_type: &DataType) -> String {
+    let DataType::Struct(fields) = data_type else { return "record".to_owned() };
+    let quoted = |name: &str| {
+        let first = name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_');
+        let plain = first && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+        if plain { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
+    };
+    let fields = fields.iter().map(|field| format!("{} {}", quoted(field.name()), sql_name(field)));
+    format!("STRUCT<{}>", fields.collect::<Vec<_>>().join(", "))
+}
+
+/// A STRUCT's type: all of its fields may be NULL.
+pub fn record(fields: impl IntoIterator<Item = Field>) -> DataType {
+    DataType::Struct(fields.into_iter().map(|field| field.with_nullable(true)).collect())
 }
 
 /// A field with the metadata that makes it `varchar(n)`.
@@ -336,5 +362,15 @@ mod tests {
         }
         assert_eq!(sql_name(&by_oid(1231).unwrap()), "numeric[]");
         assert!(by_oid(600).is_none());
+    }
+
+    #[test]
+    fn structs_are_named_as_they_are_declared() {
+        let inner = Field::new("B c", record([varchar("x", Some(3), true)]), true);
+        let field = Field::new("s", record([Field::new("a", DataType::Int32, false), inner]), true);
+        assert_eq!(sql_name(&field), "STRUCT<a integer, \"B c\" STRUCT<x character varying(3)>>");
+        let list = array("l", &field, true);
+        assert_eq!((pg_type(&field).oid, pg_type(&list).oid), (RECORD, RECORDS));
+        assert!(sql_name(&list).ends_with(">>[]"));
     }
 }

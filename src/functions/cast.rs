@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, ArrowPrimitiveType, AsArray, Decimal128Array, ListArray, PrimitiveArray, StringArray,
-    StringBuilder,
+    StringBuilder, StructArray,
 };
 use arrow::compute;
 use arrow::datatypes::{
-    DataType, Date32Type, Decimal128Type, Field, FieldRef, Float64Type, Int64Type, IntervalMonthDayNano,
+    DataType, Date32Type, Decimal128Type, Field, FieldRef, Fields, Float64Type, Int64Type, IntervalMonthDayNano,
     IntervalMonthDayNanoType, Time64MicrosecondType, TimeUnit, TimestampMicrosecondType,
 };
 use datafusion::error::{DataFusionError, Result};
@@ -134,6 +134,7 @@ impl PgCast {
                 narrow_int(wide.as_primitive::<Int64Type>(), target.data_type())
             }
             (DataType::List(_), DataType::List(to)) => self.list(array.as_list::<i32>(), &item(from), to),
+            (DataType::Struct(own), DataType::Struct(to)) => self.record(array.as_struct(), own, to),
             (DataType::LargeUtf8, to) => {
                 let json = array.as_string::<i64>();
                 let text = super::json::as_text(json, to, &sql_name(target))?;
@@ -146,12 +147,27 @@ impl PgCast {
 
     /// An array, element by element.
     fn list(&self, array: &ListArray, from: &Field, to: &FieldRef) -> crate::error::Result<ArrayRef> {
-        let values = array.values();
-        let wanted = item(&self.target);
-        let cast = Self::new(&wanted, &self.zone, self.assignment);
-        let same = from.data_type() == wanted.data_type() && path(from, &wanted) != Path::Function;
-        let values = if same { Arc::clone(values) } else { cast.cast(values, from)? };
+        let values = self.part(array.values(), from, &item(&self.target))?;
         Ok(Arc::new(ListArray::try_new(Arc::clone(to), array.offsets().clone(), values, array.nulls().cloned())?))
+    }
+
+    /// A record, field by field, by their places.
+    fn record(&self, records: &StructArray, from: &Fields, to: &Fields) -> crate::error::Result<ArrayRef> {
+        let absent = if records.null_count() > 0 { Some(compute::is_null(records)?) } else { None };
+        let columns = records.columns().iter().zip(from.iter().zip(to)).map(|(column, (from, to))| {
+            // What stands where there is no record is nobody's value.
+            let column = absent.as_ref().map_or_else(|| Ok(Arc::clone(column)), |at| compute::nullif(column, at))?;
+            self.part(&column, from, to)
+        });
+        let columns = columns.collect::<crate::error::Result<_>>()?;
+        let nulls = records.nulls().cloned();
+        Ok(Arc::new(StructArray::try_new_with_length(to.clone(), columns, nulls, records.len())?))
+    }
+
+    /// The elements of an array, a field of a record.
+    fn part(&self, values: &ArrayRef, from: &Field, wanted: &Field) -> crate::error::Result<ArrayRef> {
+        let same = from.data_type() == wanted.data_type() && path(from, wanted) != Path::Function;
+        if same { Ok(Arc::clone(values)) } else { Self::new(wanted, &self.zone, self.assignment).cast(values, from) }
     }
 
     /// Digits to a number, by way of numeric as PostgreSQL goes.
@@ -354,12 +370,13 @@ pub fn path(from: &Field, to: &Field) -> Path {
         (T::LargeUtf8, T::Boolean) => Path::Function,
         (T::LargeUtf8, b) if is_number(b) => Path::Function,
         (T::List(_), T::List(_)) => list_path(&item(from), &item(to)),
+        (T::Struct(from), T::Struct(to)) => record_path(from, to),
         (a, b) if a == b => Path::Same,
         (T::Int16, T::Int32 | T::Int64 | T::Float32 | T::Float64) => Path::Native,
         (T::Int32, T::Int64 | T::Float64) | (T::Int64 | T::Int32, T::Float32) | (T::Int64, T::Float64) => Path::Native,
         (T::Float32, T::Float64) => Path::Native,
         (T::Boolean, T::Int32) | (T::Int32, T::Boolean) => Path::Native,
-        (T::Utf8, T::List(_)) | (T::List(_), T::Utf8) => Path::Function,
+        (T::Utf8, T::List(_) | T::Struct(_)) | (T::List(_) | T::Struct(_), T::Utf8) => Path::Function,
         (T::Utf8, b) if is_scalar(b) => Path::Function,
         (a, T::Utf8) if is_scalar(a) => Path::Function,
         (a, b) if is_number(a) && is_number(b) => Path::Function,
@@ -386,6 +403,15 @@ fn list_path(from: &Field, to: &Field) -> Path {
         Path::Same if from.data_type() != to.data_type() => Path::Function,
         other => other,
     }
+}
+
+/// Field by field, by their places, whatever they are called.
+fn record_path(from: &Fields, to: &Fields) -> Path {
+    if from == to {
+        return Path::Same;
+    }
+    let fits = from.len() == to.len() && from.iter().zip(to).all(|(from, to)| path(from, to) != Path::Impossible);
+    if fits { Path::Function } else { Path::Impossible }
 }
 
 fn is_number(t: &DataType) -> bool {

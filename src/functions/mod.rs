@@ -26,6 +26,7 @@ mod intervals;
 mod json;
 mod math;
 mod narrow;
+mod record;
 mod template;
 pub(crate) mod text;
 mod uuid;
@@ -68,7 +69,16 @@ pub fn registry() -> &'static Functions {
 /// Functions of ours that do not depend on a session.
 fn ours() -> Vec<ScalarUDF> {
     let mut all: Vec<ScalarUDF> = Op::ALL.into_iter().map(|op| ScalarUDF::new_from_impl(Arithmetic::new(op))).collect();
-    let natives = [intervals::ALL, math::ALL, bucket::ALL, text::ALL, &json::all(), &array::all()].concat();
+    let natives = [
+        intervals::ALL.to_vec(),
+        math::ALL.to_vec(),
+        bucket::ALL.to_vec(),
+        text::ALL.to_vec(),
+        json::all(),
+        array::all(),
+    ];
+    let natives = [natives.concat(), record::ALL.to_vec()].concat();
+    all.extend(record::all());
     all.push(subquery::or_empty_array());
     all.push(uuid::gen_random_uuid());
     all.extend(natives.into_iter().map(|f| ScalarUDF::new_from_impl(Native::new(f, &TimeZone::utc()))));

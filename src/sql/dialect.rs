@@ -158,6 +158,8 @@ impl Dialect for HighwaterDialect {
     fn supports_string_escape_constant(&self) -> bool { true }
     fn supports_numeric_literal_underscores(&self) -> bool { true }
     fn supports_array_typedef_with_brackets(&self) -> bool { true }
+    // For the type STRUCT<..>; the literal STRUCT(..) is refused.
+    fn supports_struct_literal(&self) -> bool { true }
     fn supports_notnull_operator(&self) -> bool { true }
     fn supports_interval_options(&self) -> bool { true }
     fn supports_insert_table_alias(&self) -> bool { true }

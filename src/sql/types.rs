@@ -6,13 +6,15 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
 use datafusion::logical_expr::planner::TypePlanner;
 use datafusion::sql::sqlparser::ast::{
-    self, ArrayElemTypeDef, CharacterLength, DataType as Sql, ExactNumberInfo, TimezoneInfo,
+    self, ArrayElemTypeDef, CharacterLength, DataType as Sql, ExactNumberInfo, StructField, TimezoneInfo,
 };
 
 use crate::data::types::{
-    JSONB, META_TYPE, META_TYPMOD, NUMERIC_DEFAULT, UUID, array, interval, json, timestamp, timestamptz, varchar,
+    JSONB, META_TYPE, META_TYPMOD, NUMERIC_DEFAULT, UUID, array, interval, json, record, timestamp, timestamptz,
+    varchar,
 };
 use crate::error::{Error, Result, SqlState};
+use crate::sql::parser::cursor::fold;
 
 /// Plans types for DataFusion.
 #[derive(Debug)]
@@ -79,6 +81,7 @@ pub(super) fn field(name: &str, sql: &Sql) -> Result<Field> {
         Sql::Array(ArrayElemTypeDef::SquareBracket(item, _) | ArrayElemTypeDef::AngleBracket(item)) => {
             Ok(array(name, &field("item", item)?, true))
         }
+        Sql::Struct(fields, _) => Ok(Field::new(name, structure(fields)?, true)),
         Sql::Regclass => plain(DataType::Int64).map(|f| named(f, "regclass")),
         Sql::Uuid => plain(UUID),
         Sql::JSONB => plain(JSONB),
@@ -86,6 +89,30 @@ pub(super) fn field(name: &str, sql: &Sql) -> Result<Field> {
         Sql::Custom(custom, modifiers) => by_name(name, custom, modifiers),
         other => Err(undefined(&other.to_string().to_lowercase())),
     }
+}
+
+/// `STRUCT<a INT, b STRUCT<..>, c INT[]>`.
+fn structure(fields: &[StructField]) -> Result<DataType> {
+    if fields.is_empty() {
+        let error = Error::new(SqlState::INVALID_TABLE_DEFINITION, "type STRUCT needs fields");
+        return Err(error.with_hint("Name them with their types: STRUCT<a INT, b TEXT>."));
+    }
+    let mut found: Vec<Field> = Vec::with_capacity(fields.len());
+    for StructField { field_name, field_type, options } in fields {
+        let Some(name) = field_name.as_ref().map(fold) else {
+            let error = Error::syntax(format!("a field of type {field_type} of a STRUCT has no name"), None);
+            return Err(error.with_hint("Name the fields with their types: STRUCT<a INT, b TEXT>."));
+        };
+        if options.is_some() {
+            return Err(Error::unsupported("OPTIONS on a field of a STRUCT", "Leave them out."));
+        }
+        if found.iter().any(|field| *field.name() == name) {
+            let message = format!("field \"{name}\" specified more than once");
+            return Err(Error::new(SqlState::DUPLICATE_COLUMN, message));
+        }
+        found.push(field(&name, field_type)?);
+    }
+    Ok(record(found))
 }
 
 fn named(field: Field, pg: &str) -> Field {

@@ -7,6 +7,7 @@ use crate::catalog::object::META_COMMENT;
 use crate::catalog::pg_catalog::{RelationRow, pg_type, quote_ident, relations};
 use crate::catalog::system::{Context, Environment, OWNER, OWNER_OID, PUBLIC_OID, namespaces};
 use crate::data::ObjectId;
+use crate::data::types::{RECORD, RECORDS, sql_name};
 use crate::error::{Error, Result, SqlState};
 
 use Type::{Any, Bool, Int, Name, Oid, Relation, Text};
@@ -73,8 +74,13 @@ fn user_name(environment: &dyn Environment, row: &[ScalarValue]) -> Result<Scala
     Ok(text(if found == OWNER_OID { OWNER.to_owned() } else { environment.user() }))
 }
 
-fn format_type(_: &dyn Environment, row: &[ScalarValue]) -> Result<ScalarValue> {
+fn format_type(environment: &dyn Environment, row: &[ScalarValue]) -> Result<ScalarValue> {
     let typmod = int_at(row, 1).and_then(|m| i32::try_from(m).ok());
+    if let (RECORD | RECORDS, Some((relation, column))) = (oid_at(row, 0), typmod.and_then(pg_type::row_type_of)) {
+        let snapshot = environment.snapshot();
+        let field = snapshot.get(ObjectId(relation)).and_then(|o| o.schema.fields().get(column).cloned());
+        return Ok(text(field.map_or_else(|| pg_type::format(oid_at(row, 0), None), |field| sql_name(&field))));
+    }
     Ok(if row.first().is_none_or(ScalarValue::is_null) { NULL } else { text(pg_type::format(oid_at(row, 0), typmod)) })
 }
 

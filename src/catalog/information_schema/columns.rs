@@ -36,7 +36,7 @@ fn push(context: &Context<'_>, rows: &mut Rows, relation: &RelationRow, i: usize
     let pg = pg_type(field);
     let known = pg_type::by_oid(pg.oid);
     let udt = known.map_or("text", |t| t.name);
-    let array = known.is_some_and(|t| t.category == "A");
+    let array = known.is_some_and(pg_type::Type::is_array);
     let modifier = (pg.typmod > 4).then_some(pg.typmod - 4);
     let (default, nullable) = match relation.object.as_ref().map(|o| &o.kind) {
         Some(Kind::Table(table)) => {

@@ -3,7 +3,7 @@
 use super::{RelationRow, pg_type, relations};
 use crate::catalog::object::Kind;
 use crate::catalog::system::{Context, Rows, Source, SystemTable};
-use crate::data::types::{dimensions, pg_type};
+use crate::data::types::{RECORD, RECORDS, dimensions, pg_type};
 use arrow::datatypes::Field;
 
 pub(super) static TABLE: SystemTable = SystemTable {
@@ -32,6 +32,10 @@ fn push(rows: &mut Rows, relation: &RelationRow, i: usize, field: &Field) {
         Some(Kind::Table(table)) if relation.kind == "r" => table.defaults.get(i).is_some_and(Option::is_some),
         _ => false,
     };
+    let typmod = match pg.oid {
+        RECORD | RECORDS => pg_type::row_type(relation.oid, i),
+        _ => pg.typmod,
+    };
     rows.push([
         ("attrelid", relation.oid.into()),
         ("attname", field.name().into()),
@@ -41,7 +45,7 @@ fn push(rows: &mut Rows, relation: &RelationRow, i: usize, field: &Field) {
         ("attnum", (i + 1).into()),
         ("attndims", (dimensions(field.data_type()) as i32).into()),
         ("attcacheoff", (-1_i32).into()),
-        ("atttypmod", pg.typmod.into()),
+        ("atttypmod", typmod.into()),
         ("attbyval", known.is_some_and(|t| t.byval).into()),
         ("attalign", known.map_or("i", |t| t.align).into()),
         ("attstorage", known.map_or("x", |t| t.storage).into()),

@@ -33,6 +33,13 @@ pub struct Type {
     fields: [&'static str; 20],
 }
 
+impl Type {
+    /// Whether its values are arrays; record[] is one, but of the category of pseudo-types.
+    pub fn is_array(&self) -> bool {
+        self.elem != 0 && self.len == -1
+    }
+}
+
 /// By ascending oid.
 pub static TYPES: LazyLock<Vec<Type>> = LazyLock::new(|| LIST.lines().filter_map(parse).collect());
 
@@ -65,10 +72,25 @@ pub fn by_name(name: &str) -> Option<&'static Type> {
     TYPES.iter().find(|t| t.name == name)
 }
 
+/// Bits of a record's modifier that say which column it is of.
+const COLUMN_BITS: u32 = 11;
+
+/// The modifier of a column of records: it says which row type they are of, as PostgreSQL's does; -1 where it has no room.
+pub fn row_type(relation: u32, column: usize) -> i32 {
+    let fits = column < 1 << COLUMN_BITS && relation < 1 << (31 - COLUMN_BITS);
+    if fits { ((relation << COLUMN_BITS) | column as u32) as i32 } else { -1 }
+}
+
+/// The column that a record's modifier means: its relation, and its place from 0.
+pub fn row_type_of(typmod: i32) -> Option<(u32, usize)> {
+    let typmod = u32::try_from(typmod).ok()?;
+    Some((typmod >> COLUMN_BITS, (typmod & ((1 << COLUMN_BITS) - 1)) as usize))
+}
+
 /// What SQL calls a type with its modifier: `format_type`.
 pub fn format(oid: u32, typmod: Option<i32>) -> String {
     let Some(found) = by_oid(oid) else { return "???".to_owned() };
-    if found.elem != 0 && found.category == "A" && !found.name.ends_with("vector") {
+    if found.is_array() && !found.name.ends_with("vector") {
         return format!("{}[]", format(found.elem, typmod));
     }
     let modifier = typmod.filter(|m| *m > 4).map(|m| m - 4);
@@ -248,6 +270,9 @@ mod tests {
         assert_eq!(TYPES.len(), LIST.lines().count());
         assert_eq!(format(1043, Some(14)), "character varying(10)");
         assert_eq!(format(1231, None), "numeric[]");
+        assert_eq!(format(2287, None), "record[]");
+        assert_eq!(row_type_of(row_type(16384, 3)), Some((16384, 3)));
+        assert_eq!(row_type(u32::MAX, 0), -1);
         assert_eq!(by_name("integer[]").map(|t| t.oid), Some(1007));
         assert_eq!(by_name("numeric(10,2)").map(|t| t.oid), Some(1700));
     }

@@ -1,18 +1,19 @@
 //! A column ready to be printed: cast once per batch to one of a few array types, then one match per value.
 
 use std::fmt::{self, Write};
+use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, AsArray, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Decimal256Array,
     FixedSizeBinaryArray, Float32Array, Float64Array, Int16Array, Int32Array, Int64Array, IntervalMonthDayNanoArray,
-    LargeStringArray, ListArray, StringArray, Time64MicrosecondArray, TimestampMicrosecondArray,
+    LargeStringArray, ListArray, StringArray, StructArray, Time64MicrosecondArray, TimestampMicrosecondArray,
 };
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, IntervalUnit, TimeUnit};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
 use super::zone::TimeZone;
-use super::{array, datetime, interval, number, string};
+use super::{array, datetime, interval, number, record, string};
 use crate::data::types::{META_TYPE, NUMERIC_DEFAULT, PgType, UUID_BYTES, item as item_of, pg_type};
 use crate::error::Result;
 
@@ -78,6 +79,13 @@ pub enum Values {
         /// int2vector and oidvector.
         vector: bool,
     },
+    /// STRUCT: `(1,"a b",)`.
+    Record {
+        /// Which rows are NULL.
+        array: StructArray,
+        /// The fields' values.
+        columns: Vec<Column>,
+    },
 }
 
 /// The array type that a type is printed as.
@@ -102,6 +110,10 @@ pub(super) fn canonical(data_type: &DataType) -> DataType {
         | DataType::ListView(item)
         | DataType::FixedSizeList(item, _) => {
             DataType::List(item.as_ref().clone().with_data_type(canonical(item.data_type())).into())
+        }
+        DataType::Struct(fields) => {
+            let field = |field: &Arc<Field>| field.as_ref().clone().with_data_type(canonical(field.data_type()));
+            DataType::Struct(fields.iter().map(field).collect())
         }
         DataType::Dictionary(_, value) => canonical(value),
         DataType::RunEndEncoded(_, value) => canonical(value.data_type()),
@@ -149,12 +161,12 @@ impl Column {
     }
 }
 
-/// Types without a text form in PostgreSQL (structs, maps) print as Arrow prints them.
+/// Types without a text form in PostgreSQL (maps) print as Arrow prints them.
 fn as_text(array: &dyn Array) -> Result<ArrayRef> {
     let options = FormatOptions::default().with_null("");
     let formatter = ArrayFormatter::try_new(array, &options)?;
     let texts = (0..array.len()).map(|row| (!array.is_null(row)).then(|| formatter.value(row).to_string()));
-    Ok(std::sync::Arc::new(texts.collect::<StringArray>()))
+    Ok(Arc::new(texts.collect::<StringArray>()))
 }
 
 impl Values {
@@ -195,6 +207,17 @@ impl Values {
                 let vector = field.metadata().get(META_TYPE).is_some_and(|t| t.ends_with("vector"));
                 Self::List { array: list, items, vector }
             }
+            DataType::Struct(own) => {
+                let record = array.as_struct().clone();
+                let fields = match field.data_type() {
+                    DataType::Struct(fields) => fields,
+                    _ => own,
+                };
+                let columns = record.columns().iter().zip(fields);
+                let columns =
+                    columns.map(|(column, field)| Column::new(column.as_ref(), field)).collect::<Result<_>>()?;
+                Self::Record { array: record, columns }
+            }
             _ => Self::Text(as_text(array.as_ref())?.as_string().clone()),
         })
     }
@@ -219,6 +242,7 @@ impl Values {
             Self::Uuid(a) => a,
             Self::Jsonb(a) => a,
             Self::List { array, .. } => array,
+            Self::Record { array, .. } => array,
         }
     }
 
@@ -243,6 +267,7 @@ impl Values {
             Self::Uuid(a) => string::write_uuid(out, a.value(row)),
             Self::Jsonb(a) => out.write_str(a.value(row)),
             Self::List { array, items, vector } => write_list(array, items, *vector, row, zone, out),
+            Self::Record { columns, .. } => record::write_record(out, columns, row, zone),
         }
     }
 }

@@ -11,6 +11,7 @@
 //! | bytea, varchar(n), uuid | [`string`] |
 //! | json, jsonb | [`json`] |
 //! | arrays | `array` |
+//! | STRUCT | `record` |
 //!
 //! Uses: error
 
@@ -24,6 +25,7 @@ pub mod json;
 mod json_number;
 pub mod number;
 mod plain;
+pub mod record;
 pub mod string;
 mod zone;
 
@@ -87,6 +89,7 @@ pub fn parse(text: &str, field: &Field, zone: &TimeZone) -> Result<ScalarValue> 
         }
         DataType::LargeUtf8 => S::LargeUtf8(Some(json::normalise(text)?)),
         DataType::List(_) => array::parse_array(text, &item(field), zone)?,
+        DataType::Struct(fields) => record::parse_record(text, fields, zone)?,
         DataType::Null => S::Null,
         // Other Arrow types are not types of columns; they arise in plans and are cast from the nearest of ours.
         other => parse(text, &nearest(other)?, zone)?.cast_to(other)?,
@@ -125,21 +128,9 @@ pub fn display(value: &ScalarValue, field: &Field, zone: &TimeZone) -> Result<Op
 
 /// A row as PostgreSQL prints a composite value: `(1,,"a b")`. Times with zone are in UTC.
 pub fn row_text(columns: &[Column], row: usize) -> String {
-    let zone = TimeZone::utc();
-    let mut out = String::from("(");
-    let mut value = String::new();
-    for (i, column) in columns.iter().enumerate() {
-        if i > 0 {
-            out.push(',');
-        }
-        if column.is_null(row) {
-            continue;
-        }
-        value.clear();
-        column.write(row, &zone, &mut value);
-        string::write_composite_field(&mut out, &value);
-    }
-    out.push(')');
+    let mut out = String::new();
+    // Strings take whatever is written.
+    let _ = record::write_record(&mut out, columns, row, &TimeZone::utc());
     out
 }
 

@@ -138,23 +138,6 @@ pub fn write_uuid(out: &mut impl Write, uuid: &[u8]) -> fmt::Result {
     Ok(())
 }
 
-/// One field of a row's text, quoted where a reader needs it.
-pub(super) fn write_composite_field(out: &mut String, value: &str) {
-    let special = |c: char| matches!(c, '(' | ')' | ',' | '"' | '\\') || c.is_ascii_whitespace();
-    if !value.is_empty() && !value.contains(special) {
-        out.push_str(value);
-        return;
-    }
-    out.push('"');
-    for c in value.chars() {
-        if matches!(c, '"' | '\\') {
-            out.push(c);
-        }
-        out.push(c);
-    }
-    out.push('"');
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

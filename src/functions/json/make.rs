@@ -62,12 +62,8 @@ impl Value {
             }
             (DataType::Struct(_), DataType::Struct(fields)) => {
                 let record = array.as_struct();
-                let columns = fields.iter().zip(record.columns()).enumerate().map(|(i, (field, column))| {
-                    // A row constructor's columns have no names of their own.
-                    let plain = field.name() == &format!("c{i}");
-                    let name = if plain { format!("f{}", i + 1) } else { field.name().clone() };
-                    Ok((name, Self::new(column, field)?))
-                });
+                let columns = fields.iter().zip(record.columns());
+                let columns = columns.map(|(field, column)| Ok((field.name().clone(), Self::new(column, field)?)));
                 Self::Record(record.clone(), columns.collect::<Result<_>>()?)
             }
             _ => Self::Scalar(Column::new(array.as_ref(), field)?),

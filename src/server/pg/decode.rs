@@ -1,13 +1,13 @@
 //! PostgreSQL to values: parameters in text and binary.
 
 use arrow::array::ArrayRef;
-use arrow::datatypes::{DataType, Field, IntervalMonthDayNano, TimeUnit};
+use arrow::datatypes::{DataType, Field, Fields, IntervalMonthDayNano, TimeUnit};
 use datafusion::common::ScalarValue;
 
 use super::Format;
 use super::encode::{EPOCH_DAYS, EPOCH_MICROS, JSONB_VERSION};
 use crate::data::text::{self, TimeZone};
-use crate::data::types::{self, UUID_BYTES, by_oid, item, leaf};
+use crate::data::types::{self, UUID_BYTES, by_oid, item, leaf, pg_type};
 use crate::error::{Error, Result, SqlState};
 
 /// A parameter's value. `number` is its place, from 1, for errors.
@@ -111,6 +111,7 @@ pub fn binary(bytes: &[u8], field: &Field) -> Result<ScalarValue, Binary> {
             S::IntervalMonthDayNano(Some(IntervalMonthDayNano::new(months, days, nanos)))
         }
         DataType::List(_) => array(bytes, &item(field))?,
+        DataType::Struct(fields) => record(bytes, fields)?,
         other => return Err(Error::internal(format!("no binary form for {other}")).into()),
     })
 }
@@ -192,19 +193,10 @@ fn array(bytes: &[u8], item: &Field) -> Result<ScalarValue, Binary> {
         return Err(Binary::Format);
     }
     text::array::check_dimensions(if total == 0 { 0 } else { lengths.len() }, item)?;
-    // int4[] where int8[] is expected, and the like, is read by its own type and cast.
-    let (own, wanted) = (by_oid(element).ok_or(Binary::Format)?, leaf(item));
+    let wanted = leaf(item);
     let mut values = Vec::new();
     for _ in 0..if lengths.is_empty() { 0 } else { total } {
-        let value = match cursor.i32()? {
-            -1 => ScalarValue::try_from(own.data_type()).map_err(Error::from)?,
-            length => binary(cursor.take(usize::try_from(length).map_err(|_| Binary::Format)?)?, &own)?,
-        };
-        values.push(if own.data_type() == wanted.data_type() {
-            value
-        } else {
-            value.cast_to(wanted.data_type()).map_err(Error::from)?
-        });
+        values.push(part(&mut cursor, element, &wanted)?);
     }
     if !cursor.0.is_empty() {
         return Err(Binary::Format);
@@ -220,6 +212,43 @@ fn array(bytes: &[u8], item: &Field) -> Result<ScalarValue, Binary> {
         inner = types::array("item", &inner, true);
     }
     Ok(text::array::list(values, &inner)?)
+}
+
+/// An element or a field, with its length. int4 where int8 is expected, and the like, is read by its own type and cast.
+fn part(cursor: &mut Cursor<'_>, oid: u32, wanted: &Field) -> Result<ScalarValue, Binary> {
+    let length = cursor.i32()?;
+    if length == -1 {
+        return Ok(ScalarValue::try_from(wanted.data_type()).map_err(Error::from)?);
+    }
+    let bytes = cursor.take(usize::try_from(length).map_err(|_| Binary::Format)?)?;
+    if oid == pg_type(wanted).oid {
+        return binary(bytes, wanted);
+    }
+    let own = by_oid(oid).ok_or(Binary::Format)?;
+    match binary(bytes, &own)? {
+        ScalarValue::Utf8(Some(text)) => Ok(text::parse(&text, wanted, &TimeZone::utc())?),
+        value if own.data_type() == wanted.data_type() => Ok(value),
+        value => Ok(value.cast_to(wanted.data_type()).map_err(Error::from)?),
+    }
+}
+
+/// A record: how many fields, and of each its oid, its length and its bytes.
+fn record(bytes: &[u8], fields: &Fields) -> Result<ScalarValue, Binary> {
+    let mut cursor = Cursor(bytes);
+    let count = cursor.i32()?;
+    if usize::try_from(count).ok() != Some(fields.len()) {
+        let message = format!("wrong number of columns: {count}, expected {}", fields.len());
+        return Err(Error::new(SqlState::DATATYPE_MISMATCH, message).into());
+    }
+    let mut values = Vec::with_capacity(fields.len());
+    for field in fields {
+        let oid = cursor.i32()? as u32;
+        values.push(part(&mut cursor, oid, field)?);
+    }
+    match cursor.0.is_empty() {
+        true => Ok(text::record::record(&values, fields)?),
+        false => Err(Binary::Format),
+    }
 }
 
 /// Columns of scalar values as arrays: COPY's binary format.
@@ -285,6 +314,26 @@ mod tests {
                 // Never a panic, whatever is cut off.
                 let _ = parameter(Some(&bytes[..cut]), &field, Format::Binary, 1, &utc);
             }
+        }
+    }
+
+    #[test]
+    fn records_are_laid_out_as_postgres_does() {
+        let inner = types::record([Field::new("x", DataType::Utf8, true)]);
+        let list = types::array("l", &Field::new("item", inner, true), true);
+        let field = Field::new("s", types::record([by_oid(23).unwrap().with_name("a"), list]), true);
+        let value = text::parse("(7,\"{(b),NULL}\")", &field, &TimeZone::utc()).unwrap();
+        let column = Column::new(value.to_array().unwrap().as_ref(), &field).unwrap();
+        let mut bytes = BytesMut::new();
+        write_binary(&column, 0, &mut bytes).unwrap();
+        let head = [[0, 0, 0, 2], [0, 0, 0, 23], [0, 0, 0, 4], [0, 0, 0, 7], [0, 0, 8, 239]].concat();
+        assert_eq!(bytes[..20], head);
+        assert_eq!(binary(&bytes, &field).unwrap(), value);
+        let mut short = bytes.clone();
+        short[19] = 23;
+        assert!(binary(&short, &field).is_err());
+        for cut in 0..bytes.len() {
+            assert!(binary(&bytes[..cut], &field).is_err());
         }
     }
 

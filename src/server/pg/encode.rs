@@ -138,6 +138,13 @@ pub fn write_binary(column: &Column, row: usize, out: &mut BytesMut) -> Result<(
             out.put_slice(a.value(row).as_bytes());
         }
         Values::List { array, items, .. } => write_array(array, items, row, out)?,
+        Values::Record { columns, .. } => {
+            out.put_i32(columns.len() as i32);
+            for column in columns {
+                out.put_u32(column.pg.oid);
+                sized(out, column, row, |out| write_binary(column, row, out))?;
+            }
+        }
     }
     Ok(())
 }

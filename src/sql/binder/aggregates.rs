@@ -28,6 +28,10 @@ impl Typer<'_> {
 
     /// A call with OVER, its arguments being typed.
     pub(super) fn window(&self, mut call: WindowFunction) -> DfResult<Expr> {
+        if call.params.order_by.iter().any(|key| self.is_record(&key.expr)) {
+            let hint = "Order by its fields: (record).field.";
+            return Err(Error::unsupported("OVER (ORDER BY a record)", hint).into());
+        }
         let known = match &call.fun {
             WindowFunctionDefinition::AggregateUDF(udf) => known(udf).map(|(function, _)| (function, udf.clone())),
             WindowFunctionDefinition::WindowUDF(_) => None,

@@ -28,6 +28,7 @@ mod places;
 mod prepare;
 mod provider;
 mod query;
+mod records;
 mod rows;
 mod scope;
 mod sets;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field};
-use datafusion::common::DFSchema;
+use datafusion::common::{DFSchema, TableReference};
 use datafusion::error::Result as DfResult;
 use datafusion::logical_expr::expr::{BinaryExpr, ScalarFunction};
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawAggregateExpr, RawBinaryExpr, RawWindowExpr};
@@ -47,6 +47,23 @@ impl ExprPlanner for Operators {
         let (op, position) = marks::unmark(raw.op);
         raw.op = op;
         self.plan_operator(raw, schema).map_err(|e| marks::pointed(e, position))
+    }
+
+    fn plan_struct_literal(&self, args: Vec<Expr>, _is_named: bool) -> DfResult<PlannerResult<Vec<Expr>>> {
+        Ok(PlannerResult::Planned(call("row", args)?))
+    }
+
+    /// `column.field`: as in PostgreSQL, there is no such table.
+    fn plan_compound_identifier(
+        &self,
+        field: &Field,
+        _qualifier: Option<&TableReference>,
+        names: &[String],
+    ) -> DfResult<PlannerResult<Vec<Expr>>> {
+        let text = |text: &str| Expr::Literal(ScalarValue::from(text), None);
+        let column = Expr::Literal(ScalarValue::Null, None);
+        let names = names.first().map_or("", String::as_str);
+        Ok(PlannerResult::Planned(call("record_field", vec![column, text(names), text(field.name())])?))
     }
 
     fn plan_window(&self, mut raw: RawWindowExpr) -> DfResult<PlannerResult<RawWindowExpr>> {
@@ -241,7 +258,11 @@ impl Typer<'_> {
                 let right = self.coerce_unknown(right, &wide(&field))?;
                 (left, right)
             }
-            (false, false) => (left, right),
+            (false, false) => {
+                let sides: std::result::Result<[Expr; 2], _> = self.settle_rows(vec![left, right])?.try_into();
+                let [left, right] = sides.map_err(|_| Error::internal("an operator has two sides"))?;
+                (left, right)
+            }
         };
         let (lf, rf) = (self.field(&l)?.as_ref().clone(), self.field(&r)?.as_ref().clone());
         Ok((l, lf, r, rf))
@@ -254,6 +275,11 @@ impl Typer<'_> {
         };
         if target.data_type() == &JSONB {
             return Ok(native(op, call("jsonb_order", vec![l])?, call("jsonb_order", vec![r])?));
+        }
+        if let DataType::Struct(fields) = target.data_type() {
+            super::records::comparable(fields)?;
+            let side = |side: Expr| call("record_order", vec![self.implicit(side, &target)?]);
+            return Ok(native(op, side(l)?, side(r)?));
         }
         let (l, r) = match target.data_type() {
             // DataFusion widens numerics by itself, and leaves the column bare for look-ups.

@@ -275,10 +275,12 @@ fn expr_after(expr: &mut Expr) -> Result<()> {
             return rows(expr);
         }
         Expr::CompoundFieldAccess { root, access_chain } => {
-            if let Some(call) = sets::subscripts(root, access_chain)? {
+            if let Some(call) = sets::accesses(root, access_chain)? {
                 *expr = call;
             }
         }
+        Expr::Tuple(items) if !items.is_empty() => *expr = call("row", std::mem::take(items)),
+        Expr::Struct { .. } => return Err(Error::unsupported("STRUCT(..)", "Write ROW(..), and cast it.")),
         Expr::Like { any: true, .. } | Expr::ILike { any: true, .. } => {
             return Err(Error::unsupported("LIKE ANY (array)", "Use a comparison, or unnest the array."));
         }

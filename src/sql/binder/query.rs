@@ -35,9 +35,10 @@ pub(super) type Parameters = Vec<Option<FieldRef>>;
 
 /// The types that a client gave; 0 is unknown.
 pub(super) fn given(oids: &[u32]) -> Result<Parameters> {
-    let one = |(n, oid): (usize, &u32)| match oid {
-        0 | 705 => Ok(None),
-        oid => match by_oid(*oid) {
+    let one = |(n, oid): (usize, &u32)| match *oid {
+        // A record's fields are known only to the place where it stands.
+        0 | 705 | types::RECORD | types::RECORDS => Ok(None),
+        oid => match by_oid(oid) {
             Some(field) => Ok(Some(Arc::new(field.with_name(format!("${}", n + 1)).with_nullable(true)))),
             None => {
                 let message = format!("type with OID {oid} does not exist");
@@ -374,7 +375,8 @@ pub(super) fn assignable(from: &Field, to: &Field) -> Result<()> {
         || (a == b && a != Category::Other)
         || b == Category::Text
         || (a == Category::TimeOfDay && b == Category::Interval)
-        || lists_assignable(from, to);
+        || lists_assignable(from, to)
+        || super::records::records_assignable(from, to);
     if fine {
         return Ok(());
     }
@@ -397,6 +399,7 @@ impl Typer<'_> {
             let literal = self.coerce_unknown(expr, to)?;
             return Ok(self.bounded(literal, to)?);
         }
+        let expr = self.row_assigned(expr, to)?;
         let from = self.field(&expr)?;
         assignable(&from, to)?;
         if from.data_type() == to.data_type() && to.data_type() != &DataType::Utf8 {

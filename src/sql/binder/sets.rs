@@ -10,6 +10,7 @@ use super::prepare::{call, text, wrapped};
 use crate::error::{Error, Result, SqlState};
 use crate::functions::ARRAY_OF_ROWS;
 use crate::sql::parser::cursor::fold;
+use crate::sql::parser::tokens::STAR;
 
 /// The functions that give rows of one column, and what the column is called in FROM.
 const SETS: [(&str, &str); 6] = [
@@ -133,35 +134,63 @@ pub(super) fn quantified(function: &str, left: &Expr, op: &BinaryOperator, right
     Ok(call(function, vec![left.clone(), text(symbol), right.clone()]))
 }
 
-/// `a[1]`, `a[1][2]`, `a[1:2]`: functions of the array and its subscripts; `None`: it is a field's name.
-pub(super) fn subscripts(root: &Expr, chain: &[AccessExpr]) -> Result<Option<Expr>> {
-    let subscript = |access: &AccessExpr| match access {
-        AccessExpr::Subscript(subscript) => Some(subscript.clone()),
-        AccessExpr::Dot(_) => None,
-    };
+/// `a[1]`, `a[1][2]`, `a[1:2]`, `(a).b`, `(a[1]).b[2].c`: functions of the value and its subscripts or a field's name; `None`:
+/// it is a column's name and nothing else.
+pub(super) fn accesses(root: &Expr, chain: &[AccessExpr]) -> Result<Option<Expr>> {
     // `t.a[1]` has the column's name in its chain.
-    let first = chain.iter().position(|access| subscript(access).is_some()).unwrap_or(chain.len());
-    let Some(subscripts) = chain[first..].iter().map(subscript).collect::<Option<Vec<_>>>() else { return Ok(None) };
-    if subscripts.is_empty() {
+    let names: Vec<Ident> = match root {
+        Expr::Identifier(_) | Expr::CompoundIdentifier(_) => chain.iter().map_while(dotted).cloned().collect(),
+        _ => vec![],
+    };
+    let mut rest = &chain[names.len()..];
+    if rest.is_empty() {
         return Ok(None);
     }
-    let names = chain[..first].iter().map(|access| match access {
-        AccessExpr::Dot(Expr::Identifier(name)) => Some(name.clone()),
-        _ => None,
-    });
-    let Some(names) = names.collect::<Option<Vec<_>>>() else { return Ok(None) };
-    let value = match (root, names.is_empty()) {
-        (root, true) => root.clone(),
+    let mut value = match (root, names.is_empty()) {
         (Expr::Identifier(table), false) => Expr::CompoundIdentifier([vec![table.clone()], names].concat()),
         (Expr::CompoundIdentifier(parts), false) => Expr::CompoundIdentifier([parts.clone(), names].concat()),
-        _ => return Ok(None),
+        (root, _) => root.clone(),
     };
+    while let Some(first) = rest.first() {
+        if let Some(name) = dotted(first) {
+            if name.value == STAR {
+                return Err(Error::unsupported("(record).*", "Name the fields: (record).field."));
+            }
+            value = call("record_field", vec![value, text(&fold(name))]);
+            rest = &rest[1..];
+            continue;
+        }
+        let found: Vec<Subscript> = rest.iter().map_while(subscript).cloned().collect();
+        if found.is_empty() {
+            return Ok(None);
+        }
+        rest = &rest[found.len()..];
+        value = subscripted(value, found)?;
+    }
+    Ok(Some(value))
+}
+
+fn dotted(access: &AccessExpr) -> Option<&Ident> {
+    match access {
+        AccessExpr::Dot(Expr::Identifier(name)) => Some(name),
+        AccessExpr::Dot(_) | AccessExpr::Subscript(_) => None,
+    }
+}
+
+fn subscript(access: &AccessExpr) -> Option<&Subscript> {
+    match access {
+        AccessExpr::Subscript(subscript) => Some(subscript),
+        AccessExpr::Dot(_) => None,
+    }
+}
+
+fn subscripted(value: Expr, subscripts: Vec<Subscript>) -> Result<Expr> {
     if subscripts.iter().all(|s| matches!(s, Subscript::Index { .. })) {
         let numbers = subscripts.into_iter().filter_map(|s| match s {
             Subscript::Index { index } => Some(index),
             Subscript::Slice { .. } => None,
         });
-        return Ok(Some(call("array_subscript", [vec![value], numbers.collect()].concat())));
+        return Ok(call("array_subscript", [vec![value], numbers.collect()].concat()));
     }
     let mut bounds = vec![value];
     for subscript in subscripts {
@@ -177,7 +206,7 @@ pub(super) fn subscripts(root: &Expr, chain: &[AccessExpr]) -> Result<Option<Exp
             ]),
         }
     }
-    Ok(Some(call("array_section", bounds)))
+    Ok(call("array_section", bounds))
 }
 
 fn number(digits: &str) -> Expr {

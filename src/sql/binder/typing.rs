@@ -194,6 +194,7 @@ pub(super) fn common(a: &Field, b: &Field) -> Option<Field> {
             (D::List(p), D::List(q)) => common(p, q).map(|item| plain(&list_of(&item))),
             _ => None,
         },
+        _ if let (D::Struct(p), D::Struct(q)) = (x, y) => super::records::common(p, q),
         (p, q) if p == q && p != Category::Other => Some(plain(&canonical(x).unwrap_or_else(|| x.clone()))),
         _ => None,
     }
@@ -245,6 +246,8 @@ impl Typer<'_> {
             Expr::IsNotTrue(e) => Ok(Expr::IsNotTrue(Box::new(self.boolean(*e, "IS NOT TRUE")?))),
             Expr::IsNotFalse(e) => Ok(Expr::IsNotFalse(Box::new(self.boolean(*e, "IS NOT FALSE")?))),
             Expr::IsNotUnknown(e) => Ok(Expr::IsNotUnknown(Box::new(self.boolean(*e, "IS NOT UNKNOWN")?))),
+            Expr::IsNull(e) if self.is_record(&e) => Ok(super::operators::call("record_is_null", vec![*e])?),
+            Expr::IsNotNull(e) if self.is_record(&e) => Ok(super::operators::call("record_is_not_null", vec![*e])?),
             Expr::Like(like) => self.like(like),
             Expr::SimilarTo(_) => {
                 Err(Error::unsupported("SIMILAR TO", "Use LIKE, or ~ with a regular expression.").into())
@@ -324,6 +327,7 @@ impl Typer<'_> {
         if let Some(array) = self.array_cast(&expr, to, assignment)? {
             return Ok(array);
         }
+        let expr = self.row_cast(expr, to, assignment)?;
         let from = field_of(&expr, self.schema)?;
         let length_of = |f: &Field| f.metadata().get(META_TYPMOD).cloned();
         let function = |expr: Expr| {
@@ -367,6 +371,7 @@ impl Typer<'_> {
 
     /// The common type of several expressions, and they cast to it. `what`: `CASE`, `COALESCE`, .. in the message.
     pub(super) fn unify(&self, exprs: Vec<Expr>, what: &str) -> DfResult<(Vec<Expr>, Field)> {
+        let exprs = self.settle_rows(exprs)?;
         let mut found: Option<Field> = None;
         for expr in exprs.iter().filter(|e| !is_unknown(e)) {
             let field = self.field(expr)?;
@@ -470,7 +475,7 @@ impl Typer<'_> {
         match f.func.name() {
             "coalesce" => {
                 let (args, target) = self.unify(f.args, "COALESCE")?;
-                return Ok(self.named(first_not_null(args), &target));
+                return Ok(self.named(self.first_not_null(args)?, &target));
             }
             "greatest" | "least" => {
                 let what = f.func.name().to_uppercase();
@@ -496,6 +501,8 @@ impl Typer<'_> {
                 }
             }
             "array_subscript" | "array_section" => return self.subscripted(f),
+            // What its constants are, the place tells.
+            "row" => return Ok(Expr::ScalarFunction(f)),
             _ if f.func.inner().downcast_ref::<PgCast>().is_some() => {}
             _ => {
                 f.args = match self.array_arguments(&f)? {
@@ -520,6 +527,17 @@ impl Typer<'_> {
         Ok(fold(typed))
     }
 
+    /// COALESCE as a CASE, which evaluates no more than it needs.
+    fn first_not_null(&self, mut args: Vec<Expr>) -> Result<Expr> {
+        let Some(last) = args.pop() else { return Ok(Expr::Literal(ScalarValue::Null, None)) };
+        if args.is_empty() {
+            return Ok(last);
+        }
+        let when = |e: Expr| -> Result<_> { Ok((Box::new(self.is_there(e.clone())?), Box::new(e))) };
+        let whens = args.into_iter().map(when).collect::<Result<_>>()?;
+        Ok(Expr::Case(Case::new(None, whens, Some(Box::new(last)))))
+    }
+
     /// Unknown constants take the types that the function asks for.
     fn arguments(&self, f: &ScalarFunction) -> DfResult<Vec<Expr>> {
         let fields = f.args.iter().map(|a| self.field(a)).collect::<DfResult<Vec<_>>>()?;
@@ -534,7 +552,7 @@ impl Typer<'_> {
         });
         let wanted = wanted.map_err(missing)?;
         let ours = f.func.inner().downcast_ref::<crate::functions::native::Native>().is_some();
-        let any = matches!(f.func.name(), "struct" | "row" | "named_struct" | "arrow_typeof");
+        let any = matches!(f.func.name(), "struct" | "named_struct" | "arrow_typeof");
         if !ours && !any && fields.iter().any(|f| [JSONB, UUID].contains(f.data_type())) {
             // DataFusion would take them for strings.
             return Err(self.no_function(f).map_or_else(|| DataFusionError::Plan("no function".into()), Into::into));
@@ -576,16 +594,6 @@ impl Typer<'_> {
 fn is_mismatch(error: &DataFusionError) -> bool {
     let DataFusionError::External(e) = error else { return false };
     e.downcast_ref::<Error>().is_some_and(|e| e.code() == SqlState::DATATYPE_MISMATCH)
-}
-
-/// COALESCE as a CASE, which evaluates no more than it needs.
-fn first_not_null(mut args: Vec<Expr>) -> Expr {
-    let Some(last) = args.pop() else { return Expr::Literal(ScalarValue::Null, None) };
-    if args.is_empty() {
-        return last;
-    }
-    let when = |e: Expr| (Box::new(Expr::IsNotNull(Box::new(e.clone()))), Box::new(e));
-    Expr::Case(Case::new(None, args.into_iter().map(when).collect(), Some(Box::new(last))))
 }
 
 /// 42883.

@@ -10,7 +10,7 @@ mod objects;
 mod query;
 mod session;
 mod statement;
-mod tokens;
+pub(in crate::sql) mod tokens;
 
 use datafusion::sql::sqlparser::tokenizer::{Location, Token};
 

@@ -1,6 +1,6 @@
 //! Text -> tokens, with PostgreSQL's errors: what is no token, what nests too deeply; `TABLE t` as the query it is.
 
-use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer, Word};
+use datafusion::sql::sqlparser::tokenizer::{Span, Token, TokenWithSpan, Tokenizer, Word};
 
 use super::cursor::{DEPTH_MAX, DIALECT, Source};
 use crate::error::{Error, Result, SqlState};
@@ -65,6 +65,7 @@ pub(super) fn tokenize(source: &Source<'_>) -> Result<Vec<TokenWithSpan>> {
     let mut tokens: Vec<TokenWithSpan> = tokens.into_iter().flat_map(without_sign).collect();
     tokens.dedup_by(|sign, power| keeps_sign(power, sign));
     precise_intervals(&mut tokens);
+    name_stars(&mut tokens);
     for (n, token) in tokens.iter().enumerate() {
         check(source, token, tokens.get(n + 1))?;
     }
@@ -77,6 +78,9 @@ const SIGNED: &str = "*/<>=";
 /// Takes a sign off the end of an operator, as PostgreSQL does where the operator has none of `~ ! @ # % ^ & | ? \``.
 fn without_sign(token: TokenWithSpan) -> Vec<TokenWithSpan> {
     let Token::CustomBinaryOperator(text) = &token.token else { return vec![token] };
+    if text.bytes().all(|byte| byte == b'>') {
+        return closing(token.span, text.len());
+    }
     let Some(sign) = text.chars().last().filter(|c| "+-".contains(*c)) else { return vec![token] };
     let base = &text[..text.len() - 1];
     if !base.chars().all(|c| SIGNED.contains(c) || c == '-') {
@@ -128,6 +132,23 @@ fn precise_intervals(tokens: &mut Vec<TokenWithSpan>) {
         let behind = text + 2 - digits.len();
         tokens.splice(behind..behind, digits);
     }
+}
+
+/// What stands for the star of `(record).*`, which sqlparser takes for no expression.
+pub(in crate::sql) const STAR: &str = "*";
+
+fn name_stars(tokens: &mut [TokenWithSpan]) {
+    for at in 2..tokens.len() {
+        if let [Token::RParen, Token::Period, Token::Mul] = [at - 2, at - 1, at].map(|at| &tokens[at].token) {
+            tokens[at].token = Token::make_word(STAR, Some('"'));
+        }
+    }
+}
+
+/// `>>>`, which is no operator, but ends a STRUCT in a STRUCT in a STRUCT.
+fn closing(span: Span, count: usize) -> Vec<TokenWithSpan> {
+    let two = (0..count / 2).map(|_| Token::ShiftRight);
+    two.chain((count % 2 == 1).then_some(Token::Gt)).map(|token| TokenWithSpan { token, span }).collect()
 }
 
 /// Tokens that sqlparser takes and PostgreSQL does not.
