@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, ListArray, RecordBatch, RecordBatchOptions, new_null_array,
+    Array, ArrayRef, AsArray, BooleanArray, ListArray, RecordBatch, RecordBatchOptions, StructArray, new_null_array,
 };
 use arrow::compute::{CastOptions, can_cast_types, cast_with_options, filter_record_batch};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
 use arrow::util::display::array_value_to_string;
 
 use super::text::{self, BadValue};
@@ -103,8 +103,14 @@ fn column(array: &ArrayRef, field: &Field) -> Result<(ArrayRef, Vec<BadValue>)> 
     if array.data_type() == field.data_type() {
         return Ok((Arc::clone(array), Vec::new()));
     }
-    if let (Some(list), DataType::List(_)) = (array.as_list_opt::<i32>(), field.data_type()) {
-        return elements(list, field);
+    match (array.data_type(), field.data_type()) {
+        (DataType::List(_), DataType::List(_)) => return elements(array.as_list::<i32>(), field),
+        (DataType::LargeList(item) | DataType::FixedSizeList(item, _), DataType::List(_)) => {
+            let list = cast_with_options(array, &DataType::List(Arc::clone(item)), &CastOptions::default())?;
+            return elements(list.as_list::<i32>(), field);
+        }
+        (DataType::Struct(_), DataType::Struct(fields)) => return members(array.as_struct(), fields),
+        _ => {}
     }
     let options = CastOptions { safe: true, ..CastOptions::default() };
     let cast = cast_with_options(array, field.data_type(), &options)?;
@@ -137,10 +143,40 @@ fn elements(list: &ListArray, field: &Field) -> Result<(ArrayRef, Vec<BadValue>)
     Ok((Arc::new(list), bad))
 }
 
+/// A struct, field by field, by their names; a field that is not there is NULL.
+fn members(records: &StructArray, fields: &Fields) -> Result<(ArrayRef, Vec<BadValue>)> {
+    let (mut columns, mut bad) = (Vec::with_capacity(fields.len()), Vec::new());
+    for field in fields {
+        let (values, wrong) = match records.column_by_name(field.name()) {
+            Some(values) => column(values, field)?,
+            None => (new_null_array(field.data_type(), records.len()), Vec::new()),
+        };
+        columns.push(values);
+        // What stands where there is no record is nobody's value.
+        let wrong = wrong.into_iter().filter(|value| records.is_valid(value.row));
+        bad.extend(
+            wrong
+                .map(|value| BadValue { message: format!("{} in field \"{}\"", value.message, field.name()), ..value }),
+        );
+    }
+    bad.sort_by_key(|value| value.row);
+    let nulls = records.nulls().cloned();
+    let records = StructArray::try_new_with_length(fields.clone(), columns, nulls, records.len())?;
+    Ok((Arc::new(records), bad))
+}
+
 /// Whether [`Align`] can make one type of another.
 pub fn convertible(from: &DataType, to: &DataType) -> bool {
+    use DataType::{FixedSizeList, LargeList, List, Struct};
     match (from, to) {
-        (DataType::List(from), DataType::List(to)) => convertible(from.data_type(), to.data_type()),
+        (List(from) | LargeList(from) | FixedSizeList(from, _), List(to)) => {
+            convertible(from.data_type(), to.data_type())
+        }
+        (Struct(from), Struct(to)) => to.iter().all(|to| {
+            let found = from.iter().find(|from| from.name() == to.name());
+            found.is_some_and(|from| convertible(from.data_type(), to.data_type()))
+        }),
+        (Struct(_), _) | (_, Struct(_)) => is_text(from),
         _ => from == to || is_text(from) || can_cast_types(from, to),
     }
 }

@@ -1,13 +1,15 @@
-//! Columns of json and jsonb: members of a JSON record as they are written, whatever they are.
+//! Columns of json and jsonb, and of arrays and STRUCTs that hold them: members of a JSON record as they are written, whatever
+//! they are.
 
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, StringArray};
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::datatypes::{DataType, Field, Fields, Schema};
 
 use crate::data::text::array::write_element;
-use crate::data::text::json::{elements, members};
-use crate::data::types::{leaf, pg_type};
+use crate::data::text::json::{elements, members, unquoted};
+use crate::data::text::record::write_field;
+use crate::data::types::{item, leaf, pg_type};
 use crate::error::Result;
 
 const JSON_OID: u32 = 114;
@@ -15,7 +17,15 @@ const JSONB_OID: u32 = 3802;
 
 /// Whether a column takes a member as it is written, and not what Arrow reads of it.
 pub(super) fn is_document(field: &Field) -> bool {
-    matches!(pg_type(&leaf(field)).oid, JSON_OID | JSONB_OID)
+    let leaf = leaf(field);
+    match leaf.data_type() {
+        DataType::Struct(fields) => fields.iter().any(|field| is_document(field)),
+        _ => is_json(&leaf),
+    }
+}
+
+fn is_json(field: &Field) -> bool {
+    matches!(pg_type(field).oid, JSON_OID | JSONB_OID)
 }
 
 /// Adds such columns, as text, to what was read of the others. `record(i)` is row i's text.
@@ -47,28 +57,58 @@ pub(super) fn add<'a>(
     Ok(RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), arrays, &options)?)
 }
 
-/// A member as the text of its column: for an array of documents an array literal.
+/// A member as the text of its column: of an array of documents an array literal, of a STRUCT a record's.
 fn written(raw: &str, column: &Field) -> String {
-    let list = column.data_type().is_list().then(|| elements(raw).ok().flatten()).flatten();
-    let Some(elements) = list else { return raw.to_owned() };
+    match column.data_type() {
+        DataType::List(_) => match elements(raw) {
+            Ok(Some(elements)) => array(&elements, &item(column)),
+            _ => raw.to_owned(),
+        },
+        DataType::Struct(fields) => match members(raw) {
+            Ok(Some(members)) => record(&members, fields),
+            _ => raw.to_owned(),
+        },
+        _ if is_json(column) => raw.to_owned(),
+        _ => unquoted(raw).ok().flatten().unwrap_or_else(|| raw.to_owned()),
+    }
+}
+
+fn array(elements: &[&str], item: &Field) -> String {
     let mut out = String::from("{");
-    for (i, element) in elements.into_iter().enumerate() {
+    for (i, element) in elements.iter().enumerate() {
         out.push_str(if i > 0 { "," } else { "" });
-        if element == "null" {
+        let text = written(element, item);
+        if *element == "null" {
             out.push_str("NULL");
+        } else if item.data_type().is_list() {
+            out.push_str(&text);
         } else {
             // Strings take whatever is written.
-            let _ = write_element(&mut out, element);
+            let _ = write_element(&mut out, &text);
         }
     }
     out.push('}');
     out
 }
 
+fn record(members: &[(String, &str)], fields: &Fields) -> String {
+    let mut out = String::from("(");
+    for (i, field) in fields.iter().enumerate() {
+        out.push_str(if i > 0 { "," } else { "" });
+        let member = members.iter().rev().find(|(key, _)| key == field.name()).map(|(_, raw)| *raw);
+        if let Some(raw) = member.filter(|raw| *raw != "null") {
+            let _ = write_field(&mut out, &written(raw, field));
+        }
+    }
+    out.push(')');
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::types::{JSONB, array};
+    use crate::data::text::{TimeZone, display, parse};
+    use crate::data::types::{self, JSONB, array};
 
     #[test]
     fn members_as_they_are_written() {
@@ -81,5 +121,18 @@ mod tests {
         let column = |n: usize| arrow::array::AsArray::as_string::<i32>(added.column(n)).iter().collect::<Vec<_>>();
         assert_eq!(column(0), [Some(r#"{"a" : 1}"#), None, None]);
         assert_eq!(column(1), [Some(r#"{1,NULL,"{\"b\":\"c,d\"}"}"#), None, None]);
+    }
+
+    #[test]
+    fn documents_inside_of_structs() {
+        let inner = types::record([Field::new("j", JSONB, true), Field::new("t", DataType::Utf8, true)]);
+        let list = array("l", &Field::new("item", inner, true), true);
+        let field = Field::new("s", types::record([Field::new("n", DataType::Int32, true), list]), true);
+        assert!(is_document(&field));
+        let raw = r#"{"l": [{"t": "a, \"b\"", "j": {"k": [1]}}, null, {"j": null}], "n": 1, "x": 2}"#;
+        let utc = TimeZone::utc();
+        let value = parse(&written(raw, &field), &field, &utc).unwrap();
+        let expected = r#"(1,"{""(\\""{\\""\\""k\\""\\"": [1]}\\"",\\""a, \\""\\""b\\""\\""\\"")"",NULL,""(,)""}")"#;
+        assert_eq!(display(&value, &field, &utc).unwrap().as_deref(), Some(expected));
     }
 }

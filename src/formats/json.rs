@@ -1,57 +1,21 @@
-//! JSON lines: one object per line; a key that is not there is NULL, one that is no column is passed over.
+//! JSON lines: one object per line; a key that is not there is NULL, one that is no column is passed over. Objects are STRUCTs,
+//! arrays are arrays, and a jsonb column takes either as it is written ([`documents`]).
 
 use std::collections::BTreeMap;
-use std::io::Read;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::json::ReaderBuilder;
-use arrow::json::reader::infer_json_schema;
 
 use super::align::{Align, bad_bytes};
 use super::documents;
-use super::{Cut, Decoded, Decoder, RecordReader, Records};
-use crate::error::{Error, Result, SqlState};
+use super::{Decoded, Decoder, Records};
+use crate::data::types;
+use crate::error::{Result, SqlState};
 
-/// Records looked at to infer columns.
-const INFER_RECORDS: usize = 1000;
-
-/// The columns' names and types as a text of some records suggests them: strings stay text, arrays are arrays.
-///
-/// Errors: `22P02` when it is not JSON lines; `0A000` a column that is an object.
-pub fn infer(text: impl Read, origin: &str) -> Result<SchemaRef> {
-    let sample = RecordReader::new(text, Cut::Lines).read(INFER_RECORDS)?;
-    let (schema, _) = infer_json_schema(sample.bytes(), None).map_err(|e| {
-        let hint = "Declare the columns of the source: records that do not fit them are reported.";
-        Error::new(SqlState::INVALID_TEXT_REPRESENTATION, format!("\"{origin}\": {e}")).with_hint(hint)
-    })?;
-    if schema.fields().is_empty() {
-        let error = Error::new(SqlState::INVALID_TEXT_REPRESENTATION, format!("\"{origin}\" holds no JSON object"));
-        return Err(error.with_hint("Declare the columns of the source."));
-    }
-    let fields = schema.fields().iter().map(|field| Ok(Field::new(field.name(), inferred(field)?, true)));
-    Ok(Arc::new(Schema::new(fields.collect::<Result<Vec<_>>>()?)))
-}
-
-/// The SQL type for what Arrow infers.
-fn inferred(field: &Field) -> Result<DataType> {
-    match field.data_type() {
-        DataType::Boolean | DataType::Int64 | DataType::Float64 => Ok(field.data_type().clone()),
-        DataType::List(item) => {
-            let item = Field::new(item.name(), inferred(item)?, true);
-            Ok(DataType::List(Arc::new(item)))
-        }
-        DataType::Struct(_) => {
-            let what = format!("a JSON object in column \"{}\"", field.name());
-            Err(Error::unsupported(what, "Declare the columns to read, without this one."))
-        }
-        _ => Ok(DataType::Utf8),
-    }
-}
-
-/// What Arrow reads for a column: text, and lists of it, where the type's own reader has to read it.
+/// What Arrow reads for a column: text, and lists and structs of it, where the type's own reader has to read it.
 fn raw(data_type: &DataType) -> DataType {
     use DataType as D;
     match data_type {
@@ -59,6 +23,9 @@ fn raw(data_type: &DataType) -> DataType {
             D::Boolean | D::Int16 | D::Int32 | D::Int64 | D::Float32 | D::Float64 => data_type.clone(),
             item => D::List(Arc::new(Field::new("item", raw(item), true))),
         },
+        D::Struct(fields) => {
+            types::record(fields.iter().map(|field| Field::new(field.name(), raw(field.data_type()), true)))
+        }
         _ => D::Utf8,
     }
 }

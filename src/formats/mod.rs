@@ -16,6 +16,7 @@ mod align;
 mod array;
 pub mod csv;
 mod documents;
+mod infer;
 pub mod json;
 pub mod lines;
 mod records;
@@ -24,6 +25,7 @@ pub mod text;
 pub use ahead::{Coming, threads};
 pub use align::{Align, convertible};
 pub use array::ArrayCutter;
+pub use infer::infer;
 pub use records::{CHUNK_BYTES, Cut, Cutter, RECORD_BYTES_MAX, RecordReader, Records};
 
 use arrow::array::RecordBatch;

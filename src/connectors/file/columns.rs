@@ -10,7 +10,7 @@ use crate::connectors::encoding::Encoding;
 use crate::connectors::options::nearest;
 use crate::data::types;
 use crate::error::{Error, Result, SqlState};
-use crate::formats::{convertible, json, lines};
+use crate::formats::{convertible, infer, lines};
 
 /// The columns as the first file tells them.
 pub(super) fn told(file: &Listed, encoding: &Encoding) -> Result<SchemaRef> {
@@ -32,7 +32,7 @@ pub(super) fn told(file: &Listed, encoding: &Encoding) -> Result<SchemaRef> {
             Err(error.with_hint("Declare the columns of the source, in the order of the fields."))
         }
         Encoding::Csv(options) => options.infer(file.bytes()?, &file.name),
-        Encoding::Json => json::infer(file.bytes()?, &file.name),
+        Encoding::Json => infer(file.bytes()?, &file.name),
         Encoding::Text => lines::columns(None),
     }
 }
@@ -113,9 +113,12 @@ fn sql_type(found: &DataType) -> Option<DataType> {
         DataType::Decimal32(precision, scale) | DataType::Decimal64(precision, scale) => {
             DataType::Decimal128(*precision, *scale)
         }
-        DataType::List(item) => {
-            let data_type = sql_type(item.data_type())?;
-            DataType::List(Arc::new(item.as_ref().clone().with_data_type(data_type)))
+        DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {
+            types::list_of(&Field::new("item", sql_type(item.data_type())?, true))
+        }
+        DataType::Struct(fields) if !fields.is_empty() => {
+            let field = |field: &Arc<Field>| Some(Field::new(field.name(), sql_type(field.data_type())?, true));
+            types::record(fields.iter().map(field).collect::<Option<Vec<_>>>()?)
         }
         _ => return None,
     })

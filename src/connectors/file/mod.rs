@@ -11,7 +11,7 @@
 //! ENCODE: `PARQUET`; `CSV (header, delimiter, null)`, with a header unless `header = 'false'` (or, as RisingWave
 //! spells it, `without_header = 'true'`); `JSON`, one object per line; `TEXT`, one column per line. Columns may be left
 //! out: Parquet's schema and a CSV header name them, types of CSV and JSON are inferred from the first 1000 records of
-//! the first file, and the column of TEXT is `line`.
+//! the first file (objects are STRUCTs), and the column of TEXT is `line`.
 //!
 //! Every file is read by a reader of its own ([`one`]), which knows nothing of the others, so that several can decode at
 //! the same time as long as [`reader`] hands their batches on in order.

@@ -6,13 +6,15 @@ use std::sync::Arc;
 
 use arrow::array::{
     ArrayRef, FixedSizeBinaryArray, Int64Array, ListArray, ListBuilder, RecordBatch, StringArray, StringBuilder,
+    StructArray,
 };
-use arrow::datatypes::{DataType, Field, Int32Type, Schema};
+use arrow::buffer::{NullBuffer, OffsetBuffer};
+use arrow::datatypes::{DataType, Field, Fields, Int32Type, Schema};
 use parquet::arrow::ArrowWriter;
 use parquet::file::properties::WriterProperties;
 
 use crate::connectors::tests::{check, drain, lines};
-use crate::connectors::{ConnectorSpec, build};
+use crate::connectors::{Connector, ConnectorSpec, build};
 use crate::data::types;
 use crate::error::Error;
 
@@ -195,6 +197,49 @@ fn parquet_uuids_and_lists_are_columns() {
     assert_eq!(row, "(a0a0a0a0-a0a0-a0a0-a0a0-a0a0a0a0a0a0, {1,NULL}, {a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11})");
     let wrong = "a.parquet: row 2: invalid input syntax for type uuid: \"no uuid\" in column \"t\"";
     assert_eq!(bad.iter().map(|b| b.message.as_str()).collect::<Vec<_>>(), [wrong]);
+}
+
+#[test]
+fn parquet_structs_are_columns_by_their_fields_names() {
+    let dir = folder(&[]);
+    let numbers: ArrayRef = Arc::new(Int64Array::from(vec![Some(1), Some(1 << 40), None]));
+    let texts: ArrayRef = Arc::new(StringArray::from(vec![Some("a"), Some("b"), None]));
+    let fields: Fields = vec![Field::new("n", DataType::Int64, true), Field::new("t", DataType::Utf8, true)].into();
+    let nulls = NullBuffer::from(vec![true, true, false]);
+    let records = StructArray::new(fields.clone(), vec![Arc::clone(&numbers), Arc::clone(&texts)], Some(nulls));
+    let element = Arc::new(Field::new("element", DataType::Struct(fields.clone()), false));
+    let parts = StructArray::new(fields, vec![numbers, texts], None);
+    let lists = ListArray::new(element, OffsetBuffer::from_lengths([0, 2, 1]), Arc::new(parts), None);
+    let batch =
+        RecordBatch::try_from_iter([("s", Arc::new(records) as ArrayRef), ("l", Arc::new(lists) as _)]).unwrap();
+    let file = fs::File::create(dir.path().join("a.parquet")).unwrap();
+    let mut writer = ArrowWriter::try_new(file, batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    let printed = |connector: &dyn Connector| {
+        check(connector);
+        let (rows, bad, _) = drain(connector, 0);
+        let columns = crate::data::text::columns(&rows).unwrap();
+        let rows: Vec<String> = (0..rows.num_rows()).map(|row| crate::data::text::row_detail(&columns, row)).collect();
+        (rows, bad.into_iter().map(|bad| bad.message).collect::<Vec<_>>())
+    };
+    let told = build(&spec(dir.path(), "*.parquet", "PARQUET", &[])).unwrap();
+    let names: Vec<String> = told.schema().fields().iter().map(|f| types::sql_name(f)).collect();
+    assert_eq!(names, ["STRUCT<n bigint, t text>", "STRUCT<n bigint, t text>[]"]);
+    let rows = ["((1,a), {})", "((1099511627776,b), {\"(1,a)\",\"(1099511627776,b)\"})", "(null, {\"(,)\"})"];
+    assert_eq!(printed(told.as_ref()), (rows.map(str::to_owned).to_vec(), vec![]));
+    // Declared narrower, and in another order.
+    let mut declared = spec(dir.path(), "*.parquet", "PARQUET", &[]);
+    let narrow = types::record([Field::new("t", DataType::Utf8, true), Field::new("n", DataType::Int32, true)]);
+    declared.declared = Some(Arc::new(Schema::new(vec![Field::new("s", narrow, true)])));
+    let wrong =
+        "a.parquet: row 2: value \"1099511627776\" is out of range for type integer in field \"n\" in column \"s\"";
+    let rows = ["((a,1))", "(null)"].map(str::to_owned).to_vec();
+    assert_eq!(printed(build(&declared).unwrap().as_ref()), (rows, vec![wrong.to_owned()]));
+    let other = types::record([Field::new("z", DataType::Int32, true)]);
+    declared.declared = Some(Arc::new(Schema::new(vec![Field::new("s", other, true)])));
+    let message = "column \"s\" is STRUCT<z integer> but in file \"a.parquet\" it is STRUCT<n bigint, t text>";
+    check_error(&declared, "42804", message, "");
 }
 
 #[test]
