@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
@@ -14,8 +15,10 @@ use datafusion::execution::TaskContext;
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::SendableRecordBatchStream;
-use datafusion::physical_plan::stream::RecordBatchReceiverStreamBuilder;
+use datafusion::physical_plan::stream::{RecordBatchReceiverStreamBuilder, RecordBatchStreamAdapter};
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
+use futures::StreamExt;
+use parking_lot::Mutex;
 
 use super::transaction::Overlay;
 use crate::connectors::{Connector, Read};
@@ -120,19 +123,28 @@ impl TableProvider for StoreTable {
     }
 }
 
+/// Told, when all of a source was read, how many of its records were bad, if any, and why the first was.
+pub(super) type Skipped = Arc<dyn Fn(u64, &str) + Send + Sync>;
+
 /// A replayable source, read as batch: from its beginning to where it has nothing more to give.
-#[derive(Debug)]
 pub(super) struct SourceTable {
     connector: Arc<dyn Connector>,
     schema: SchemaRef,
     ahead: Option<MaxAhead>,
+    skipped: Skipped,
 }
 
 impl SourceTable {
     /// `time` is the column whose values may not be too far ahead.
-    pub(super) fn new(schema: SchemaRef, connector: Arc<dyn Connector>, time: Option<usize>) -> Self {
+    pub(super) fn new(schema: SchemaRef, connector: Arc<dyn Connector>, time: Option<usize>, skipped: Skipped) -> Self {
         let ahead = MaxAhead::of(connector.as_ref(), time);
-        Self { connector, schema, ahead }
+        Self { connector, schema, ahead, skipped }
+    }
+}
+
+impl fmt::Debug for SourceTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SourceTable({:?})", self.connector)
     }
 }
 
@@ -155,7 +167,7 @@ impl TableProvider for SourceTable {
     ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
         let partition = |index| -> Arc<dyn PartitionStream> {
             let (connector, schema, ahead) = (self.connector.clone(), self.schema.clone(), self.ahead);
-            Arc::new(SourcePartition { connector, schema, ahead, index })
+            Arc::new(SourcePartition { connector, schema, ahead, index, skipped: self.skipped.clone() })
         };
         let partitions = (0..self.connector.partitions()).map(partition).collect();
         Ok(Arc::new(StreamingTableExec::try_new(self.schema.clone(), partitions, projection, [], false, limit)?))
@@ -163,13 +175,24 @@ impl TableProvider for SourceTable {
 }
 
 /// One partition of a source.
-#[derive(Debug)]
 struct SourcePartition {
     connector: Arc<dyn Connector>,
     schema: SchemaRef,
     ahead: Option<MaxAhead>,
     index: u32,
+    skipped: Skipped,
 }
+
+impl fmt::Debug for SourcePartition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SourcePartition({:?}, {})", self.connector, self.index)
+    }
+}
+
+/// The bad records of a partition: how many, and why the first is one.
+type Bad = Arc<Mutex<(u64, String)>>;
+
+const TOO_FAR_AHEAD: &str = "event time is too far ahead of the clock";
 
 /// Batches that a reader may be ahead of the query.
 const READ_AHEAD: usize = 4;
@@ -183,15 +206,29 @@ impl PartitionStream for SourcePartition {
         let mut builder = RecordBatchReceiverStreamBuilder::new(self.schema.clone(), READ_AHEAD);
         let (sender, connector) = (builder.tx(), self.connector.clone());
         let (schema, index, ahead) = (self.schema.clone(), self.index, self.ahead);
+        let found = Bad::default();
+        let counted = Arc::clone(&found);
         builder.spawn_blocking(move || {
             let mut reader = connector.open(index, 0)?;
             while !sender.is_closed() {
                 match reader.read(Duration::ZERO)? {
-                    Read::Rows { rows, .. } => {
+                    Read::Rows { rows, bad, .. } => {
+                        let read = rows.num_rows();
                         let rows = match ahead {
                             Some(limit) => limit.keep(rows)?,
                             None => rows,
                         };
+                        let turned_away = read - rows.num_rows();
+                        if let Some(first) = bad.first().map(|bad| bad.message.as_str()).or(match turned_away {
+                            0 => None,
+                            _ => Some(TOO_FAR_AHEAD),
+                        }) {
+                            let mut counted = counted.lock();
+                            if counted.0 == 0 {
+                                first.clone_into(&mut counted.1);
+                            }
+                            counted.0 += (bad.len() + turned_away) as u64;
+                        }
                         let rows = RecordBatch::try_new(schema.clone(), rows.columns().to_vec())?;
                         if sender.blocking_send(Ok(rows)).is_err() {
                             break;
@@ -202,6 +239,15 @@ impl PartitionStream for SourcePartition {
             }
             Ok::<(), DataFusionError>(())
         });
-        builder.build()
+        // A query that needs no more of the rows is not told: it depends on the threads how far the reader has come.
+        let skipped = Arc::clone(&self.skipped);
+        let told = futures::stream::poll_fn(move |_| {
+            let (count, first) = std::mem::take(&mut *found.lock());
+            if count > 0 {
+                skipped(count, &first);
+            }
+            Poll::Ready(None)
+        });
+        Box::pin(RecordBatchStreamAdapter::new(self.schema.clone(), builder.build().chain(told)))
     }
 }

@@ -178,10 +178,22 @@ fn provide(
     })
 }
 
-fn source_table(shared: &Shared, object: &Object) -> Result<Arc<dyn TableProvider>> {
+fn source_table(shared: &Arc<Shared>, object: &Object) -> Result<Arc<dyn TableProvider>> {
     let connector = shared.engine.connector(object)?;
     if connector.replayable() {
-        return Ok(Arc::new(SourceTable::new(object.schema.clone(), connector, object.watermark().map(|w| w.column))));
+        let (shared, name) = (Arc::downgrade(shared), object.name.clone());
+        // Nothing vanishes silently: a view would have them in highwater.errors.
+        let skipped = Arc::new(move |count: u64, first: &str| {
+            let records = if count == 1 { "record" } else { "records" };
+            let message = format!("source \"{name}\" has {count} {records} that could not be read");
+            let warning = Error::new(SqlState::WARNING, message).with_detail(first);
+            let hint = "A materialized view over it leaves them out too, and highwater.errors tells of each.";
+            if let Some(shared) = shared.upgrade() {
+                shared.notice("WARNING", warning.with_hint(hint));
+            }
+        });
+        let time = object.watermark().map(|w| w.column);
+        return Ok(Arc::new(SourceTable::new(object.schema.clone(), connector, time, skipped)));
     }
     let what = format!("SELECT from source \"{}\", whose rows pass only once,", object.name);
     Err(Error::unsupported(what, "Create a materialized view over it, and SELECT from that."))

@@ -96,10 +96,7 @@ impl File {
             return Err(Error::unsupported(format!("following {what}"), hint));
         }
         let root = spec.file_root.as_deref();
-        let files = match paths::find(path, root)?.is_empty() {
-            true => Vec::new(),
-            false => paths::list(path, root, compression)?,
-        };
+        let files = paths::list_readable(path, root, compression)?;
         let schema = match (&spec.declared, files.iter().find(|file| !file.tells_nothing())) {
             (Some(declared), Some(file)) => columns::declared(declared, file, &encoding)?,
             (Some(declared), None) if matches!(encoding, Encoding::Text) => lines::columns(Some(declared))?,

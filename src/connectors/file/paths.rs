@@ -70,36 +70,57 @@ impl Listed {
 ///
 /// Errors: `58P01` there is none; `42501` outside of `root`, or not readable.
 pub(super) fn list(path: &str, root: Option<&Path>, compression: Option<Compression>) -> Result<Vec<Listed>> {
-    let files = find(path, root)?;
+    let files = find(path, root)?.into_iter().map(|found| found.file).collect::<Result<Vec<_>>>()?;
     if files.is_empty() {
         let message = format!("no file fits \"{}\"", given(path, root).display());
         return Err(Error::new(SqlState::UNDEFINED_FILE, message)
             .with_hint("The path is one of the server's; a relative one starts where the server was started."));
     }
+    stat(files, compression)
+}
+
+/// As [`list`], without the files that cannot be had where a pattern names others too; there may be none.
+pub(super) fn list_readable(path: &str, root: Option<&Path>, compression: Option<Compression>) -> Result<Vec<Listed>> {
+    let alone = !is_pattern(&given(path, root));
+    let files = find(path, root)?.into_iter().map(|found| found.file).filter(|file| alone || file.is_ok());
+    stat(files.collect::<Result<_>>()?, compression)
+}
+
+fn stat(files: Vec<PathBuf>, compression: Option<Compression>) -> Result<Vec<Listed>> {
     files.into_iter().map(|file| Listed::stat(file, compression)).collect()
 }
 
-/// The files that a path names now, by name, without symbolic links; none only if it is a pattern.
+/// A file that a path names.
+pub(super) struct Found {
+    /// As the path names it.
+    pub name: PathBuf,
+    /// Without symbolic links. Errors: `58P01` it is not there; `42501` outside of the root, or not readable.
+    pub file: Result<PathBuf>,
+}
+
+/// The files that a path names now, by name; none only if it is a pattern.
 ///
-/// Errors: `58P01` there is no such file; `42501` outside of `root`, or not readable.
-pub(super) fn find(path: &str, root: Option<&Path>) -> Result<Vec<PathBuf>> {
+/// Errors: `42501` the path is outside of `root`.
+pub(super) fn find(path: &str, root: Option<&Path>) -> Result<Vec<Found>> {
     let given = given(path, root);
     if let Some(root) = root {
         inside_by_name(&given, root, path)?;
     }
-    let files = match is_pattern(&given) {
+    let names = match is_pattern(&given) {
         true => matching(&given)?,
         false => vec![given],
     };
-    let files = files.into_iter().map(|file| file.canonicalize().map_err(|e| unreadable(&file, &e)));
-    let files = files.collect::<Result<Vec<_>>>()?;
-    if let Some(root) = root {
-        let root = root.canonicalize().map_err(|e| unreadable(root, &e))?;
-        if files.iter().any(|file| !file.starts_with(&root)) {
-            return Err(outside(path));
-        }
-    }
-    Ok(files)
+    let root = root.map(|root| root.canonicalize().map_err(|e| unreadable(root, &e))).transpose()?;
+    let real = |name: PathBuf| {
+        let file = name.canonicalize().map_err(|e| unreadable(&name, &e));
+        // What a link inside of the root leads to may be outside.
+        let file = file.and_then(|file| match &root {
+            Some(root) if !file.starts_with(root) => Err(outside(&name.display().to_string())),
+            _ => Ok(file),
+        });
+        Found { name, file }
+    };
+    Ok(names.into_iter().map(real).collect())
 }
 
 fn given(path: &str, root: Option<&Path>) -> PathBuf {

@@ -88,6 +88,7 @@ impl Connection {
             }
             Outcome::CopyOut { schema, rows, format } => {
                 let tag = self.copy_out(schema, rows, format).await?;
+                self.notices();
                 self.writer.put(report::complete(tag));
             }
             Outcome::CopyIn { schema, format, sink } => {

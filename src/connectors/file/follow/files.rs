@@ -1,5 +1,6 @@
 //! The followed files, as they are now: which are there, and what is new in them.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -9,8 +10,8 @@ use std::time::Instant;
 use super::journal::{Run, What};
 use super::{FILES_MAX, Follow, GRACE, Identity};
 use crate::connectors::file::compression::Compression;
-use crate::connectors::file::paths;
-use crate::error::{Result, SqlState};
+use crate::connectors::file::paths::{self, Found};
+use crate::error::{Error, Result, SqlState};
 use crate::formats::{BATCH_RECORDS_MAX, CHUNK_BYTES, Cutter, Records};
 
 /// All files that were ever followed; runs name them by position.
@@ -21,6 +22,8 @@ pub(super) struct Files {
     turn: usize,
     /// What is wrong with looking for files, so that it is reported once.
     trouble: Option<String>,
+    /// The names that lead to no file that may be read, so that each is reported once.
+    refused: BTreeSet<PathBuf>,
 }
 
 /// One file, from when it was found or cut off.
@@ -98,8 +101,6 @@ impl Files {
     pub(super) fn look(&mut self, follow: &Follow) -> Option<News> {
         let found = match paths::find(&follow.path, follow.root.as_deref()) {
             Ok(found) => found,
-            // A file that is being renamed is not there for a moment.
-            Err(error) if error.code() == SqlState::UNDEFINED_FILE => Vec::new(),
             Err(error) => {
                 let trouble = error.message().to_owned();
                 let is_new = self.trouble.as_ref() != Some(&trouble);
@@ -109,7 +110,17 @@ impl Files {
         };
         self.trouble = None;
         let mut named = vec![false; self.all.len()];
-        for path in found {
+        for Found { name: given, file } in found {
+            let path = match file {
+                Ok(path) => path,
+                // A file that is being renamed is not there for a moment.
+                Err(error) if error.code() == SqlState::UNDEFINED_FILE => continue,
+                Err(error) => match self.refuse(given, &error) {
+                    Some(news) => return Some(news),
+                    None => continue,
+                },
+            };
+            self.refused.remove(&given);
             let Ok(metadata) = fs::metadata(&path) else { continue };
             let identity = Identity::of(&metadata);
             let known = self.all.iter().rposition(|file| file.identity == identity && !file.is_lost);
@@ -157,6 +168,13 @@ impl Files {
         self.all.push(Followed { path, name: name.clone(), identity, names: None, is_lost: false, live });
         let (code, message) = wrong?;
         Some(News::report(self.all.len() - 1, code, message))
+    }
+
+    /// A name that leads out of the root, or to what cannot be read: the others are followed all the same.
+    fn refuse(&mut self, name: PathBuf, error: &Error) -> Option<News> {
+        let last = name.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let message = format!("{last}: not followed: {}", error.message());
+        self.refused.insert(name).then(|| self.report(&last, error.code(), message))
     }
 
     fn report(&mut self, path: &str, code: SqlState, message: String) -> News {

@@ -9,6 +9,7 @@
 //! * A file that is renamed is read on under its new name, if that fits too; else until it has not grown for
 //!   [`GRACE`], and a file that is there under the old name is a new one. Where log rotation copies and cuts off, the
 //!   file is read again from its start, and a bad record says that what had not been read is lost.
+//! * A link that leads out of the server's file root, or a file that cannot be read, is a bad record; the others go on.
 //! * Bytes that are gone cannot be read again: a view that is created after that fails with `55000`.
 
 mod files;

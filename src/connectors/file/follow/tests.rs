@@ -13,6 +13,10 @@ use crate::connectors::{Connector, ConnectorSpec, Read, Reader, build};
 use crate::error::Result;
 
 fn followed(path: &Path, encode: &str, columns: &[(&str, DataType)]) -> Arc<dyn Connector> {
+    followed_below(None, path, encode, columns)
+}
+
+fn followed_below(root: Option<&Path>, path: &Path, encode: &str, columns: &[(&str, DataType)]) -> Arc<dyn Connector> {
     let fields: Vec<_> = columns.iter().map(|(name, of)| Field::new(*name, of.clone(), true)).collect();
     build(&ConnectorSpec {
         connector: "file".into(),
@@ -20,7 +24,7 @@ fn followed(path: &Path, encode: &str, columns: &[(&str, DataType)]) -> Arc<dyn 
         encode: Some(encode.into()),
         encode_options: Vec::new(),
         declared: (!fields.is_empty()).then(|| Arc::new(Schema::new(fields))),
-        file_root: None,
+        file_root: root.map(Path::to_path_buf),
     })
     .unwrap()
 }
@@ -143,4 +147,29 @@ fn packed_files_among_them_are_reported_once() {
     // A file that is deleted has no more to come: its last line needs no end.
     fs::remove_file(dir.path().join("log")).unwrap();
     assert_eq!(drain(reader.as_mut()).unwrap()[0].0, ["last"]);
+}
+
+#[test]
+fn a_link_that_leads_out_of_the_root_does_not_stop_the_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("root");
+    fs::create_dir(&root).unwrap();
+    append(&dir.path().join("secret"), "secret\n");
+    append(&root.join("a.log"), "a1\n");
+    std::os::unix::fs::symlink(dir.path().join("secret"), root.join("b.log")).unwrap();
+    std::os::unix::fs::symlink(root.join("nowhere"), root.join("c.log")).unwrap();
+    let connector = followed_below(Some(&root), &root.join("*.log"), "TEXT", &[]);
+    let mut reader = connector.open(0, 0).unwrap();
+    let mut all = Vec::new();
+    let found = check(connector.as_ref(), reader.as_mut(), &mut all);
+    let link = root.join("b.log");
+    let refused = format!("b.log: not followed: \"{}\" is outside of the server's file root", link.display());
+    assert!(found.contains("a1") && found.contains(&refused), "{found}");
+    append(&root.join("a.log"), "a2\n");
+    append(&root.join("d.log"), "d1\n");
+    assert_eq!(check(connector.as_ref(), reader.as_mut(), &mut all), "a2 | d1");
+    // What takes the link's place is followed.
+    fs::remove_file(&link).unwrap();
+    append(&link, "b1\n");
+    assert_eq!(check(connector.as_ref(), reader.as_mut(), &mut all), "b1");
 }
