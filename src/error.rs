@@ -6,7 +6,9 @@
 //!
 //! Uses: nothing
 
+use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::{Mutex, PoisonError};
 
 /// The result of everything that a user's statement can make fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -83,6 +85,24 @@ impl SqlState {
     pub const DEPENDENT_OBJECTS_STILL_EXIST: Self = Self("2BP01");
     pub const SNAPSHOT_TOO_OLD: Self = Self("72000");
     pub const INTERNAL_ERROR: Self = Self("XX000");
+}
+
+impl SqlState {
+    /// The state of a code that was written down; one that is no code is XX000.
+    pub fn named(code: &str) -> Self {
+        static KNOWN: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
+        if code.len() != 5 || !code.bytes().all(|b| b.is_ascii_digit() || b.is_ascii_uppercase()) {
+            return Self::INTERNAL_ERROR;
+        }
+        let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = known.get(code) {
+            return Self(known);
+        }
+        // There are a few hundred codes, and each is kept once.
+        let kept: &'static str = Box::leak(code.to_owned().into_boxed_str());
+        known.insert(kept);
+        Self(kept)
+    }
 }
 
 impl fmt::Debug for SqlState {

@@ -13,7 +13,9 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use crate::data::{Arrival, Changes, Epoch, ObjectId, Partition};
 use crate::error::{Error, Result};
 
-use super::{Ddl, EpochRecord, JoinRecord, LateOrigin, Record, SourceEnd, SourceRange, TableChanges, WatermarkMove};
+use super::{
+    Ddl, EpochRecord, Fault, JoinRecord, LateOrigin, Record, SourceEnd, SourceRange, TableChanges, WatermarkMove,
+};
 
 const DDL: u8 = 1;
 const JOIN: u8 = 2;
@@ -48,6 +50,8 @@ struct EpochHead {
     ends: Vec<SourceEnd>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     late: Vec<LateOrigin>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    faults: Vec<Fault>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -87,6 +91,7 @@ pub(super) fn encode(record: &Record, out: &mut Vec<u8>) -> Result<()> {
                 moves: record.moves.clone(),
                 ends: record.ends.clone(),
                 late: record.late.clone(),
+                faults: record.faults.clone(),
             };
             head(&small, out)?;
             for changes in record.tables.iter().chain(&record.rows).flat_map(|t| &t.changes) {
@@ -124,6 +129,7 @@ pub(super) fn decode(kind: u8, payload: &[u8]) -> Result<Record> {
                 moves: small.moves,
                 ends: small.ends,
                 late: small.late,
+                faults: small.faults,
             })
         }
         other => return Err(Error::internal(format!("record kind {other} is unknown"))),

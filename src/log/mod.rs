@@ -18,7 +18,8 @@ mod record;
 pub use frame::{Frames, read};
 pub use memory::MemoryLog;
 pub use record::{
-    Ddl, EpochRecord, JoinRecord, LateOrigin, Position, Record, SourceEnd, SourceRange, TableChanges, WatermarkMove,
+    Ddl, EpochRecord, Fault, JoinRecord, LateOrigin, Position, Record, SourceEnd, SourceRange, TableChanges,
+    WatermarkMove,
 };
 
 use crate::data::Epoch;

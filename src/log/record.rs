@@ -82,6 +82,23 @@ pub struct EpochRecord {
     pub ends: Vec<SourceEnd>,
     /// The late rows that `tables` write back.
     pub late: Vec<LateOrigin>,
+    /// What was wrong with inputs that are not read again.
+    pub faults: Vec<Fault>,
+}
+
+/// A bad record of a source that cannot be read again, or a row that its table refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fault {
+    /// The source or table.
+    pub object: ObjectId,
+    /// `source`, or `table`.
+    pub operator: String,
+    /// SQLSTATE.
+    pub code: String,
+    /// Why.
+    pub message: String,
+    /// The record, as it is shown.
+    pub row: String,
 }
 
 /// Changes of one table, or rows of one source.

@@ -6,7 +6,7 @@ use arrow::array::{Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema};
 
 use super::{
-    Ddl, EpochRecord, InputLog, JoinRecord, LateOrigin, MemoryLog, Position, Record, SourceEnd, SourceRange,
+    Ddl, EpochRecord, Fault, InputLog, JoinRecord, LateOrigin, MemoryLog, Position, Record, SourceEnd, SourceRange,
     TableChanges, WatermarkMove, read,
 };
 use crate::data::{Arrival, Changes, Epoch, EventTime, ObjectId, Partition, RowRanges};
@@ -43,6 +43,13 @@ fn records() -> Vec<Record> {
             moves: vec![WatermarkMove { partition: partition(), at_least: EventTime::MIN, idle: true }],
             ends: vec![SourceEnd { partition: partition(), fingerprint: "17 bytes".into() }],
             late: vec![LateOrigin { view: ObjectId(4), epoch: Epoch(1) }],
+            faults: vec![Fault {
+                object: ObjectId(9),
+                operator: "source".into(),
+                code: "22P02".into(),
+                message: "no JSON".into(),
+                row: "{\"é".into(),
+            }],
         }),
         Record::Leave { view: ObjectId(4), epoch: Epoch(3) },
         Record::Settings { epoch: Epoch(3), payload: b"{}".to_vec() },

@@ -8,10 +8,11 @@ use crate::data::{Changes, Epoch, KeyEncoder, ObjectId, WatermarkVector};
 use crate::error::Result;
 use crate::operators::{LateRows, RowError};
 
-/// What one view sent in one epoch, as order-independent hashes: sums over rows of hash times weight.
+/// What one view sent, or was wrong with one source, in one epoch, as order-independent hashes: sums over rows of hash times
+/// weight.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Digest {
-    /// The view.
+    /// The view, source or table.
     pub view: u32,
     /// The epoch.
     pub epoch: u64,

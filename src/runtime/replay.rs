@@ -4,18 +4,21 @@
 //! epochs at which they joined. Late rows come from the log; what the views turn away is recomputed and dropped.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::connectors::{Read, Reader};
 use crate::data::{Changes, Epoch, ObjectId, Partition, RowRanges};
 use crate::error::{Error, Result, SqlState};
-use crate::log::{EpochRecord, JoinRecord, Record, SourceRange, TableChanges, read};
+use crate::log::{EpochRecord, Fault, JoinRecord, Record, SourceRange, TableChanges, read};
+
+use crate::operators::RowError;
 
 use super::Spec;
 use super::arrival::{Clock, Times};
 use super::ingest::Piece;
 use super::message::Message;
-use super::sequencer::Sequencer;
+use super::sequencer::{SOURCE, Sequencer};
 
 /// A partition that is read again.
 struct Again {
@@ -211,6 +214,9 @@ impl Sequencer {
                 self.replay_piece((object, partition as usize), change)?;
             }
         }
+        for fault in record.faults {
+            self.replay_fault(fault)?;
+        }
         for end in record.ends {
             let source = end.partition.source;
             let feed = self.feeds.get(&source).ok_or_else(|| missing(source))?;
@@ -295,6 +301,32 @@ impl Sequencer {
         let ahead = RowRanges::default();
         let (bad, offset, next_offset, skip, last) = (vec![], 0, 0, 0, true);
         self.admit_piece(place, Piece { rows: change.rows, times, bad, ahead, offset, next_offset, skip, bytes, last })
+    }
+
+    /// What the log says was wrong is shown, and counted, again.
+    fn replay_fault(&mut self, fault: Fault) -> Result<()> {
+        let id = fault.object;
+        self.open_for_replay(id)?;
+        let name = match (self.feeds.get_mut(&id), self.tables.get(&id)) {
+            (Some(feed), _) => {
+                if let Some(part) = feed.parts.first_mut().filter(|_| fault.operator == SOURCE) {
+                    part.bad += 1;
+                }
+                feed.name.clone()
+            }
+            (None, Some(table)) => table.spec.name.clone(),
+            // It was dropped in the epoch in which it was wrong.
+            (None, None) => return Ok(()),
+        };
+        let error = RowError {
+            operator: Arc::from(fault.operator),
+            code: SqlState::named(&fault.code),
+            message: Arc::from(fault.message),
+            row: fault.row,
+            diff: 1,
+        };
+        self.open.errors.push((id, name, error));
+        Ok(())
     }
 
     fn open_for_replay(&mut self, source: ObjectId) -> Result<()> {

@@ -1,7 +1,7 @@
 //! `connector = 'socket'`: lines over TCP, from whoever connects (`listen`), or from where it connects to (`connect`).
 //!
-//! Delivery: at most once: a socket cannot be read again. Rows go into the input log themselves, so that a restart or a
-//! replay has those that were accepted; what was on its way is lost with its connection. The first view starts the
+//! Delivery: at most once: a socket cannot be read again. Rows, and bad records, go into the input log themselves, so that a
+//! restart or a replay has those that were accepted; what was on its way is lost with its connection. The first view starts the
 //! reading (until then clients wait, as far as the kernel's buffers go), a later one gets rows from then on, and SELECT
 //! from the source is refused. When no view reads it any more, its connections are closed.
 //! Offsets: number of the record (good or bad) since the reading began, over all clients in the order in which their

@@ -341,10 +341,15 @@ impl Publisher {
             History::add(&mut table.history, epoch, now, changes);
             self.objects.insert(id, Entry { version, errors: 0, left: None });
         }
+        let mut wrong: BTreeMap<ObjectId, Digest> = BTreeMap::new();
         for (id, name, error) in errors {
+            if self.config.record_digests {
+                wrong.entry(id).or_insert_with(|| Digest::new(id, epoch)).add_error(&error);
+            }
             let (_, book) = self.source_errors.entry(id).or_insert_with(|| (name.into(), Errors::default()));
             book.add(epoch, vec![error], self.config.limits.errors_kept);
         }
+        self.digests.extend(wrong.into_values());
         self.published = epoch;
         self.show();
         self.tell(epoch, &changed)?;

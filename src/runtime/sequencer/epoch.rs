@@ -8,7 +8,7 @@ use tokio::sync::oneshot::Sender as Reply;
 
 use crate::data::{Changes, Epoch, EventTime, ObjectId, Partition, PartitionWatermark, WatermarkVector};
 use crate::error::Result;
-use crate::log::{EpochRecord, LateOrigin, Record, SourceEnd, SourceRange, TableChanges, WatermarkMove};
+use crate::log::{EpochRecord, Fault, LateOrigin, Record, SourceEnd, SourceRange, TableChanges, WatermarkMove};
 use crate::operators::RowError;
 
 use super::super::Committed;
@@ -231,7 +231,13 @@ impl Sequencer {
             moves: open.moves.clone(),
             ends: open.ends.clone(),
             late: open.late.clone(),
+            faults: open.errors.iter().filter(|(object, ..)| !self.is_read_again(*object)).map(fault).collect(),
         }))
+    }
+
+    /// Whether replay reads an input again, and so comes upon its bad records.
+    fn is_read_again(&self, object: ObjectId) -> bool {
+        self.feeds.get(&object).is_some_and(|feed| !feed.is_table && feed.connector.replayable())
     }
 
     /// What the workers get: only what some view reads.
@@ -283,5 +289,16 @@ impl Sequencer {
         self.late_written.retain(|(_, written)| *written > epoch || !self.flushes.is_empty());
         self.log.cut(epoch.next())?;
         self.views_published(epoch)
+    }
+}
+
+/// As the log keeps it.
+fn fault((object, _, error): &(ObjectId, String, RowError)) -> Fault {
+    Fault {
+        object: *object,
+        operator: error.operator.to_string(),
+        code: error.code.0.to_owned(),
+        message: error.message.to_string(),
+        row: error.row.clone(),
     }
 }

@@ -45,6 +45,7 @@ use flush::FlushWait;
 use lag::Away;
 use pace::Pace;
 use sources::Feed;
+pub(super) use sources::SOURCE;
 use table::TableHead;
 use views::ViewState;
 use writes::LateWrite;

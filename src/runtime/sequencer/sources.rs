@@ -20,6 +20,9 @@ use super::super::status::{SourceStatus, Status, WatermarkStatus};
 use super::super::{SourceSpec, WatermarkSpec};
 use super::Sequencer;
 
+/// The operator of bad records, as errors name it.
+pub(in crate::runtime) const SOURCE: &str = "source";
+
 /// What a connector feeds: a source, or a table.
 pub(in crate::runtime) struct Feed {
     pub(in crate::runtime) id: ObjectId,
@@ -494,7 +497,7 @@ pub(super) fn start_reader(
 
 fn bad_record(bad: BadRecord) -> RowError {
     RowError {
-        operator: Arc::from("source"),
+        operator: Arc::from(SOURCE),
         code: bad.code,
         message: Arc::from(bad.message.as_str()),
         row: bad.record,

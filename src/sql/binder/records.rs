@@ -88,6 +88,9 @@ impl Typer<'_> {
 
     /// Beside a record, the constants of ROW(..) are what its fields are.
     pub(super) fn settle_rows(&self, exprs: Vec<Expr>) -> DfResult<Vec<Expr>> {
+        if !exprs.iter().any(|e| row(e).is_some()) {
+            return Ok(exprs);
+        }
         let Some(like) = exprs.iter().find(|e| row(e).is_none() && self.is_record(e)) else { return Ok(exprs) };
         let like = self.field(like)?;
         Ok(exprs.into_iter().map(|expr| self.settle_row(expr, &like)).collect::<Result<_>>()?)
