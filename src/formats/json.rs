@@ -1,5 +1,5 @@
 //! JSON lines: one object per line; a key that is not there is NULL, one that is no column is passed over. Objects are STRUCTs,
-//! arrays are arrays, and a jsonb column takes either as it is written ([`documents`]).
+//! arrays are arrays, and a jsonb column takes either as it is written (`documents`).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
