@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
 use arrow::compute::concat;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
@@ -105,6 +105,8 @@ pub fn row_json(rows: &RecordBatch, i: usize) -> String {
         );
         if column.is_null(i) {
             text.push_str("null");
+        } else if let Some(record) = column.as_struct_opt() {
+            text.push_str(&row_json(&RecordBatch::from(record.slice(i, 1)), 0));
         } else if plain || (field.data_type().is_floating() && value.parse().is_ok_and(f64::is_finite)) {
             text.push_str(&value);
         } else if matches!(field.data_type(), DataType::Timestamp(..)) {

@@ -17,7 +17,7 @@ use datafusion::sql::sqlparser::ast::{
 use super::exists::count_in_projection;
 use super::names::{column_name, unique};
 use super::places::Places;
-use super::rows::{in_list, modulo, rows};
+use super::rows::{modulo, refuse_stars, row_tests, rows};
 use super::sets;
 use super::using::merged_columns;
 use crate::error::{Error, Result};
@@ -248,7 +248,6 @@ fn expr_after(expr: &mut Expr) -> Result<()> {
         }
         Expr::UnaryOp { op: UnaryOperator::Plus, expr: inner } => *expr = inner.as_ref().clone(),
         Expr::Interval(_) | Expr::TypedString(_) | Expr::Cast { .. } => return super::intervals::literal(expr),
-        Expr::InList { .. } => return in_list(expr),
         Expr::Extract { field, expr: of, .. } => {
             let field = field.to_string().trim_matches(['\'', '"']).to_lowercase();
             *expr = call("extract", vec![text(&field), of.as_ref().clone()]);
@@ -281,6 +280,7 @@ fn expr_after(expr: &mut Expr) -> Result<()> {
         }
         Expr::Tuple(items) if !items.is_empty() => *expr = call("row", std::mem::take(items)),
         Expr::Struct { .. } => return Err(Error::unsupported("STRUCT(..)", "Write ROW(..), and cast it.")),
+        Expr::InList { .. } | Expr::Between { .. } => return row_tests(expr),
         Expr::Like { any: true, .. } | Expr::ILike { any: true, .. } => {
             return Err(Error::unsupported("LIKE ANY (array)", "Use a comparison, or unnest the array."));
         }
@@ -336,6 +336,7 @@ fn function_after(function: &mut Function) -> Result<Option<Expr>> {
         function.name = ObjectName(vec![name.clone()]);
     }
     let name = function.name.0.last().and_then(|p| p.as_ident()).map(fold).unwrap_or_default();
+    refuse_stars(function)?;
     if let Some(error) = super::group_windows::stray(&name) {
         return Err(error);
     }

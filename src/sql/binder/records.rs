@@ -108,6 +108,13 @@ impl Typer<'_> {
         call("row", args.map(|(arg, field)| self.settle_row(arg.clone(), field)).collect::<Result<_>>()?)
     }
 
+    /// Records of one type as what compares as they do; others as they are.
+    pub(super) fn ordered_records(&self, exprs: Vec<Expr>, of: &Field) -> Result<Vec<Expr>> {
+        let DataType::Struct(fields) = of.data_type() else { return Ok(exprs) };
+        comparable(fields)?;
+        exprs.into_iter().map(|expr| call("record_order", vec![expr])).collect()
+    }
+
     /// Whether there is a value; `IS NOT NULL` asks of a record whether all of its fields are there.
     pub(super) fn is_there(&self, expr: Expr) -> Result<Expr> {
         match self.is_record(&expr) {

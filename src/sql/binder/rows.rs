@@ -1,4 +1,5 @@
-//! Comparisons of rows, `(a, b) = (c, d)`, column by column; other calls that are operators in truth.
+//! Comparisons of rows, `(a, b) = (c, d)`, column by column; so are IN and BETWEEN, where a NULL leaves them open;
+//! other calls that are operators in truth.
 
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, UnaryOperator,
@@ -50,37 +51,68 @@ pub(super) fn rows(expr: &mut Expr) -> Result<()> {
     Ok(())
 }
 
-/// `(a, b) IN ((c, d), ..)`: one of the rows is equal.
-pub(super) fn in_list(expr: &mut Expr) -> Result<()> {
-    let Expr::InList { expr: of, list, negated } = &*expr else { return Ok(()) };
-    if row(of).is_none() {
-        return Ok(());
-    }
-    if !list.iter().all(|item| row(item).is_some()) {
+/// Planning takes long for more comparisons: it grows with the cube of their number.
+const COMPARISONS_MAX: usize = 32;
+
+/// `(a, b) IN ((c, d), ..)` and `(a, b) BETWEEN (c, d) AND (e, f)` as the comparisons that they are.
+pub(super) fn row_tests(expr: &mut Expr) -> Result<()> {
+    let compared = |left: &Expr, op: BinaryOperator, right: &Expr| {
+        let mut compared = Expr::BinaryOp { left: Box::new(left.clone()), op, right: Box::new(right.clone()) };
+        rows(&mut compared).map(|()| Expr::Nested(Box::new(compared)))
+    };
+    if let Expr::InList { expr: left, list, .. } = &*expr
+        && row(left).is_some()
+        && !list.iter().all(|item| row(item).is_some())
+    {
         return Err(Error::unsupported("(a, b) IN a list of other than rows", "Write (a, b) IN ((1, 2), (3, 4))."));
     }
-    let equal = |item: &Expr| {
-        let (left, right) = (of.clone(), Box::new(item.clone()));
-        let mut equal = Expr::BinaryOp { left, op: BinaryOperator::Eq, right };
-        rows(&mut equal).map(|()| Expr::Nested(Box::new(equal)))
-    };
-    let mut any = list.iter().map(equal).collect::<Result<Vec<Expr>>>()?;
-    // Pair by pair, so that a long list makes no deep tree.
-    while any.len() > 1 {
-        let pair = |pair: &[Expr]| match pair {
-            [left, right] => {
-                let (left, right) = (Box::new(left.clone()), Box::new(right.clone()));
-                Expr::Nested(Box::new(Expr::BinaryOp { left, op: BinaryOperator::Or, right }))
+    let (test, negated) = match &*expr {
+        Expr::InList { expr: left, list, negated } if row(left).is_some() && list.iter().all(|e| row(e).is_some()) => {
+            let columns = row(left).map_or(0, |left| left.len());
+            if list.len().saturating_mul(columns) > COMPARISONS_MAX {
+                let what = format!("IN (..) with rows of more than {COMPARISONS_MAX} columns in all");
+                return Err(Error::unsupported(what, "Join with the rows of VALUES."));
             }
-            other => other[0].clone(),
-        };
-        any = any.chunks(2).map(pair).collect();
-    }
-    if let Some(any) = any.pop() {
-        let not = |any| Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(any) };
-        *expr = if *negated { not(any) } else { any };
-    }
+            let one = list.iter().map(|right| compared(left, BinaryOperator::Eq, right));
+            (any(one.collect::<Result<Vec<_>>>()?), *negated)
+        }
+        Expr::Between { expr: left, low, high, negated }
+            if row(left).is_some() && row(low).is_some() && row(high).is_some() =>
+        {
+            let low = compared(left, BinaryOperator::GtEq, low)?;
+            let high = compared(left, BinaryOperator::LtEq, high)?;
+            (Some(joined(low, BinaryOperator::And, high)), *negated)
+        }
+        _ => return Ok(()),
+    };
+    let Some(test) = test.map(|test| Box::new(Expr::Nested(Box::new(test)))) else { return Ok(()) };
+    *expr = if negated { Expr::UnaryOp { op: UnaryOperator::Not, expr: test } } else { *test };
     Ok(())
+}
+
+/// One of the tests, as a tree that is not deep.
+fn any(mut tests: Vec<Expr>) -> Option<Expr> {
+    if tests.len() < 2 {
+        return tests.pop();
+    }
+    let right = tests.split_off(tests.len() / 2);
+    Some(joined(Expr::Nested(Box::new(any(tests)?)), BinaryOperator::Or, Expr::Nested(Box::new(any(right)?))))
+}
+
+fn joined(left: Expr, op: BinaryOperator, right: Expr) -> Expr {
+    Expr::BinaryOp { left: Box::new(left), op, right: Box::new(right) }
+}
+
+/// 0A000: `ROW(t.*)`.
+pub(super) fn refuse_stars(call: &Function) -> Result<()> {
+    let FunctionArguments::List(list) = &call.args else { return Ok(()) };
+    let is_star = |arg: &FunctionArg| {
+        matches!(arg, FunctionArg::Unnamed(FunctionArgExpr::Wildcard | FunctionArgExpr::QualifiedWildcard(_)))
+    };
+    match call.name.to_string().eq_ignore_ascii_case("row") && list.args.iter().any(is_star) {
+        true => Err(Error::unsupported("ROW(t.*)", "Name the columns: ROW(t.a, t.b).")),
+        false => Ok(()),
+    }
 }
 
 /// `mod(a, b)` is `a % b`.

@@ -429,7 +429,8 @@ impl Typer<'_> {
         let names = |a: &Expr, b: &Expr| (name_in_message(a, self.schema), name_in_message(b, self.schema));
         let first = all[0].clone();
         match self.unify(all.clone(), "IN") {
-            Ok((mut all, _)) => {
+            Ok((all, target)) => {
+                let mut all = self.ordered_records(all, &target)?;
                 let expr = Box::new(all.remove(0));
                 debug_assert_eq!(all.len(), count);
                 Ok(Expr::InList(InList::new(expr, all, list.negated)))
