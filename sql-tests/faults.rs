@@ -17,7 +17,7 @@ const SEEDS: std::ops::Range<u64> = 0..60;
 /// A seed that shows a fault: tried first, and then all seeds of an ordinary run, which pass without the fault.
 const KNOWN: [(&str, u64); 20] = [
     ("lost_retraction", 3),
-    ("closes_late", 7),
+    ("closes_late", 31),
     ("wrong_bucket", 0),
     ("stale_watermark", 5),
     ("extreme_kept", 2),

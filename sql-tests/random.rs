@@ -20,6 +20,11 @@ use crate::database::{Database, Mode};
 pub const SEEDS: std::ops::Range<u64> = 0..12;
 const CHUNK: u64 = 2;
 
+const EQUAL_JSONB: [&str; 8] =
+    ["'1'", "'1.0'", "'[1, {\"a\": 2.50}]'", "'1.00'", "'[1.0, {\"a\": 2.5}]'", "'\"1.0\"'", "'2'", "NULL"];
+const EQUAL_INTERVALS: [&str; 7] =
+    ["'1 mon'", "'30 days'", "'720 hours'", "'-1 day'", "'-24 hours'", "'1 hour'", "NULL"];
+
 /// Some trials of several seeds each.
 pub fn trials() -> Vec<Trial> {
     let range = std::env::var("HIGHWATER_SEEDS").ok().and_then(|text| {
@@ -63,7 +68,7 @@ struct History {
     connection: Connection,
     script: String,
     tables: Vec<Table>,
-    /// Views with the columns k, v, d, ts, and whether ts keeps its watermark.
+    /// Views with the columns k, v, d, j, i, ts, and whether ts keeps its watermark.
     sources: Vec<String>,
     views: usize,
     /// Views whose windows become final one day.
@@ -210,7 +215,7 @@ impl History {
         let delay = [0, 0, 5, 20][self.rng.random_range(0..4)];
         let name = format!("t{i}");
         let sql = format!(
-            "CREATE TABLE {name} (id INT{}, k TEXT, v INT, d DOUBLE PRECISION, ts TIMESTAMP, \
+            "CREATE TABLE {name} (id INT{}, k TEXT, v INT, d DOUBLE PRECISION, ts TIMESTAMP, j JSONB, i INTERVAL, \
              WATERMARK FOR ts AS ts - INTERVAL '{delay}' SECOND){}",
             if key { " PRIMARY KEY" } else { "" },
             if append_only { " APPEND ONLY" } else { "" }
@@ -276,7 +281,7 @@ impl History {
         }
     }
 
-    /// Something with the columns k, v, d, ts, fit for FROM.
+    /// Something with the columns k, v, d, j, i, ts, fit for FROM.
     fn source(&mut self, depth: usize) -> String {
         let choice = self.rng.random_range(0..if depth == 0 { 3 } else { 9 });
         match choice {
@@ -288,18 +293,21 @@ impl History {
             2 => self.table(),
             3 => {
                 let (from, p) = (self.source(depth - 1), self.predicate());
-                format!("(SELECT k, v, d, ts FROM {from} s WHERE {p})")
+                format!("(SELECT k, v, d, j, i, ts FROM {from} s WHERE {p})")
             }
             4 => {
                 let (a, b) = (self.source(depth - 1), self.source(depth - 1));
-                format!("(SELECT k, v, d, ts FROM {a} x UNION ALL SELECT k, v, d, ts FROM {b} y)")
+                format!("(SELECT k, v, d, j, i, ts FROM {a} x UNION ALL SELECT k, v, d, j, i, ts FROM {b} y)")
             }
-            5 => format!("(SELECT DISTINCT k, v, d, ts FROM {} s)", self.source(depth - 1)),
-            6 => format!("(SELECT k, max(v) AS v, min(d) AS d, ts FROM {} s GROUP BY k, ts)", self.source(depth - 1)),
+            5 => format!("(SELECT DISTINCT k, v, d, j, i, ts FROM {} s)", self.source(depth - 1)),
+            6 => format!(
+                "(SELECT k, max(v) AS v, min(d) AS d, j, max(i) AS i, ts FROM {} s GROUP BY k, j, ts)",
+                self.source(depth - 1)
+            ),
             _ => {
                 let shift = self.rng.random_range(-10..=10);
                 format!(
-                    "(SELECT upper(k) AS k, v + 1 AS v, d * 2 AS d, ts + INTERVAL '{shift}' SECOND AS ts FROM {} s)",
+                    "(SELECT upper(k) AS k, v + 1 AS v, -d AS d, j, i, ts + INTERVAL '{shift}' SECOND AS ts FROM {} s)",
                     self.source(depth - 1)
                 )
             }
@@ -332,6 +340,8 @@ impl History {
             "array_agg(DISTINCT d) AS dd",
             "last_value(v ORDER BY ts) AS lv",
             "approx_distinct(d) AS ap",
+            "count(DISTINCT j) AS dj",
+            "array_agg(DISTINCT i) AS di",
         ];
         let from = self.rng.random_range(0..all.len() - 2);
         let to = self.rng.random_range(from + 1..=all.len());
@@ -343,12 +353,12 @@ impl History {
         match self.rng.random_range(0..12) {
             0 => {
                 let (from, p) = (self.source(1), self.predicate());
-                (format!("SELECT k, v, d, ts FROM {from} s WHERE {p}"), true)
+                (format!("SELECT k, v, d, j, i, ts FROM {from} s WHERE {p}"), true)
             }
             1 => {
                 let (aggregates, from) = (self.aggregates(), self.source(2));
                 let having = self.pick(&["", " HAVING count(*) > 1", " HAVING min(v) IS NOT NULL"]);
-                let key = self.pick(&["k", "v", "k, v"]);
+                let key = self.pick(&["k", "v", "k, v", "d", "j", "i", "k, i"]);
                 (format!("SELECT {key}, {aggregates} FROM {from} s GROUP BY {key}{having}"), false)
             }
             2 => {
@@ -357,14 +367,25 @@ impl History {
             }
             3 => {
                 let (a, b) = (self.source(1), self.source(1));
-                let on = self.pick(&["a.k = b.k", "a.v = b.v", "a.k = b.k AND a.v = b.v", "a.ts = b.ts"]);
+                let on = self.pick(&[
+                    "a.k = b.k",
+                    "a.v = b.v",
+                    "a.k = b.k AND a.v = b.v",
+                    "a.ts = b.ts",
+                    "a.d = b.d",
+                    "a.j = b.j",
+                    "a.i = b.i",
+                ]);
                 let p = self.pick(&["", " WHERE a.v < 4", " WHERE a.d <= b.d"]);
-                (format!("SELECT a.k, a.v, b.d, a.ts FROM {a} a JOIN {b} b ON {on}{p}"), true)
+                (format!("SELECT a.k, a.v, b.d, a.j, b.i, a.ts FROM {a} a JOIN {b} b ON {on}{p}"), true)
             }
-            4 => (format!("SELECT DISTINCT k, v FROM {} s", self.source(2)), false),
+            4 => {
+                let key = self.pick(&["k, v", "d", "j, i"]);
+                (format!("SELECT DISTINCT {key} FROM {} s", self.source(2)), false)
+            }
             5 => {
                 let (a, b) = (self.source(1), self.source(1));
-                (format!("SELECT k, v, d, ts FROM {a} x UNION ALL SELECT k, v, d, ts FROM {b} y"), true)
+                (format!("SELECT k, v, d, j, i, ts FROM {a} x UNION ALL SELECT k, v, d, j, i, ts FROM {b} y"), true)
             }
             6 => {
                 let a = self.source(1);
@@ -389,8 +410,12 @@ impl History {
             _ => format!("TUMBLE({from}, ts, INTERVAL '{}' SECOND)", self.pick(&["10", "20", "60"])),
         };
         let aggregates = self.aggregates();
-        let key =
-            self.pick(&["window_start, window_end", "window_start, window_end, k", "window_end, v, window_start"]);
+        let key = self.pick(&[
+            "window_start, window_end",
+            "window_start, window_end, k",
+            "window_end, v, window_start",
+            "window_start, window_end, i",
+        ]);
         let having = self.pick(&["", "", " HAVING count(*) > 1"]);
         let p = if self.rng.random_bool(0.2) { format!(" WHERE {}", self.predicate()) } else { String::new() };
         let clause = self.pick(&[
@@ -470,12 +495,20 @@ impl History {
             let at = self.timestamp(at);
             let k = self.pick(&["'a'", "'b'", "'c'", "'d'", "''", "NULL"]);
             let v = self.pick(&["0", "1", "2", "3", "4", "5", "NULL"]);
-            let d = self.pick(&["0", "0.25", "0.5", "1.75", "-2.5", "NULL"]);
+            let mut d = self.pick(&["0", "0.25", "0.5", "1.75", "-2.5", "NULL"]);
             let ts = if self.rng.random_bool(0.02) { "NULL".into() } else { at };
             let id = self.next_id;
             self.next_id += 1;
+            // Values that are equal and not the same.
+            d = match (d, id % 4, id % 29) {
+                ("0", 0, _) => "'-0'",
+                (_, _, 7) => "'NaN'",
+                (d, ..) => d,
+            };
+            let j = EQUAL_JSONB[id as usize * 7 % EQUAL_JSONB.len()];
+            let i = EQUAL_INTERVALS[id as usize * 5 % EQUAL_INTERVALS.len()];
             self.tables[t].ids.push(id);
-            values.push(format!("({id}, {k}, {v}, {d}, {ts})"));
+            values.push(format!("({id}, {k}, {v}, {d}, {ts}, {j}, {i})"));
         }
         let table = &self.tables[t];
         // Now and then a row whose key may exist.
@@ -485,7 +518,7 @@ impl History {
             let id = table.ids[self.rng.random_range(0..table.ids.len())];
             let at = self.timestamp(self.clock);
             return format!(
-                "INSERT INTO {name} VALUES ({id}, 'z', 9, 9.25, {at}) \
+                "INSERT INTO {name} (id, k, v, d, ts) VALUES ({id}, 'z', 9, 9.25, {at}) \
                  ON CONFLICT (id) DO UPDATE SET v = excluded.v, ts = excluded.ts"
             );
         }

@@ -1,16 +1,17 @@
 //! Key bytes, their stable hash, and the 256 buckets.
 //!
-//! Key bytes are Arrow's row format of the key columns: order-preserving, NULL is a value, `-0.0` and NaN are
-//! normalised first. The hash is XXH3 (64 bit, seed 0) over these bytes: fixed, so that a bucket means the same in every
+//! Key bytes are Arrow's row format of the key columns' [key forms](super::key_form()): NULL is a value, and equal values have
+//! equal bytes. The hash is XXH3 (64 bit, seed 0) over these bytes: fixed, so that a bucket means the same in every
 //! process and every version.
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, make_array, new_null_array};
-use arrow::datatypes::{DataType, Float32Type, Float64Type, Schema};
+use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, new_null_array};
+use arrow::datatypes::Schema;
 use arrow::row::{RowConverter, Rows, SortField};
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::key_form::{key_form, varies};
 use super::words::to_words;
 use crate::error::Result;
 
@@ -41,18 +42,26 @@ impl Bucket {
 /// Makes key bytes of some columns of batches of one schema, and columns of key bytes.
 ///
 /// Two rows have equal bytes exactly when their keys are equal as SQL's GROUP BY sees it: NULL equals NULL, `-0.0` equals
-/// `0.0`, NaN equals NaN. The bytes order as the columns do, ascending, NULLs first.
+/// `0.0`, `1 mon` equals `30 days`. The bytes order as the columns do (jsonb's as text), ascending, NULLs first.
 #[derive(Debug)]
 pub struct KeyEncoder {
     columns: Vec<usize>,
     converter: RowConverter,
+    /// Whether some column's key form is another than the column.
+    varies: bool,
 }
 
 impl KeyEncoder {
     /// For these columns of a schema. None: the empty key, the same for all rows.
     pub fn new(schema: &Schema, columns: &[usize]) -> Result<Self> {
+        let varies = columns.iter().any(|&c| varies(schema.field(c).data_type()));
+        Ok(Self { varies, ..Self::exact(schema, columns)? })
+    }
+
+    /// The same, but that only what is the same bit for bit has equal bytes: for what tells rows apart.
+    pub fn exact(schema: &Schema, columns: &[usize]) -> Result<Self> {
         let fields = columns.iter().map(|&c| SortField::new(schema.field(c).data_type().clone())).collect();
-        Ok(Self { columns: columns.to_vec(), converter: RowConverter::new(fields)? })
+        Ok(Self { columns: columns.to_vec(), converter: RowConverter::new(fields)?, varies: false })
     }
 
     /// The key of every row of a batch.
@@ -66,8 +75,11 @@ impl KeyEncoder {
         if columns.is_empty() {
             return Ok(Keys { rows: None, len });
         }
-        let columns = columns.iter().map(normalise).collect::<Result<Vec<_>>>()?;
-        Ok(Keys { rows: Some(self.converter.convert_columns(&columns)?), len })
+        if self.varies {
+            let columns = columns.iter().map(key_form).collect::<Result<Vec<_>>>()?;
+            return Ok(Keys { rows: Some(self.converter.convert_columns(&columns)?), len });
+        }
+        Ok(Keys { rows: Some(self.converter.convert_columns(columns)?), len })
     }
 
     /// The stable hash of the key of every row of a batch.
@@ -106,7 +118,7 @@ impl KeyEncoder {
         Ok(Some(hashes))
     }
 
-    /// The key columns of keys that this encoder (or an equal one) made.
+    /// The key columns (their key forms) of keys that this encoder (or an equal one) made.
     pub fn decode<'a>(&self, keys: impl IntoIterator<Item = &'a [u8]>) -> Result<Vec<ArrayRef>> {
         if self.columns.is_empty() {
             return Ok(vec![]);
@@ -150,31 +162,11 @@ impl Keys {
     }
 }
 
-/// The array with one representation per value: no `-0.0`, one NaN; inside lists and structs too.
-pub fn normalise(array: &ArrayRef) -> Result<ArrayRef> {
-    Ok(match array.data_type() {
-        DataType::Float64 => {
-            let one = |v: f64| if v.is_nan() { f64::NAN } else { v + 0.0 };
-            Arc::new(array.as_primitive::<Float64Type>().unary::<_, Float64Type>(one)) as ArrayRef
-        }
-        DataType::Float32 => {
-            let one = |v: f32| if v.is_nan() { f32::NAN } else { v + 0.0 };
-            Arc::new(array.as_primitive::<Float32Type>().unary::<_, Float32Type>(one)) as ArrayRef
-        }
-        nested if nested.is_nested() => {
-            let data = array.to_data();
-            let children = data.child_data().iter().map(|c| Ok(normalise(&make_array(c.clone()))?.to_data()));
-            let children = children.collect::<Result<Vec<_>>>()?;
-            make_array(data.into_builder().child_data(children).build()?)
-        }
-        _ => Arc::clone(array),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use arrow::array::{Float32Array, Float64Array, ListArray, StringArray};
+    use arrow::datatypes::Float64Type;
 
     fn keys(columns: Vec<ArrayRef>) -> (KeyEncoder, Keys) {
         let named = columns.into_iter().enumerate().map(|(i, c)| (format!("c{i}"), c));
@@ -198,6 +190,10 @@ mod tests {
         let (_, k) = keys(vec![Arc::new(list)]);
         assert_eq!(k.get(0), k.get(1));
         assert_ne!(k.get(0), k.get(2));
+        let zeros: ArrayRef = Arc::new(Float64Array::from(vec![0.0, -0.0]));
+        let batch = RecordBatch::try_from_iter([("z", zeros)]).unwrap();
+        let rows = KeyEncoder::exact(&batch.schema(), &[0]).unwrap().encode(&batch).unwrap();
+        assert_ne!(rows.get(0), rows.get(1));
     }
 
     #[test]

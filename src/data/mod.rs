@@ -15,6 +15,7 @@
 
 mod change;
 mod key;
+mod key_form;
 mod ranges;
 pub mod text;
 mod time;
@@ -24,7 +25,8 @@ mod window;
 mod words;
 
 pub use change::{Arrival, Changes};
-pub use key::{BUCKETS, Bucket, KeyEncoder, Keys, hash, normalise};
+pub use key::{BUCKETS, Bucket, KeyEncoder, Keys, hash};
+pub use key_form::{key_form, one_nan, varies};
 pub use ranges::RowRanges;
 pub use time::{Epoch, EventTime, Partition, PartitionWatermark, WatermarkVector, Watermarks};
 pub use watermark::{Judge, Monotone, WatermarkExpr, WatermarkTerm, floor};

@@ -81,8 +81,9 @@ impl Encoder {
         let all: Vec<usize> = (0..fields.len()).collect();
         Ok(Self {
             kind: envelope.kind,
-            keys: KeyEncoder::new(&schema, &key)?,
-            rows: KeyEncoder::new(&schema, &all)?,
+            // Whoever reads keeps rows by what the key says, not by what it equals.
+            keys: KeyEncoder::exact(&schema, &key)?,
+            rows: KeyEncoder::exact(&schema, &all)?,
             values: all.into_iter().filter(|c| !key.contains(c)).collect(),
             held: (!unique).then(|| Held { by_key: HashMap::new(), bytes: 0, limit }),
             key,

@@ -14,6 +14,7 @@ use datafusion::logical_expr::{ColumnarValue, Expr, ScalarFunctionArgs, ScalarUD
 use datafusion::physical_expr_common::datum::apply;
 use std::sync::Arc;
 
+use crate::data::one_nan;
 use crate::error::{Error, SqlState};
 
 /// An operator.
@@ -203,7 +204,9 @@ fn float<T: ArrowPrimitiveType>(
             return Err(external(division_by_zero()));
         }
     }
+    let mut number = true;
     for (i, &value) in values.values().iter().enumerate() {
+        number &= value.partial_cmp(&value).is_some();
         if infinite(value)
             && values.is_valid(i)
             && let (Some(a), Some(b)) = (at(l, i), at(r, i))
@@ -214,7 +217,8 @@ fn float<T: ArrowPrimitiveType>(
             return Err(external(Error::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, message)));
         }
     }
-    Ok(result)
+    // Processors make other NaNs of infinities than constants are.
+    if number { Ok(result) } else { one_nan(&result).map_err(external) }
 }
 
 fn decimal(op: Op, l: &dyn Datum, r: &dyn Datum, scale: i8) -> Result<ArrayRef, ArrowError> {

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Decimal128Array, Float64Array};
-use arrow::datatypes::{DataType, Decimal128Type, Float64Type, Int32Type};
+use arrow::datatypes::{DataType, Decimal128Type, Field, Float64Type, Int32Type};
 
 use super::arithmetic::{divide_rounding, numeric_overflow, power_of_ten};
 use super::native::{Call, Function, Overload, T};
+use crate::data::one_nan;
 use crate::error::{Error, Result, SqlState};
 
 pub(super) const ALL: &[&Function] = &[
@@ -30,7 +31,18 @@ pub(super) const ALL: &[&Function] = &[
     &Function::new("ceiling", &[Overload(&[T::Float8], T::Float8), Overload(&[T::Numeric], T::Scaled(0))], |c| {
         whole(c, f64::ceil, |v, unit| -(-v).div_euclid(unit))
     }),
+    // `-x`: that of NaN is NaN.
+    &Function::of("float_negative", floats, negative),
 ];
+
+fn floats(types: &[DataType]) -> Option<(Vec<DataType>, Field)> {
+    let [float @ (DataType::Float32 | DataType::Float64)] = types else { return None };
+    Some((types.to_vec(), Field::new("", float.clone(), true)))
+}
+
+fn negative(call: &Call<'_>) -> Result<ArrayRef> {
+    one_nan(&arrow::compute::kernels::numeric::neg(&call.args[0])?)
+}
 
 const DIGITS: &[Overload] = &[
     Overload(&[T::Float8], T::Float8),

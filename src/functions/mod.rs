@@ -14,6 +14,7 @@ pub mod aggregate;
 pub mod arithmetic;
 pub mod cast;
 pub mod interval;
+pub mod keys;
 pub mod native;
 pub mod subquery;
 pub mod window;
@@ -70,6 +71,7 @@ pub fn registry() -> &'static Functions {
 fn ours() -> Vec<ScalarUDF> {
     let mut all: Vec<ScalarUDF> = Op::ALL.into_iter().map(|op| ScalarUDF::new_from_impl(Arithmetic::new(op))).collect();
     let natives = [
+        keys::ALL.to_vec(),
         intervals::ALL.to_vec(),
         math::ALL.to_vec(),
         bucket::ALL.to_vec(),

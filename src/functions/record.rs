@@ -19,7 +19,7 @@ use datafusion::logical_expr::{
 use datafusion::scalar::ScalarValue;
 
 use super::native::{Call, Function};
-use crate::data::normalise;
+use crate::data::key_form;
 use crate::data::types::{record, sql_name};
 use crate::error::{Error, Result, SqlState};
 
@@ -49,7 +49,7 @@ fn order_types(types: &[DataType]) -> Option<(Vec<DataType>, Field)> {
 
 /// Bytes that compare as records do: field by field, a NULL field behind all others, `-0` and `0` equal.
 fn order(call: &Call<'_>) -> Result<ArrayRef> {
-    let records = normalise(&call.args[0])?;
+    let records = key_form(&call.args[0])?;
     let options = SortOptions { descending: false, nulls_first: false };
     let field = SortField::new_with_options(records.data_type().clone(), options);
     let keys = RowConverter::new(vec![field])?.convert_columns(&[Arc::clone(&records)])?;

@@ -52,7 +52,8 @@ fn consolidated(plan: &Plan) -> bool {
         Plan::Aggregate(_) => true,
         Plan::Filter(n) => consolidated(&n.input),
         Plan::Project(n) => {
-            let kept: Vec<usize> = n.scalars.0.iter().filter_map(Scalar::as_column).collect();
+            let mut kept: Vec<usize> = n.scalars.0.iter().filter_map(Scalar::as_column).collect();
+            kept.extend(n.scalars.0.iter().filter_map(Scalar::as_spelled).flat_map(|(key, spelling)| [key, spelling]));
             consolidated(&n.input) && (0..n.input.properties().columns.len()).all(|c| kept.contains(&c))
         }
         Plan::Source(_) | Plan::Values(_) | Plan::Unnest(_) | Plan::Union(_) | Plan::Window(_) | Plan::Join(_) => false,

@@ -12,9 +12,10 @@ use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext
 use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
 use datafusion::logical_expr::{Expr, Volatility};
 use datafusion::physical_expr::expressions::Column;
-use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
+use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr, create_physical_expr};
 
 use crate::error::{Error, Result};
+use crate::functions::keys::SPELLED;
 
 /// One expression.
 #[derive(Clone, Debug)]
@@ -77,6 +78,16 @@ impl Scalar {
     /// The position of the column that this is, if it is just a column.
     pub fn as_column(&self) -> Option<usize> {
         self.expr.downcast_ref::<Column>().map(Column::index)
+    }
+
+    /// The positions of a group's key and of its spelling, if this is the value that shows them.
+    pub fn as_spelled(&self) -> Option<(usize, usize)> {
+        let call = self.expr.downcast_ref::<ScalarFunctionExpr>().filter(|call| call.name() == SPELLED)?;
+        let place = |e: &Arc<dyn PhysicalExpr>| e.downcast_ref::<Column>().map(Column::index);
+        match call.args() {
+            [key, spelling] => place(key).zip(place(spelling)),
+            _ => None,
+        }
     }
 
     /// Whether a column of the input is read.

@@ -335,7 +335,9 @@ pub(super) fn projection(
             column.clone_from(&before.columns[c]);
         }
     }
-    let place = |c: &usize| scalars.iter().position(|s| s.as_column() == Some(*c));
+    // A key is as unique in its key form as in its spelling.
+    let is = |s: &Scalar, c: usize| s.as_column() == Some(c) || s.as_spelled().is_some_and(|(key, _)| key == c);
+    let place = |c: &usize| scalars.iter().position(|s| is(s, *c));
     let properties = Properties {
         schema,
         key: before.key.as_ref().and_then(|key| key.iter().map(place).collect()),

@@ -73,7 +73,11 @@ fn panes(aggregate: &Aggregate) -> Option<Aggregate> {
 /// Whether what rows bring can be put together before it is added to groups: independent of their order, and small.
 fn merges(call: &AggregateCall) -> bool {
     use AggregateFunction as F;
-    !call.distinct && matches!(call.function, F::Count | F::Sum | F::Min | F::Max | F::Avg | F::Moment(_) | F::Bool(_))
+    !call.distinct
+        && matches!(
+            call.function,
+            F::Count | F::Sum | F::Min | F::Max | F::Avg | F::Moment(_) | F::Bool(_) | F::Spelling
+        )
 }
 
 /// A choice of columns over a window that sends no others, and, with `panes`, each row once and its number of windows as

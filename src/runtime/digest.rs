@@ -79,7 +79,7 @@ impl Digest {
 
 fn sum(changes: &Changes, extra: impl Fn(usize) -> u64) -> Result<u64> {
     let columns: Vec<usize> = (0..changes.rows.num_columns()).collect();
-    let keys = KeyEncoder::new(&changes.rows.schema(), &columns)?.encode(&changes.rows)?;
+    let keys = KeyEncoder::exact(&changes.rows.schema(), &columns)?.encode(&changes.rows)?;
     let one = |i: usize| {
         let hash = xxh3_64(&[xxh3_64(keys.get(i)).to_le_bytes(), extra(i).to_le_bytes()].concat());
         hash.wrapping_mul(changes.diff(i) as u64)

@@ -11,7 +11,7 @@ use datafusion::error::Result as DfResult;
 use datafusion::execution::context::{QueryPlanner, SessionState};
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
-use datafusion::execution::{SessionStateBuilder, TaskContext};
+use datafusion::execution::{SessionStateBuilder, SessionStateDefaults, TaskContext};
 use datafusion::logical_expr::execution_props::ExecutionProps;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{Expr, LogicalPlan, TableSource};
@@ -45,12 +45,14 @@ impl Executor {
         let registry = registry();
         let memory = Arc::new(FairSpillPool::new(QUERY_BYTES));
         let runtime = RuntimeEnvBuilder::new().with_memory_pool(memory).build_arc().unwrap_or_default();
+        // DISTINCT ON becomes a call of this by its name.
+        let first = SessionStateDefaults::default_aggregate_functions().into_iter().find(|f| f.name() == "first_value");
         let state = SessionStateBuilder::new()
             .with_runtime_env(runtime)
             .with_config(config)
             .with_default_features()
             .with_scalar_functions(registry.scalar.values().cloned().collect())
-            .with_aggregate_functions(registry.aggregate.values().cloned().collect())
+            .with_aggregate_functions(registry.aggregate.values().cloned().chain(first).collect())
             .with_window_functions(registry.window.values().cloned().collect())
             .with_optimizer_rules(rules())
             .with_query_planner(Arc::new(Planner))

@@ -45,7 +45,11 @@ impl Store {
     /// An empty store; `key` names the columns whose values identify a row, `None` when only the whole row does.
     pub fn new(schema: SchemaRef, key: Option<&[usize]>) -> Result<Self> {
         let all: Vec<usize> = (0..schema.fields().len()).collect();
-        let encoder = Arc::new(KeyEncoder::new(&schema, key.unwrap_or(&all))?);
+        let encoder = match key {
+            Some(key) => KeyEncoder::new(&schema, key)?,
+            None => KeyEncoder::exact(&schema, &all)?,
+        };
+        let encoder = Arc::new(encoder);
         let key = key.map(Arc::from);
         Ok(Self {
             schema,

@@ -10,7 +10,7 @@ use hashbrown::HashTable;
 use super::Rows;
 use super::extreme::{decode_words, is_coded, word_codes};
 use super::lists::{lists, unlist};
-use crate::data::{KeyEncoder, hash};
+use crate::data::{KeyEncoder, hash, key_form};
 use crate::error::Result;
 
 /// The values seen per entry.
@@ -179,6 +179,7 @@ impl Distinct {
     }
 
     /// The rows by which a value comes to a group (+1) or leaves it (-1).
+    /// A value comes as the same one that it leaves as: as its key form.
     pub fn transitions(&mut self, rows: &Rows<'_>) -> Result<Made> {
         let (mut places, mut entries, mut diffs) = (vec![], vec![], vec![]);
         let mut note = |i: usize, entry: u32, change: i64| {
@@ -190,7 +191,7 @@ impl Distinct {
         };
         match &self.values {
             Values::Words(_) => {
-                let words = word_codes(rows.argument(0)?)?;
+                let words = word_codes(&key_form(rows.argument(0)?)?)?;
                 let words = words.values();
                 rows.each(|i, e, d| note(i, e, self.add_word(e, words[i], d)));
             }
@@ -200,7 +201,7 @@ impl Distinct {
             }
         }
         let places = UInt32Array::from(places);
-        let arguments = rows.arguments.iter().map(|a| Ok(take(a, &places, None)?)).collect::<Result<_>>()?;
+        let arguments = rows.arguments.iter().map(|a| key_form(&take(a, &places, None)?)).collect::<Result<_>>()?;
         Ok((entries, arguments, diffs))
     }
 

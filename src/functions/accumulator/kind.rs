@@ -12,6 +12,7 @@ use super::moments::{Moment, Moments};
 use super::ordered::{Ordered, OrderedFunction};
 use super::sketch::Sketch;
 use super::sorted::sortable;
+use super::spellings::Spellings;
 use super::sum::{Decimals, Floats, Integers};
 use crate::error::Result;
 
@@ -31,6 +32,8 @@ pub enum AggregateFunction {
     Bit(BitFunction),
     Ordered(OrderedFunction),
     ApproxDistinct,
+    /// How the equal values of a group are spelled.
+    Spelling,
 }
 
 /// What an accumulator computes.
@@ -65,7 +68,7 @@ impl AggregateFunction {
             Self::Min | Self::Max | Self::Bool(_) | Self::ApproxDistinct => true,
             Self::Bit(function) => function != BitFunction::Xor,
             Self::Ordered(function) => matches!(function, OrderedFunction::FirstValue | OrderedFunction::LastValue),
-            Self::Count | Self::Sum | Self::Avg | Self::Moment(_) => false,
+            Self::Count | Self::Sum | Self::Avg | Self::Moment(_) | Self::Spelling => false,
         }
     }
 
@@ -93,6 +96,7 @@ impl AccumulatorKind {
             (F::Moment(moment), [a, b]) => moment.of_pairs() && is_number(a) && is_number(b),
             (F::Moment(moment), [input]) => !moment.of_pairs() && is_number(input),
             (F::Count | F::ApproxDistinct, [_]) => true,
+            (F::Spelling, [value, form]) => value == form && *value == self.output,
             (F::Bool(_), [input]) => *input == DataType::Boolean,
             (F::Bit(_), [input]) => is_integer(input) && *input == self.output,
             (F::Ordered(_), [input]) => !matches!(input, DataType::List(_)) && self.inputs.iter().all(sortable),
@@ -132,6 +136,7 @@ impl AccumulatorKind {
             (F::Bool(function) | F::Bit(function), _) => Box::new(Bits::new(function, output, self.retracting)),
             (F::Ordered(function), _) => Box::new(Ordered::new(function, &self.inputs, &self.order, output)?),
             (F::ApproxDistinct, _) => Box::new(Sketch::new(input)?),
+            (F::Spelling, _) => Box::new(Spellings::new(input)?),
         })
     }
 }

@@ -20,6 +20,7 @@ mod moments;
 mod ordered;
 mod sketch;
 mod sorted;
+mod spellings;
 mod sum;
 
 use arrow::array::{Array, ArrayRef, BooleanArray};

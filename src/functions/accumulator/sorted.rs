@@ -7,7 +7,7 @@ use arrow::compute::SortOptions;
 use arrow::datatypes::{DataType, Decimal128Type, Int32Type, IntervalMonthDayNano, IntervalMonthDayNanoType};
 use arrow::row::{RowConverter, Rows, SortField};
 
-use crate::data::normalise;
+use crate::data::one_nan;
 use crate::error::Result;
 
 /// Ascending, NULLs last: PostgreSQL's default.
@@ -46,7 +46,7 @@ impl SortEncoder {
         for column in columns {
             match column.data_type() {
                 DataType::Interval(_) => parts.extend(interval_parts(column.as_primitive())),
-                _ => parts.push(normalise(column)?),
+                _ => parts.push(one_nan(column)?),
             }
         }
         Ok(self.converter.convert_columns(&parts)?)

@@ -10,7 +10,7 @@ mod over;
 mod sum;
 mod types;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use arrow::compute::SortOptions;
 use datafusion::logical_expr::AggregateUDF;
@@ -69,6 +69,14 @@ const PLAIN: [(&str, AggregateFunction); 5] = [
 pub(super) fn all() -> Vec<Arc<AggregateUDF>> {
     let ours = NAMES.iter().map(|(name, f)| Arc::new(AggregateUDF::new_from_impl(Aggregate::new(name, *f, vec![]))));
     sum::all().into_iter().chain(ours).collect()
+}
+
+/// How the equal values of a group are spelled, of a value and its key form; no name of SQL's.
+pub fn spelling() -> Arc<AggregateUDF> {
+    static SPELLING: LazyLock<Arc<AggregateUDF>> = LazyLock::new(|| {
+        Arc::new(AggregateUDF::new_from_impl(Aggregate::new("spelling", AggregateFunction::Spelling, vec![])))
+    });
+    Arc::clone(&SPELLING)
 }
 
 /// Which function of ours an aggregate is, and how its last arguments order. `None`: one of DataFusion's that we have no

@@ -32,6 +32,7 @@ pub fn types(function: AggregateFunction, given: &[DataType]) -> Option<(Vec<Dat
         (F::ApproxDistinct, [one]) if sortable(one) && !matches!(one, D::Interval(_)) => {
             Some((vec![one.clone()], D::Int64))
         }
+        (F::Spelling, [value, form]) => Some((vec![value.clone(), form.clone()], value.clone())),
         (F::Sum | F::Avg, [one]) => sum::types(function == F::Avg, one),
         (F::Min | F::Max, [one]) if sortable(one) && *one != JSONB => same(one),
         (F::Moment(moment), [a, b]) if moment.of_pairs() && is_number(a) && is_number(b) => {

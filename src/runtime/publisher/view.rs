@@ -81,7 +81,7 @@ impl View {
         Ok(Self {
             id,
             name: name.into(),
-            encoder: KeyEncoder::new(&schema, &all)?,
+            encoder: KeyEncoder::exact(&schema, &all)?,
             store: Store::new(Arc::clone(&schema), graph.key.as_deref())?,
             schema,
             consolidated: graph.consolidated,

@@ -18,7 +18,7 @@ pub(super) fn net(changes: Vec<Changes>) -> Result<Vec<Changes>> {
     let schema = first.rows.schema();
     let all = Changes { arrival: Arrival::OnTime, ..Changes::concat(&schema, &changes)? };
     let columns: Vec<usize> = (0..schema.fields().len()).collect();
-    let keys = KeyEncoder::new(&schema, &columns)?.encode(&all.rows)?;
+    let keys = KeyEncoder::exact(&schema, &columns)?.encode(&all.rows)?;
     let mut left: Vec<u32> = Vec::with_capacity(all.len());
     let mut cancelled = vec![false; all.len()];
     let mut open: HashMap<u128, Vec<u32>> = HashMap::new();

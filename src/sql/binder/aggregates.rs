@@ -1,14 +1,13 @@
 //! Aggregate calls: PostgreSQL's types, and ORDER BY and DISTINCT given to the accumulators that views have too.
 
 use arrow::compute::SortOptions;
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, FieldRef};
 use datafusion::error::{DataFusionError, Result as DfResult};
 use datafusion::logical_expr::expr::{AggregateFunction as Call, WindowFunction};
 use datafusion::logical_expr::{Expr, SortExpr, WindowFunctionDefinition};
 
-use super::operators::call;
+use super::keys;
 use super::typing::{Typer, is_unknown, name_in_message, no_function, plain, type_name};
-use crate::data::types::JSONB;
 use crate::error::{Error, Result, SqlState};
 use crate::functions::accumulator::{AggregateFunction, OrderedFunction, is_coded, sortable};
 use crate::functions::aggregate::{accumulated, known, types};
@@ -58,7 +57,12 @@ impl Typer<'_> {
                 let hint = "Use array_to_string(array_agg(..) OVER (..), ..).";
                 return Err(Error::unsupported("string_agg with OVER", hint).into());
             }
-            _ => {}
+            _ => {
+                let first = call.params.args.first().map(|a| self.field(a)).transpose()?;
+                if let Some(ours) = (!plain_extreme(function, first)).then(|| accumulated(&udf, vec![])).flatten() {
+                    call.fun = WindowFunctionDefinition::AggregateUDF(ours);
+                }
+            }
         }
         Ok(Expr::WindowFunction(Box::new(call)))
     }
@@ -88,11 +92,8 @@ impl Typer<'_> {
             }
         }
         let first = params.args.first().map(|a| self.field(a)).transpose()?;
-        let plain = first.is_none_or(|f| match f.data_type() {
-            DataType::Utf8 | DataType::Binary => true,
-            t => is_coded(t) || !matches!(function, AggregateFunction::Min | AggregateFunction::Max),
-        });
-        let ours = matches!(function, AggregateFunction::Ordered(_)) || params.distinct || !plain;
+        let ours =
+            matches!(function, AggregateFunction::Ordered(_)) || params.distinct || !plain_extreme(function, first);
         if let Some(udf) = ours.then(|| accumulated(&call.func, order)).flatten() {
             call.func = udf;
         }
@@ -133,7 +134,15 @@ impl Typer<'_> {
             let message = format!("could not identify an ordering operator for type {}", type_name(&field));
             return Err(Error::new(SqlState::UNDEFINED_FUNCTION, message).with_hint("Order by another expression."));
         }
-        let expr = if *field.data_type() == JSONB { call("jsonb_order", vec![expr])? } else { expr };
-        Ok((expr, options))
+        Ok((keys::order(expr, self.schema)?, options))
     }
+}
+
+/// Whether DataFusion's min and max, if it is one of them, order a type as PostgreSQL does.
+fn plain_extreme(function: AggregateFunction, of: Option<FieldRef>) -> bool {
+    !matches!(function, AggregateFunction::Min | AggregateFunction::Max)
+        || of.is_none_or(|f| match f.data_type() {
+            DataType::Utf8 | DataType::Binary => true,
+            t => is_coded(t) && !t.is_floating(),
+        })
 }

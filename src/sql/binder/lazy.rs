@@ -130,6 +130,7 @@ pub(super) fn can_fail(expr: &Expr) -> bool {
 const NEVER_FAILS: &[&str] = &[
     "coalesce", "nullif", "greatest", "least", "lower", "upper", "character_length", "octet_length", "bit_length",
     "btrim", "ltrim", "rtrim", "starts_with", "ends_with", "strpos", "concat", "concat_ws", "reverse", "replace",
-    "interval_order", "date_trunc", "date_part", "extract", "timezone", "date_bin", "floor", "ceil", "round", "trunc",
+    "interval_order", "key_form", "spelled", "float_negative", "jsonb_order", "date_trunc", "date_part", "extract",
+    "timezone", "date_bin", "floor", "ceil", "round", "trunc",
     "timestamp_difference", "date_difference", "left", "right", "split_part", "md5", "initcap",
 ];

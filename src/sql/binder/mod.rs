@@ -3,14 +3,16 @@
 //! A query's life here: `clauses` and `calls` refuse what stands where it may not, `prepare` changes its syntax (column
 //! names, literals), DataFusion's `SqlToRel` plans it over `provider`, which answers for names and functions and hooks in
 //! `operators` (types of operators) and `windows` (TUMBLE, HOP; those in GROUP BY are `group_windows`'); `typing` gives all
-//! other expressions PostgreSQL's types, `lazy` makes AND and OR lazy, `errors` words what went wrong and `places` says
-//! where. `query` puts it together, `dml` does INSERT, UPDATE, DELETE.
+//! other expressions PostgreSQL's types (`conditions` those that look at a value more than once), `lazy` makes AND and OR
+//! lazy, `keys` lets equal values meet, `errors` words what went wrong and `places` says where. `query` puts it together,
+//! `dml` does INSERT, UPDATE, DELETE.
 
 mod aggregates;
 mod bound;
 mod calls;
 mod changes;
 mod clauses;
+mod conditions;
 mod containers;
 mod dml;
 mod errors;
@@ -18,6 +20,7 @@ mod exists;
 mod fold;
 mod group_windows;
 mod intervals;
+mod keys;
 mod lateral;
 mod lazy;
 mod marks;

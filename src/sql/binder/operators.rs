@@ -11,10 +11,10 @@ use datafusion::logical_expr::{Expr, Operator, WindowFunctionDefinition};
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 
-use super::marks;
 use super::typing::{
     Category, NO_UNARY, Typer, as_decimal, category, common, constant_of, is_unknown, name_in_message, plain,
 };
+use super::{keys, marks};
 use crate::data::text::TimeZone;
 use crate::data::types::{JSONB, interval, timestamp};
 use crate::error::{Error, Result, SqlState};
@@ -286,10 +286,11 @@ impl Typer<'_> {
             DataType::Decimal128(..) => (self.decimal(l, &lf)?, self.decimal(r, &rf)?),
             _ => (self.implicit(l, &target)?, self.implicit(r, &target)?),
         };
-        if matches!(target.data_type(), DataType::Interval(_)) {
-            return Ok(native(op, call("interval_order", vec![l])?, call("interval_order", vec![r])?));
+        match target.data_type() {
+            DataType::Interval(_) => Ok(native(op, call("interval_order", vec![l])?, call("interval_order", vec![r])?)),
+            DataType::List(_) => Ok(native(op, keys::key(l, self.schema)?, keys::key(r, self.schema)?)),
+            _ => Ok(native(op, l, r)),
         }
-        Ok(native(op, l, r))
     }
 
     fn decimal(&self, expr: Expr, field: &Field) -> Result<Expr> {

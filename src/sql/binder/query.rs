@@ -22,7 +22,7 @@ use super::prepare::prepare;
 use super::provider::{Provider, options};
 use super::subqueries::as_values;
 use super::typing::{Typer, is_unknown, plain, type_name};
-use super::{Binder, BoundQuery, BoundView, clauses, group_windows, moment};
+use super::{Binder, BoundQuery, BoundView, clauses, group_windows, keys, moment};
 use crate::catalog::{Relation, SystemRelation};
 use crate::data::types::{self, by_oid};
 use crate::error::{Error, Result, SqlState};
@@ -111,11 +111,11 @@ pub(super) fn plan(
     plan.map_err(|e| places.error(e))
 }
 
-/// Types, laziness, moments; then DataFusion's analyzer.
+/// Types, laziness, moments; then DataFusion's analyzer, and key forms.
 pub(super) fn finish(provider: &Provider<'_>, plan: LogicalPlan, in_view: bool) -> DfResult<LogicalPlan> {
     let typed = group_windows::assign(typed(provider, plan, in_view)?)?;
     let analyzed = Analyzer::new().execute_and_check(typed, options(), |_, _| {})?;
-    columns_only(analyzed)
+    columns_only(keys::keyed(analyzed)?)
 }
 
 /// What DataFusion calls a list that an UNNEST above expands.
@@ -132,7 +132,6 @@ fn typed(provider: &Provider<'_>, plan: LogicalPlan, in_view: bool) -> DfResult<
         let names = NamePreserver::new(&node);
         let limit = matches!(node, LogicalPlan::Limit(_));
         let filter = matches!(node, LogicalPlan::Filter(_));
-        let sort = matches!(node, LogicalPlan::Sort(_));
         let projection = matches!(node, LogicalPlan::Projection(_));
         let node = node.map_expressions(|expr| {
             let name = names.save(&expr);
@@ -143,15 +142,13 @@ fn typed(provider: &Provider<'_>, plan: LogicalPlan, in_view: bool) -> DfResult<
                 typer.coerce_unknown(typed, &plain(&DataType::Int64))?
             } else if filter {
                 typer.boolean(typed, "WHERE")?
-            } else if sort && typer.is_jsonb(&typed) {
-                super::operators::call("jsonb_order", vec![typed])?
             } else {
                 typed
             };
             let typed = lazy(constants(provider, typed, in_view)?)?;
             Ok(Transformed::yes(name.restore(typed)))
         })?;
-        node.map_data(|node| super::unions::matched(node, zone)?.recompute_schema())
+        node.map_data(|node| keys::ordered(super::unions::matched(node, zone)?)?.recompute_schema())
     })
     .map(|t| t.data)
 }

@@ -7,16 +7,16 @@ use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DFSchema};
 use datafusion::error::{DataFusionError, Result as DfResult};
-use datafusion::logical_expr::expr::{Between, Case, Cast, InList, Like, Placeholder, ScalarFunction};
+use datafusion::logical_expr::expr::{Case, Cast, Placeholder, ScalarFunction};
 use datafusion::logical_expr::type_coercion::functions::fields_with_udf;
 use datafusion::logical_expr::{Expr, ExprSchemable, Operator, ScalarUDF};
 use datafusion::scalar::ScalarValue;
 
 use super::containers::literal_type;
 use super::fold::{fold, fold_number, fold_strict};
-use super::lazy::{can_fail, opaque};
 use crate::data::text::{self, TimeZone};
 use crate::data::types::{JSONB, META_TYPE, META_TYPMOD, UUID, list_of, pg_type, sql_name};
+use crate::data::varies;
 use crate::error::{Error, Result, SqlState};
 use crate::functions::arithmetic::{numeric_overflow, power_of_ten};
 use crate::functions::cast::{Path, PgCast, canonical, path};
@@ -87,7 +87,7 @@ pub(super) fn plain(t: &DataType) -> Field {
     Field::new("", t.clone(), true)
 }
 
-fn text_field() -> Field {
+pub(super) fn text_field() -> Field {
     plain(&DataType::Utf8)
 }
 
@@ -281,6 +281,9 @@ impl Typer<'_> {
                 let zero = Expr::Literal(ScalarValue::new_zero(field.data_type())?, None);
                 self.binary(Operator::Minus, zero, expr)
             }
+            DataType::Float32 | DataType::Float64 if !matches!(expr, Expr::Literal(..)) => {
+                Ok(super::operators::call("float_negative", vec![expr])?)
+            }
             t if category(t) == Category::Number || category(t) == Category::Interval => {
                 Ok(fold(Expr::Negative(Box::new(expr))))
             }
@@ -388,90 +391,6 @@ impl Typer<'_> {
         Ok((exprs.into_iter().map(cast).collect::<DfResult<_>>()?, target))
     }
 
-    fn case(&self, case: Case) -> DfResult<Expr> {
-        let (whens, mut thens): (Vec<_>, Vec<_>) = case.when_then_expr.into_iter().map(|(w, t)| (*w, *t)).unzip();
-        let (operand, whens) = match case.expr {
-            None => {
-                let whens = whens.into_iter().map(|w| self.boolean(w, "CASE/WHEN"));
-                (None, whens.collect::<DfResult<Vec<_>>>()?)
-            }
-            Some(operand) => {
-                let all = std::iter::once(*operand).chain(whens).collect();
-                let mut all = self.unify(all, "CASE/WHEN")?.0.into_iter();
-                (all.next().map(Box::new), all.collect())
-            }
-        };
-        // PostgreSQL looks at ELSE first, which its messages show.
-        let has_else = case.else_expr.is_some();
-        thens.splice(0..0, case.else_expr.map(|e| *e));
-        let (mut results, target) = self.unify(thens, "CASE")?;
-        results.rotate_left(usize::from(has_else));
-        if target.data_type() == &DataType::Boolean && operand.is_none() && results.iter().any(can_fail) {
-            let otherwise = if has_else { results.pop() } else { None };
-            return Ok(opaque(whens.into_iter().zip(results).collect(), otherwise));
-        }
-        let else_expr = if has_else { results.pop().map(Box::new) } else { None };
-        let pairs = whens.into_iter().map(Box::new).zip(results.into_iter().map(Box::new)).collect();
-        Ok(self.named(Expr::Case(Case::new(operand, pairs, else_expr)), &target))
-    }
-
-    fn between(&self, b: Between) -> DfResult<Expr> {
-        let and = |l: Expr, r: Expr| self.binary(Operator::And, l, r);
-        let low = self.binary(Operator::GtEq, (*b.expr).clone(), *b.low)?;
-        let high = self.binary(Operator::LtEq, *b.expr, *b.high)?;
-        let both = and(low, high)?;
-        Ok(if b.negated { Expr::Not(Box::new(both)) } else { both })
-    }
-
-    fn in_list(&self, list: InList) -> DfResult<Expr> {
-        let count = list.list.len();
-        let all = std::iter::once(*list.expr).chain(list.list).collect::<Vec<_>>();
-        let names = |a: &Expr, b: &Expr| (name_in_message(a, self.schema), name_in_message(b, self.schema));
-        let first = all[0].clone();
-        match self.unify(all.clone(), "IN") {
-            Ok((all, target)) => {
-                let mut all = self.ordered_records(all, &target)?;
-                let expr = Box::new(all.remove(0));
-                debug_assert_eq!(all.len(), count);
-                Ok(Expr::InList(InList::new(expr, all, list.negated)))
-            }
-            Err(e) => {
-                if !is_mismatch(&e) {
-                    return Err(e);
-                }
-                let clash = all.iter().skip(1).find(|e| self.unify(vec![first.clone(), (*e).clone()], "IN").is_err());
-                let (a, b) = names(&first, clash.unwrap_or(&first));
-                Err(super::operators::missing("=", &a, &b).into())
-            }
-        }
-    }
-
-    fn like(&self, like: Like) -> DfResult<Expr> {
-        let to_text = |e: Expr, other: &Expr| -> DfResult<Expr> {
-            if is_unknown(&e) {
-                return Ok(self.coerce_unknown(e, &text_field())?);
-            }
-            let field = self.field(&e)?;
-            if category(field.data_type()) == Category::Text {
-                return Ok(e);
-            }
-            let (a, b) = (name_in_message(&e, self.schema), name_in_message(other, self.schema));
-            let symbol = if like.case_insensitive { "~~*" } else { "~~" };
-            Err(super::operators::missing(symbol, &a, &b).into())
-        };
-        let (left, right) = (*like.expr, *like.pattern);
-        let expr = Box::new(to_text(left.clone(), &right)?);
-        let pattern = Box::new(to_text(right, &left)?);
-        let typed = Like {
-            negated: like.negated,
-            expr,
-            pattern,
-            escape_char: like.escape_char,
-            case_insensitive: like.case_insensitive,
-        };
-        Ok(Expr::Like(typed))
-    }
-
     fn function(&self, mut f: ScalarFunction) -> DfResult<Expr> {
         match f.func.name() {
             "coalesce" => {
@@ -488,7 +407,11 @@ impl Typer<'_> {
                     super::operators::missing("=", &name(&f.args[0]), &name(&f.args[1]))
                 };
                 let unified = self.unify(f.args.clone(), "NULLIF");
-                f.args = unified.map_err(|e| if is_mismatch(&e) { missing().into() } else { e })?.0;
+                let (args, target) = unified.map_err(|e| if is_mismatch(&e) { missing().into() } else { e })?;
+                if varies(target.data_type()) {
+                    return self.null_if(args, &target);
+                }
+                f.args = args;
             }
             "pg_typeof" if f.args.len() == 1 => {
                 let name = name_in_message(&f.args[0], self.schema);
@@ -592,7 +515,7 @@ impl Typer<'_> {
     }
 }
 
-fn is_mismatch(error: &DataFusionError) -> bool {
+pub(super) fn is_mismatch(error: &DataFusionError) -> bool {
     let DataFusionError::External(e) = error else { return false };
     e.downcast_ref::<Error>().is_some_and(|e| e.code() == SqlState::DATATYPE_MISMATCH)
 }
