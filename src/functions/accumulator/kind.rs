@@ -67,7 +67,10 @@ impl AggregateFunction {
         match self {
             Self::Min | Self::Max | Self::Bool(_) | Self::ApproxDistinct => true,
             Self::Bit(function) => function != BitFunction::Xor,
-            Self::Ordered(function) => matches!(function, OrderedFunction::FirstValue | OrderedFunction::LastValue),
+            Self::Ordered(function) => {
+                use OrderedFunction::{AnyValue, FirstValue, LastValue};
+                matches!(function, FirstValue | LastValue | AnyValue)
+            }
             Self::Count | Self::Sum | Self::Avg | Self::Moment(_) | Self::Spelling => false,
         }
     }
@@ -75,7 +78,7 @@ impl AggregateFunction {
     /// How many of the first arguments must not be NULL for a row to count.
     pub(super) fn strict(self) -> usize {
         match self {
-            Self::Ordered(OrderedFunction::StringAgg) => 1,
+            Self::Ordered(OrderedFunction::StringAgg | OrderedFunction::AnyValue) => 1,
             Self::Ordered(_) => 0,
             Self::Moment(moment) if moment.of_pairs() => 2,
             _ => 1,
@@ -92,6 +95,9 @@ impl AccumulatorKind {
             (F::Count, []) => true,
             (F::Ordered(OrderedFunction::StringAgg), [a, b]) => {
                 a == b && matches!(a, DataType::Utf8 | DataType::Binary)
+            }
+            (F::Ordered(OrderedFunction::JsonObject | OrderedFunction::JsonbObject), [_, _]) => {
+                self.inputs.iter().all(sortable)
             }
             (F::Moment(moment), [a, b]) => moment.of_pairs() && is_number(a) && is_number(b),
             (F::Moment(moment), [input]) => !moment.of_pairs() && is_number(input),

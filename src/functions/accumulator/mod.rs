@@ -10,6 +10,7 @@ mod bits;
 mod copies;
 mod count;
 mod distinct;
+mod documents;
 mod exact;
 mod extreme;
 mod float;

@@ -1,4 +1,4 @@
-//! string_agg, array_agg, first_value and last_value: the rows of each group, in order.
+//! string_agg, array_agg, json_agg and its like, first_value, last_value and any_value: the rows of each group, in order.
 //!
 //! Rows stand in the order of ORDER BY, then of the arguments' values: what is left open there has one answer, whatever
 //! order rows came in, on however many workers, in views and in SELECT alike.
@@ -11,6 +11,7 @@ use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::compute::{SortOptions, take};
 use arrow::datatypes::DataType;
 
+use super::documents::documents;
 use super::lists::{lists, unlist};
 use super::sorted::{ASCENDING, SortEncoder};
 use super::{Cells, Finished, Rows};
@@ -24,6 +25,24 @@ pub enum OrderedFunction {
     ArrayAgg,
     FirstValue,
     LastValue,
+    AnyValue,
+    JsonArray,
+    /// json_agg of arrays or rows.
+    JsonLines,
+    JsonbArray,
+    JsonObject,
+    JsonbObject,
+}
+
+impl OrderedFunction {
+    /// Whether it makes a document of values that are JSON; and whether that is jsonb.
+    pub fn document(self) -> Option<bool> {
+        match self {
+            Self::JsonArray | Self::JsonLines | Self::JsonObject => Some(false),
+            Self::JsonbArray | Self::JsonbObject => Some(true),
+            Self::StringAgg | Self::ArrayAgg | Self::FirstValue | Self::LastValue | Self::AnyValue => None,
+        }
+    }
 }
 
 /// The rows of a column of groups.
@@ -82,9 +101,9 @@ impl Ordered {
             let before = places.len();
             let mut held = self.rows[e as usize].iter().filter(|(_, n)| **n > 0);
             let one = match self.function {
-                OrderedFunction::FirstValue => held.next(),
+                OrderedFunction::FirstValue | OrderedFunction::AnyValue => held.next(),
                 OrderedFunction::LastValue => held.next_back(),
-                OrderedFunction::StringAgg | OrderedFunction::ArrayAgg => {
+                _ => {
                     for (row, &n) in held {
                         places.extend(std::iter::repeat_n(rows.len() as u32, n as usize));
                         rows.push(row);
@@ -180,6 +199,9 @@ impl Cells for Ordered {
     fn finish(&self, entries: &[u32]) -> Result<Finished> {
         let (values, lengths) = self.held(entries)?;
         let first = values.first().ok_or_else(|| Error::internal("an aggregate lacks its argument"))?;
+        if self.function.document().is_some() {
+            return documents(self.function, &values, &lengths);
+        }
         let column = match (self.function, &self.output) {
             (OrderedFunction::StringAgg, _) => self.strings(&values, &lengths)?,
             (OrderedFunction::ArrayAgg, DataType::List(item)) => {

@@ -50,6 +50,11 @@ const NAMES: &[(&str, AggregateFunction)] = {
         ("bit_xor", Bit(BitFunction::Xor)),
         ("string_agg", Ordered(OrderedFunction::StringAgg)),
         ("array_agg", Ordered(OrderedFunction::ArrayAgg)),
+        ("json_agg", Ordered(OrderedFunction::JsonArray)),
+        ("jsonb_agg", Ordered(OrderedFunction::JsonbArray)),
+        ("json_object_agg", Ordered(OrderedFunction::JsonObject)),
+        ("jsonb_object_agg", Ordered(OrderedFunction::JsonbObject)),
+        ("any_value", Ordered(OrderedFunction::AnyValue)),
         ("first_value", Ordered(OrderedFunction::FirstValue)),
         ("last_value", Ordered(OrderedFunction::LastValue)),
         ("approx_distinct", ApproxDistinct),
@@ -77,6 +82,12 @@ pub fn spelling() -> Arc<AggregateUDF> {
         Arc::new(AggregateUDF::new_from_impl(Aggregate::new("spelling", AggregateFunction::Spelling, vec![])))
     });
     Arc::clone(&SPELLING)
+}
+
+/// json_agg of arrays or rows, each of which begins a line.
+pub fn json_lines() -> Arc<AggregateUDF> {
+    let lines = AggregateFunction::Ordered(OrderedFunction::JsonLines);
+    Arc::new(AggregateUDF::new_from_impl(Aggregate::new("json_agg", lines, vec![])))
 }
 
 /// Which function of ours an aggregate is, and how its last arguments order. `None`: one of DataFusion's that we have no

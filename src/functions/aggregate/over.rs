@@ -15,7 +15,7 @@ use datafusion::logical_expr::{
 use datafusion::scalar::ScalarValue;
 
 use super::types::types;
-use crate::data::types::array;
+use crate::data::types::{JSONB, array, json};
 use crate::error::Error;
 use crate::functions::accumulator::{Accumulator, AccumulatorKind, AggregateFunction};
 
@@ -105,6 +105,12 @@ impl AggregateUDFImpl for Aggregate {
     fn return_field(&self, fields: &[FieldRef]) -> Result<FieldRef> {
         let given: Vec<DataType> = fields.iter().map(|f| f.data_type().clone()).collect();
         let result = self.return_type(&given)?;
+        if let AggregateFunction::Ordered(function) = self.function
+            && let Some(jsonb) = function.document()
+        {
+            let field = if jsonb { Field::new(self.name, JSONB, true) } else { json(self.name, true) };
+            return Ok(Arc::new(field));
+        }
         let Some(first) = fields.first() else { return Ok(Arc::new(Field::new(self.name, result, true))) };
         // What a value is called (varchar, json, ..) stays with it.
         Ok(Arc::new(match result {

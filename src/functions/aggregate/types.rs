@@ -9,7 +9,9 @@
 //! | bit_and, bit_or, bit_xor | smallint, integer, bigint | the same |
 //! | string_agg | two texts, two byteas | the same |
 //! | array_agg | any but an array | an array of it |
-//! | first_value, last_value, min, max | any that has an order | the same |
+//! | json_agg, json_object_agg | any; a key and any | json |
+//! | jsonb_agg, jsonb_object_agg | any; a key and any | jsonb |
+//! | first_value, last_value, any_value, min, max | any that has an order | the same |
 //! | approx_distinct | any | bigint |
 
 use arrow::datatypes::{DataType, Field};
@@ -54,6 +56,14 @@ pub fn types(function: AggregateFunction, given: &[DataType]) -> Option<(Vec<Dat
             let fits = |g: &D| g == t || *g == D::Null;
             let known = matches!(t, D::Utf8 | D::Binary) && fits(value) && fits(delimiter);
             known.then(|| (vec![t.clone(), t.clone()], t.clone()))
+        }
+        (F::Ordered(OrderedFunction::JsonObject), [key, value]) => Some((vec![key.clone(), value.clone()], D::Utf8)),
+        (F::Ordered(OrderedFunction::JsonbObject), [key, value]) => Some((vec![key.clone(), value.clone()], JSONB)),
+        (F::Ordered(OrderedFunction::JsonObject | OrderedFunction::JsonbObject), _) => None,
+        // The binder makes JSON of the values.
+        (F::Ordered(OrderedFunction::JsonbArray), [one]) => Some((vec![one.clone()], JSONB)),
+        (F::Ordered(OrderedFunction::JsonArray | OrderedFunction::JsonLines), [one]) => {
+            Some((vec![one.clone()], D::Utf8))
         }
         (F::Ordered(function), [one]) if function != OrderedFunction::StringAgg && sortable(one) => {
             let one = if *one == D::Null { D::Utf8 } else { one.clone() };

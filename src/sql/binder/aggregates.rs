@@ -3,15 +3,15 @@
 use arrow::compute::SortOptions;
 use arrow::datatypes::{DataType, FieldRef};
 use datafusion::error::{DataFusionError, Result as DfResult};
-use datafusion::logical_expr::expr::{AggregateFunction as Call, WindowFunction};
+use datafusion::logical_expr::expr::{AggregateFunction as Call, ScalarFunction, WindowFunction};
 use datafusion::logical_expr::{Expr, SortExpr, WindowFunctionDefinition};
 
 use super::keys;
 use super::typing::{Typer, is_unknown, name_in_message, no_function, plain, type_name};
 use crate::error::{Error, Result, SqlState};
 use crate::functions::accumulator::{AggregateFunction, OrderedFunction, is_coded, sortable};
-use crate::functions::aggregate::{accumulated, known, types};
-use crate::functions::{ARRAY_OF_ROWS, registry};
+use crate::functions::aggregate::{accumulated, json_lines, known, types};
+use crate::functions::{ARRAY_OF_ROWS, registry, zoned};
 
 impl Typer<'_> {
     /// A call, its arguments being typed.
@@ -53,6 +53,10 @@ impl Typer<'_> {
                     call.fun = WindowFunctionDefinition::AggregateUDF(udf.clone());
                 }
             }
+            AggregateFunction::Ordered(which) if which.document().is_some() => {
+                let hint = "Use to_json(array_agg(..) OVER (..)).";
+                return Err(Error::unsupported(format!("{} with OVER", udf.name()), hint).into());
+            }
             AggregateFunction::Ordered(OrderedFunction::StringAgg) => {
                 let hint = "Use array_to_string(array_agg(..) OVER (..), ..).";
                 return Err(Error::unsupported("string_agg with OVER", hint).into());
@@ -73,8 +77,19 @@ impl Typer<'_> {
         if function == AggregateFunction::Count && !params.distinct && params.args.len() <= 1 {
             return Ok(Expr::AggregateFunction(call));
         }
+        let mut args = std::mem::take(&mut params.args);
+        let mut implied = None;
+        let given = args.clone();
+        if let AggregateFunction::Ordered(which) = function
+            && let Some(jsonb) = which.document()
+        {
+            let structured = args.len() == 1 && !is_unknown(&args[0]) && self.field(&args[0])?.data_type().is_nested();
+            if structured && !jsonb {
+                call.func = json_lines();
+            }
+            (args, implied) = self.documents(args, jsonb)?;
+        }
         let name = call.func.name();
-        let args = std::mem::take(&mut params.args);
         params.args = self.taken(name, function, args)?;
         params.distinct &= !function.ignores_copies();
         let mut order = vec![];
@@ -84,11 +99,16 @@ impl Typer<'_> {
                 let hint = format!("As an aggregate it needs an order: {name}(x ORDER BY y).");
                 return Err(Error::new(SqlState::WRONG_OBJECT_TYPE, message).with_hint(hint).into());
             }
-            let distinct = params.distinct.then(|| params.args.clone());
+            let distinct = params.distinct.then_some(given);
             for key in keys {
                 let (expr, options) = self.key(key, distinct.as_deref())?;
                 params.args.push(expr);
                 order.push(options);
+            }
+            // As array_agg has them.
+            if let Some(expr) = implied {
+                params.args.push(expr);
+                order.push(SortOptions { descending: false, nulls_first: false });
             }
         }
         let first = params.args.first().map(|a| self.field(a)).transpose()?;
@@ -98,6 +118,29 @@ impl Typer<'_> {
             call.func = udf;
         }
         Ok(Expr::AggregateFunction(call))
+    }
+
+    /// The arguments of json_agg and its like: a key as text, a value as JSON; and by what an array orders its values.
+    fn documents(&self, args: Vec<Expr>, jsonb: bool) -> DfResult<(Vec<Expr>, Option<Expr>)> {
+        let text = plain(&DataType::Utf8);
+        let Some(to_json) = zoned(if jsonb { "to_jsonb" } else { "to_json" }, self.zone) else {
+            return Err(Error::internal("no to_json").into());
+        };
+        let count = args.len();
+        let mut made = Vec::with_capacity(count);
+        let mut implied = None;
+        for (i, arg) in args.into_iter().enumerate() {
+            let arg = if is_unknown(&arg) { self.coerce_unknown(arg, &text)? } else { arg };
+            if count == 2 && i == 0 {
+                made.push(self.cast(arg, &text, false)?);
+                continue;
+            }
+            if count == 1 && sortable(self.field(&arg)?.data_type()) {
+                implied = Some(keys::order(arg.clone(), self.schema)?);
+            }
+            made.push(Expr::ScalarFunction(ScalarFunction::new_udf(to_json.clone(), vec![arg])));
+        }
+        Ok((made, implied))
     }
 
     /// The arguments as the function takes them.
