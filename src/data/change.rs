@@ -4,12 +4,12 @@ use arrow::array::{Array, ArrayRef, BooleanArray, Int64Array, RecordBatch, Recor
 use arrow::compute::{concat, concat_batches, filter, filter_record_batch, take, take_record_batch};
 use arrow::datatypes::SchemaRef;
 
-use super::Partition;
+use super::Arrival;
 use crate::error::Result;
 
 /// A batch of changes: rows and their diffs.
 ///
-/// Invariant: `diffs` and the arrival watermarks, where present, have `rows.num_rows()` values and no nulls.
+/// Invariant: `diffs`, where present, have `rows.num_rows()` values and no nulls.
 #[derive(Clone, Debug)]
 pub struct Changes {
     /// The rows. Shape: n rows of the stream's schema.
@@ -18,32 +18,6 @@ pub struct Changes {
     pub diffs: Option<Int64Array>,
     /// How window operators judge whether the rows are late.
     pub arrival: Arrival,
-}
-
-/// By what window operators judge the rows of a batch.
-#[derive(Clone, Debug)]
-pub enum Arrival {
-    /// Every row is on time: it was not late at its source, or it was there before the view was (hydration).
-    OnTime,
-    /// Some row of the batch was late at its source. Lost behind the first stateful operator.
-    PerRow {
-        /// Where the rows come from.
-        partition: Partition,
-        /// The partition's watermark just before each row arrived; microseconds, `i64::MIN` where nothing was promised.
-        watermark: Int64Array,
-    },
-    /// Came out of a stateful operator: judged by the watermark at the end of the epoch before.
-    Settled,
-}
-
-impl Arrival {
-    fn map(&self, f: impl FnOnce(&Int64Array) -> Result<Int64Array>) -> Result<Self> {
-        Ok(match self {
-            Self::OnTime => Self::OnTime,
-            Self::Settled => Self::Settled,
-            Self::PerRow { partition, watermark } => Self::PerRow { partition: *partition, watermark: f(watermark)? },
-        })
-    }
 }
 
 impl Changes {
@@ -104,7 +78,7 @@ impl Changes {
         Ok(Self {
             rows: filter_record_batch(&self.rows, keep)?,
             diffs: self.diffs.as_ref().map(column).transpose()?,
-            arrival: self.arrival.map(column)?,
+            arrival: self.arrival.filter(keep),
         })
     }
 
@@ -114,7 +88,7 @@ impl Changes {
         Ok(Self {
             rows: take_rows(&self.rows, indices)?,
             diffs: self.diffs.as_ref().map(column).transpose()?,
-            arrival: self.arrival.map(column)?,
+            arrival: self.arrival.take(indices, self.len()),
         })
     }
 
@@ -124,12 +98,7 @@ impl Changes {
         Self {
             rows: self.rows.slice(offset, length),
             diffs: self.diffs.as_ref().map(|d| d.slice(offset, length)),
-            arrival: match &self.arrival {
-                Arrival::PerRow { partition, watermark } => {
-                    Arrival::PerRow { partition: *partition, watermark: watermark.slice(offset, length) }
-                }
-                other => other.clone(),
-            },
+            arrival: self.arrival.slice(offset, length),
         }
     }
 
@@ -159,7 +128,7 @@ impl Changes {
             + self.rows.columns().iter().map(column).sum::<usize>()
             + self.diffs.as_ref().map_or(0, extra)
             + match &self.arrival {
-                Arrival::PerRow { watermark, .. } => extra(watermark),
+                Arrival::Late { rows, .. } => rows.bytes(),
                 Arrival::OnTime | Arrival::Settled => 0,
             }
     }

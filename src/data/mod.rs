@@ -13,6 +13,7 @@
 //!
 //! Uses: error
 
+mod arrival;
 mod change;
 mod key;
 mod key_form;
@@ -24,7 +25,8 @@ mod watermark;
 mod window;
 mod words;
 
-pub use change::{Arrival, Changes};
+pub use arrival::{Arrival, Late};
+pub use change::Changes;
 pub use key::{BUCKETS, Bucket, KeyEncoder, Keys, hash};
 pub use key_form::{key_form, one_nan, varies};
 pub use ranges::RowRanges;

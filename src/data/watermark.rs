@@ -133,13 +133,8 @@ impl WatermarkExpr {
         match arrival {
             Arrival::OnTime => Judge::OnTime,
             Arrival::Settled => Judge::Constant(self.at(&watermarks.before)),
-            Arrival::PerRow { partition, watermark } => {
+            Arrival::Late { partition, rows } => {
                 let others = others(*partition, &watermarks.before);
-                if let [term] = &self.terms[..]
-                    && (term.direct && term.source == partition.source && term.functions.is_empty())
-                {
-                    return Judge::PerRow(watermark.values().iter().map(|&w| w.min(others.0)).collect());
-                }
                 let own = |w: i64| -> i64 {
                     let source = |term: &WatermarkTerm| {
                         if term.direct && term.source == partition.source {
@@ -150,7 +145,7 @@ impl WatermarkExpr {
                     };
                     self.terms.iter().map(|t| t.map(source(t)).0).min().unwrap_or(i64::MIN)
                 };
-                Judge::PerRow(watermark.values().iter().map(|&w| own(w)).collect())
+                Judge::Late(rows.iter().map(|(row, w)| (row, own(w))).collect())
             }
         }
     }
@@ -169,6 +164,6 @@ pub enum Judge {
     OnTime,
     /// All rows by one watermark.
     Constant(EventTime),
-    /// Each row by its own; one value per row, microseconds.
-    PerRow(Vec<i64>),
+    /// These rows by their own, microseconds, ascending by row; the others are on time.
+    Late(Vec<(usize, i64)>),
 }

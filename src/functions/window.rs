@@ -104,6 +104,19 @@ pub fn last_starts(times: &[i64], slide: i64, offset: i64) -> Vec<i64> {
     starts
 }
 
+/// The ends of windows, by their starts. Neighbours are mostly the same window.
+pub fn ends(starts: &[i64], kind: WindowKind) -> Vec<i64> {
+    let Some(&first) = starts.first() else { return vec![] };
+    let (mut start, mut end) = (first, kind.end(first));
+    let one = |&next: &i64| {
+        if next != start {
+            (start, end) = (next, kind.end(next));
+        }
+        end
+    };
+    starts.iter().map(one).collect()
+}
+
 /// Windows of which each row is in one: per row the start of its window, NULL where the time is NULL.
 pub fn window_starts(time: &TimestampMicrosecondArray, kind: WindowKind) -> Int64Array {
     match kind {

@@ -10,7 +10,7 @@ use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::data::{Arrival, Changes, Epoch, ObjectId, Partition};
+use crate::data::{Arrival, Changes, Epoch, Late, ObjectId, Partition};
 use crate::error::{Error, Result};
 
 use super::{
@@ -140,7 +140,7 @@ pub(super) fn decode(kind: u8, payload: &[u8]) -> Result<Record> {
 fn batches_head(table: &TableChanges) -> BatchesHead {
     let one = |c: &Changes| {
         let arrival = match &c.arrival {
-            Arrival::PerRow { partition, .. } => Some(*partition),
+            Arrival::Late { partition, .. } => Some(*partition),
             Arrival::OnTime | Arrival::Settled => None,
         };
         (c.diffs.is_some(), arrival)
@@ -159,8 +159,8 @@ fn encode_changes(changes: &Changes) -> Result<Vec<u8>> {
     if let Some(diffs) = &changes.diffs {
         push("diff", diffs);
     }
-    if let Arrival::PerRow { watermark, .. } = &changes.arrival {
-        push("arrival", watermark);
+    if let Arrival::Late { rows, .. } = &changes.arrival {
+        push("arrival", &rows.to_column(changes.len()));
     }
     let schema = Arc::new(Schema::new(fields));
     let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(changes.len()));
@@ -182,7 +182,7 @@ fn decode_changes(bytes: &[u8], has_diffs: bool, arrival: Option<Partition>) -> 
         Ok(column.as_primitive_opt::<Int64Type>().ok_or_else(short)?.clone())
     };
     let arrival = match arrival {
-        Some(partition) => Arrival::PerRow { partition, watermark: pop()? },
+        Some(partition) => Arrival::of(partition, Late::from_column(&pop()?)),
         None => Arrival::OnTime,
     };
     let diffs = if has_diffs { Some(pop()?) } else { None };

@@ -9,12 +9,12 @@ use super::{
     Ddl, EpochRecord, Fault, InputLog, JoinRecord, LateOrigin, MemoryLog, Position, Record, SourceEnd, SourceRange,
     TableChanges, WatermarkMove, read,
 };
-use crate::data::{Arrival, Changes, Epoch, EventTime, ObjectId, Partition, RowRanges};
+use crate::data::{Arrival, Changes, Epoch, EventTime, Late, ObjectId, Partition, RowRanges};
 
 fn changes() -> Changes {
     let schema = Arc::new(Schema::new(vec![Field::new("a", DataType::Int64, true)]));
     let rows = RecordBatch::try_new(schema, vec![Arc::new(Int64Array::from(vec![Some(1), None]))]).unwrap();
-    let arrival = Arrival::PerRow { partition: partition(), watermark: Int64Array::from(vec![i64::MIN, 7]) };
+    let arrival = Arrival::of(partition(), Late::from_column(&Int64Array::from(vec![i64::MIN, 7])));
     Changes { rows, diffs: Some(Int64Array::from(vec![-1, 2])), arrival }
 }
 

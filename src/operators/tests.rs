@@ -22,7 +22,7 @@ use super::harness::Harness;
 use crate::catalog::Relation;
 use crate::catalog::object::{Emit, Kind, Object, Table, Watermark};
 use crate::data::types::timestamp;
-use crate::data::{Arrival, Changes, EventTime, ObjectId, Partition, PartitionWatermark, WatermarkVector, floor};
+use crate::data::{Arrival, Changes, EventTime, Late, ObjectId, Partition, PartitionWatermark, WatermarkVector, floor};
 use crate::functions::window::WindowKind;
 use crate::plan::{ViewOptions, ViewPlan, explain, lower};
 use crate::sql::window::WindowAssign;
@@ -288,8 +288,9 @@ fn changes_of(rows: &[(TRow, i64, i64)], hydration: bool) -> Changes {
         Changes::new(t_batch(&bare), rows.iter().map(|r| r.1).collect())
     };
     if !hydration && rows.iter().any(|r| r.0.4 < r.2) {
-        let watermark = rows.iter().map(|r| r.2).collect();
-        changes.arrival = Arrival::PerRow { partition: Partition { source: T, index: 0 }, watermark };
+        let mut late = Late::default();
+        rows.iter().enumerate().filter(|(_, r)| r.0.4 < r.2).for_each(|(i, r)| late.push(i, r.2));
+        changes.arrival = Arrival::of(Partition { source: T, index: 0 }, late);
     }
     changes
 }

@@ -23,7 +23,7 @@ use super::{Counters, Fuel, LateRows, Operator, Output, Step};
 use crate::config::BATCH_ROWS;
 use crate::data::{Arrival, Changes, Epoch, EventTime, Judge, Watermarks};
 use crate::error::{Error, Result, SqlState};
-use crate::functions::window::{WindowKind, last_starts};
+use crate::functions::window::{WindowKind, ends, last_starts};
 use crate::plan::Window;
 use crate::state::fault::{self, Fault};
 use crate::state::{Part, State};
@@ -146,8 +146,7 @@ impl WindowOperator {
         kind.end(last.saturating_sub(i64::from(back).saturating_mul(kind.slide())))
     }
 
-    /// Takes out the windows that are final, counts, and sends the rows that are left without any. Most rows, also of a
-    /// batch with late ones, lie in no closed window: they cost a comparison.
+    /// Takes out the windows that are final, counts, and sends the rows that are left without any.
     fn turn_away(
         &self,
         changes: &Changes,
@@ -156,26 +155,21 @@ impl WindowOperator {
         judge: &Judge,
         out: &mut Output,
     ) -> Result<()> {
-        let watermark = |row: usize| match judge {
-            Judge::OnTime => i64::MIN,
-            Judge::Constant(w) => w.0,
-            Judge::PerRow(w) => w[row],
-        };
         let lateness = self.plan.lateness.filter(|_| !fault::on(Fault::FinalAccepted));
         let windows = self.windows();
         // The window of a row without event time ends with event time.
-        let end = |row: usize, last: i64, back: u32| match times.nulls() {
+        let end = |row: usize, back: u32| match times.nulls() {
             Some(nulls) if nulls.is_null(row) => EventTime::MAX.0,
-            _ => self.end(last, back),
+            _ => self.end(assigned.last[row], back),
         };
         let mut counters = Counters::default();
-        let mut rejected: Vec<u32> = vec![];
-        for (row, &last) in assigned.last.iter().enumerate() {
-            let w = watermark(row);
-            if w < end(row, last, windows - 1) {
-                continue;
+        let (mut rejected, mut judged_by): (Vec<u32>, Vec<EventTime>) = (vec![], vec![]);
+        let mut taken_by = vec![];
+        let mut visit = |row: usize, w: i64| {
+            if w < end(row, windows - 1) {
+                return;
             }
-            let too_late = |back: u32| lateness.is_some_and(|d| w >= end(row, last, back).saturating_add(d));
+            let too_late = |back: u32| lateness.is_some_and(|d| w >= end(row, back).saturating_add(d));
             let mut taken = windows;
             while taken > 0 && too_late(taken - 1) {
                 taken -= 1;
@@ -185,19 +179,31 @@ impl WindowOperator {
             if taken == 0 {
                 counters.late_rejected += n;
                 rejected.push(row as u32);
-            } else if w >= end(row, last, taken - 1) {
+                judged_by.push(EventTime(w));
+            } else if w >= end(row, taken - 1) {
                 counters.late_accepted += n;
             }
             if taken < windows {
-                assigned.taken.get_or_insert_with(|| vec![windows; times.len()])[row] = taken;
+                taken_by.push((row, taken));
             }
+        };
+        match judge {
+            Judge::OnTime => {}
+            Judge::Constant(w) => (0..changes.len()).for_each(|row| visit(row, w.0)),
+            Judge::Late(rows) => rows.iter().for_each(|&(row, w)| visit(row, w)),
+        }
+        for (row, taken) in taken_by {
+            assigned.taken.get_or_insert_with(|| vec![windows; times.len()])[row] = taken;
         }
         out.counters.add(&counters);
         if !rejected.is_empty() {
-            let time = |f: &dyn Fn(usize) -> i64| rejected.iter().map(|&r| EventTime(f(r as usize))).collect();
+            let time = |&row: &u32| match times.is_null(row as usize) {
+                true => EventTime::MIN,
+                false => EventTime(times.value(row as usize)),
+            };
             out.late.push(LateRows {
-                event_time: time(&|r| if times.is_null(r) { EventTime::MIN.0 } else { times.value(r) }),
-                watermark: time(&watermark),
+                event_time: rejected.iter().map(time).collect(),
+                watermark: judged_by,
                 windows_missed: vec![windows; rejected.len()],
                 changes: changes.take(&UInt32Array::from(rejected))?,
             });
@@ -298,7 +304,7 @@ impl WindowOperator {
         if changes.is_empty() {
             return Ok(());
         }
-        let ends: Int64Array = starts.unary::<_, Int64Type>(|s| self.plan.kind.end(s));
+        let ends = Int64Array::new(ends(starts.values(), self.plan.kind).into(), starts.nulls().cloned());
         let zone = time.timezone().map(Arc::from);
         let bound = |values: Int64Array| -> ArrayRef {
             Arc::new(values.reinterpret_cast::<TimestampMicrosecondType>().with_timezone_opt::<Arc<str>>(zone.clone()))

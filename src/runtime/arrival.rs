@@ -5,7 +5,7 @@ use arrow::compute::{cast, filter, not};
 use arrow::datatypes::{DataType, Int64Type};
 use chrono::{DateTime, Utc};
 
-use crate::data::{Arrival, Changes, EventTime, Partition, RowRanges};
+use crate::data::{Arrival, Changes, EventTime, Late, Partition, RowRanges};
 use crate::error::Result;
 use crate::operators::RowError;
 
@@ -17,14 +17,25 @@ use super::ingest::Piece;
 #[derive(Clone, Debug)]
 pub(super) struct Times {
     event: Int64Array,
-    bound: Int64Array,
+    bound: Bound,
+}
+
+/// How far rows move the watermark.
+#[derive(Clone, Debug)]
+enum Bound {
+    /// To so much before their event time. The earliest and the latest of the rows are known where all have a time.
+    Delay { delay: i64, extent: Option<(i64, i64)> },
+    /// Per row.
+    Each(Int64Array),
 }
 
 impl Times {
     /// Evaluates the WATERMARK expression over rows.
     pub(super) fn of(spec: &WatermarkSpec, rows: &RecordBatch) -> Result<Self> {
         let event = micros(rows.column(spec.column))?;
-        if let Some(bound) = spec.delay().and_then(|delay| earlier(&event, delay)) {
+        if let Some(delay) = spec.delay()
+            && let Some(bound) = behind(&event, delay)
+        {
             return Ok(Self { event, bound });
         }
         let evaluate = |rows: &RecordBatch| -> Result<Int64Array> {
@@ -38,28 +49,67 @@ impl Times {
                 (0..rows.num_rows()).map(one).collect()
             }
         };
-        Ok(Self { event, bound })
+        Ok(Self { event, bound: Bound::Each(bound) })
     }
 
     /// Without some of the rows.
     pub(super) fn without(&self, rows: &BooleanArray) -> Result<Self> {
         let keep = not(rows)?;
         let kept = |times| -> Result<Int64Array> { Ok(filter(times, &keep)?.as_primitive::<Int64Type>().clone()) };
-        Ok(Self { event: kept(&self.event)?, bound: kept(&self.bound)? })
+        let event = kept(&self.event)?;
+        let bound = match &self.bound {
+            Bound::Delay { delay, extent } => {
+                Bound::Delay { delay: *delay, extent: extent.and_then(|_| extremes(event.values())) }
+            }
+            Bound::Each(bound) => Bound::Each(kept(bound)?),
+        };
+        Ok(Self { event, bound })
     }
 
     pub(super) fn slice(&self, offset: usize, length: usize) -> Self {
-        Self { event: self.event.slice(offset, length), bound: self.bound.slice(offset, length) }
+        let event = self.event.slice(offset, length);
+        let bound = match &self.bound {
+            Bound::Delay { delay, extent } => {
+                Bound::Delay { delay: *delay, extent: extent.and_then(|_| extremes(event.values())) }
+            }
+            Bound::Each(bound) => Bound::Each(bound.slice(offset, length)),
+        };
+        Self { event, bound }
+    }
+
+    /// The watermark behind these rows, all insertions, if it is clear without looking at each that none of them is late.
+    fn on_time(&self, watermark: i64) -> Option<i64> {
+        let Bound::Delay { delay, extent: Some((first, last)) } = self.bound else { return None };
+        let bound = last - delay;
+        (first >= watermark.max(bound)).then_some(watermark.max(bound))
     }
 }
 
 /// Times moved back, unless one of them is so far from ours that the expression would fail for it.
-fn earlier(times: &Int64Array, delay: i64) -> Option<Int64Array> {
-    let (first, last) = (DateTime::<Utc>::MIN_UTC.timestamp_micros(), DateTime::<Utc>::MAX_UTC.timestamp_micros());
+fn behind(times: &Int64Array, delay: i64) -> Option<Bound> {
+    let Some((first, last)) = extremes(times.values()) else { return Some(Bound::Delay { delay, extent: None }) };
+    let (begin, end) = (DateTime::<Utc>::MIN_UTC.timestamp_micros(), DateTime::<Utc>::MAX_UTC.timestamp_micros());
     let far = delay.checked_abs()?;
-    let known = first.checked_add(far)?..=last.checked_sub(far)?;
-    let all = times.values().iter().fold(true, |all, time| all & known.contains(time));
-    all.then(|| times.unary(|time| time - delay))
+    let known = begin.checked_add(far)?..=end.checked_sub(far)?;
+    let extent = (times.null_count() == 0).then_some((first, last));
+    (known.contains(&first) && known.contains(&last)).then_some(Bound::Delay { delay, extent })
+}
+
+/// The least and the greatest of some values.
+fn extremes(values: &[i64]) -> Option<(i64, i64)> {
+    const LANES: usize = 8;
+    let first = *values.first()?;
+    // Several at a time: one does not wait for the other.
+    let (mut least, mut greatest) = ([first; LANES], [first; LANES]);
+    let (lanes, rest) = values.as_chunks::<LANES>();
+    for lane in lanes {
+        for i in 0..LANES {
+            least[i] = least[i].min(lane[i]);
+            greatest[i] = greatest[i].max(lane[i]);
+        }
+    }
+    let all = |lanes: [i64; LANES], f: fn(i64, i64) -> i64| lanes.iter().chain(rest).copied().fold(first, f);
+    Some((all(least, i64::min), all(greatest, i64::max)))
 }
 
 pub(super) fn micros(column: &ArrayRef) -> Result<Int64Array> {
@@ -145,35 +195,45 @@ impl Clock {
     }
 
     fn judge(&mut self, times: &Times, diffs: Option<&Int64Array>) -> Arrival {
-        let start = self.watermark;
-        let mut late = 0;
-        self.watermark = walk(times, diffs, start, |w, event| late += u64::from(event < w));
-        if late == 0 {
+        if diffs.is_none()
+            && let Some(watermark) = times.on_time(self.watermark.0)
+        {
+            self.watermark = EventTime(watermark);
             return Arrival::OnTime;
         }
-        self.late += late;
-        let mut before = Vec::with_capacity(times.event.len());
-        walk(times, diffs, start, |w, _| before.push(w));
-        Arrival::PerRow { partition: self.partition, watermark: before.into() }
+        let mut late = Late::default();
+        self.watermark = walk(times, diffs, self.watermark, &mut late);
+        self.late += late.iter().count() as u64;
+        Arrival::of(self.partition, late)
     }
 }
 
-/// Visits each row with the watermark just before it and its event time (a row without one is never late); returns the
+/// Notes the rows that are below the watermark just before them (a row without event time never is); returns the
 /// watermark behind the last.
-fn walk(times: &Times, diffs: Option<&Int64Array>, start: EventTime, mut visit: impl FnMut(i64, i64)) -> EventTime {
-    let (event, bound) = (times.event.values(), times.bound.values());
+fn walk(times: &Times, diffs: Option<&Int64Array>, start: EventTime, late: &mut Late) -> EventTime {
+    let event = times.event.values();
     let mut w = start.0;
-    if diffs.is_none() && times.event.null_count() == 0 && times.bound.null_count() == 0 {
-        for (event, bound) in event.iter().zip(bound.iter()) {
-            visit(w, *event);
-            w = w.max(*bound);
+    if let Bound::Delay { delay, extent: Some(_) } = times.bound
+        && diffs.is_none()
+    {
+        for (i, &event) in event.iter().enumerate() {
+            if event < w {
+                late.push(i, w);
+            }
+            w = w.max(event - delay);
         }
         return EventTime(w);
     }
+    let bound = |i: usize| match &times.bound {
+        Bound::Delay { delay, .. } => times.event.is_valid(i).then(|| event[i] - delay),
+        Bound::Each(bound) => bound.is_valid(i).then(|| bound.value(i)),
+    };
     for i in 0..event.len() {
-        visit(w, if times.event.is_valid(i) { event[i] } else { i64::MAX });
-        if times.bound.is_valid(i) && diffs.is_none_or(|d| d.value(i) > 0) {
-            w = w.max(bound[i]);
+        if times.event.is_valid(i) && event[i] < w {
+            late.push(i, w);
+        }
+        if diffs.is_none_or(|d| d.value(i) > 0) {
+            w = w.max(bound(i).unwrap_or(w));
         }
     }
     EventTime(w)

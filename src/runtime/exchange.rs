@@ -18,7 +18,7 @@ use timely::dataflow::channels::pushers::exchange::Distributor;
 use timely::dataflow::channels::{ContainerBytes, Message, Stamp};
 
 use super::worker::abort;
-use crate::data::{Arrival, Bucket, Changes, KeyEncoder, ObjectId, Partition};
+use crate::data::{Arrival, Bucket, Changes, KeyEncoder, Late, ObjectId, Partition};
 use crate::error::{Error, Result};
 use crate::state::fault::{self, Fault};
 
@@ -85,7 +85,7 @@ impl ContainerBytes for Parcel {
 const HEADER: usize = 24;
 const HAS_DIFFS: u32 = 1;
 const SETTLED: u32 = 2;
-const PER_ROW: u32 = 4;
+const LATE: u32 = 4;
 
 /// Header, an Arrow IPC stream of the rows (with the diffs and arrival watermarks as further columns), zeros up to a
 /// multiple of eight.
@@ -100,10 +100,10 @@ fn encode(changes: &Changes) -> Result<Vec<u8>> {
     match &changes.arrival {
         Arrival::OnTime => {}
         Arrival::Settled => flags |= SETTLED,
-        Arrival::PerRow { partition, watermark } => {
-            flags |= PER_ROW;
+        Arrival::Late { partition, rows } => {
+            flags |= LATE;
             from = *partition;
-            extra.push(watermark.clone());
+            extra.push(rows.to_column(changes.len()));
         }
     }
     let batch = widen(&changes.rows, extra)?;
@@ -132,10 +132,10 @@ fn decode(bytes: &[u8]) -> Result<Changes> {
     let partition = Partition { source: ObjectId(word(12)?), index: word(16)? };
     let stream = bytes.get(HEADER..HEADER.saturating_add(length)).ok_or_else(broken)?;
     let mut rows = StreamReader::try_new(Cursor::new(stream), None)?.next().ok_or_else(broken)??;
-    let watermark = if flags & PER_ROW != 0 { Some(narrow(&mut rows)?) } else { None };
+    let watermark = if flags & LATE != 0 { Some(narrow(&mut rows)?) } else { None };
     let diffs = if flags & HAS_DIFFS != 0 { Some(narrow(&mut rows)?) } else { None };
     let arrival = match watermark {
-        Some(watermark) => Arrival::PerRow { partition, watermark },
+        Some(watermark) => Arrival::of(partition, Late::from_column(&watermark)),
         None if flags & SETTLED != 0 => Arrival::Settled,
         None => Arrival::OnTime,
     };
@@ -262,8 +262,7 @@ mod tests {
         let ints = || Int64Array::from(vec![1, -1, 2, -3]);
         check_round_trip(Changes::insertions(rows()));
         check_round_trip(Changes::settled(rows(), Some(ints())));
-        let arrival =
-            |at| Arrival::PerRow { partition: Partition { source: ObjectId(7), index: at }, watermark: ints() };
+        let arrival = |at| Arrival::of(Partition { source: ObjectId(7), index: at }, Late::from_column(&ints()));
         check_round_trip(Changes { rows: rows(), diffs: None, arrival: arrival(3) });
         check_round_trip(Changes {
             rows: rows().slice(1, 3),

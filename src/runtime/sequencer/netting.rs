@@ -2,11 +2,10 @@
 
 use std::collections::HashMap;
 
-use arrow::array::{Array, Int64Array, UInt32Array};
-use arrow::compute::concat;
+use arrow::array::UInt32Array;
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::data::{Arrival, Changes, KeyEncoder};
+use crate::data::{Arrival, Changes, KeyEncoder, Late};
 use crate::error::Result;
 
 /// Cancels opposite changes of equal rows; what is left keeps its order. A transaction that only inserts is left alone.
@@ -87,8 +86,8 @@ fn merge_small(changes: &[Changes]) -> Result<Vec<Changes>> {
 fn mergeable(a: &Changes, b: &Changes) -> bool {
     match (&a.arrival, &b.arrival) {
         (Arrival::OnTime, Arrival::OnTime) => true,
-        (Arrival::PerRow { partition: a, .. }, Arrival::PerRow { partition: b, .. }) => a == b,
-        (Arrival::OnTime | Arrival::PerRow { .. } | Arrival::Settled, _) => false,
+        (Arrival::Late { partition: a, .. }, Arrival::Late { partition: b, .. }) => a == b,
+        (Arrival::OnTime | Arrival::Late { .. } | Arrival::Settled, _) => false,
     }
 }
 
@@ -97,19 +96,17 @@ fn merge(group: Vec<Changes>) -> Result<Option<Changes>> {
         return Ok(group.into_iter().next());
     }
     let arrival = match &group[0].arrival {
-        Arrival::PerRow { partition, .. } => {
-            let columns: Vec<&dyn Array> = group.iter().filter_map(|c| watermark(&c.arrival)).collect();
-            let joined = concat(&columns)?;
-            Arrival::PerRow { partition: *partition, watermark: Int64Array::from(joined.to_data()) }
+        Arrival::Late { partition, .. } => {
+            let (mut late, mut rows) = (Late::default(), 0);
+            for changes in &group {
+                if let Arrival::Late { rows: more, .. } = &changes.arrival {
+                    late.append(more, rows);
+                }
+                rows += changes.len();
+            }
+            Arrival::of(*partition, late)
         }
         other => other.clone(),
     };
     Ok(Some(Changes { arrival, ..Changes::concat(&group[0].rows.schema(), &group)? }))
-}
-
-fn watermark(arrival: &Arrival) -> Option<&dyn Array> {
-    match arrival {
-        Arrival::PerRow { watermark, .. } => Some(watermark),
-        Arrival::OnTime | Arrival::Settled => None,
-    }
 }

@@ -48,10 +48,11 @@ struct Punctual {
 impl Operator for Punctual {
     fn apply(&mut self, _: usize, changes: Changes, _: &Watermarks, out: &mut Output) -> Result<()> {
         let times = changes.rows.column(1).as_primitive::<Int64Type>().clone();
-        let Arrival::PerRow { watermark, .. } = &changes.arrival else {
+        let Arrival::Late { rows, .. } = &changes.arrival else {
             out.send(changes);
             return Ok(());
         };
+        let watermark = rows.to_column(changes.len());
         let late = |i: &u32| times.value(*i as usize) < watermark.value(*i as usize);
         let (late, good): (Vec<u32>, Vec<u32>) = (0..changes.len() as u32).partition(late);
         out.counters.late_rejected += late.len() as u64;
