@@ -244,8 +244,8 @@ impl AggregateOperator {
     fn new_rows(&self, table: &GroupTable, entries: &[u32]) -> Result<Rows> {
         let always = self.width == 0 || fault::on(Fault::EmptyGroupKept);
         let mut rows = Rows::new(entries.len(), |i| always || table.weight(entries[i]) > 0);
-        for aggregate in table.aggregates() {
-            rows.push(aggregate.finish(entries)?);
+        for results in table.results(entries)? {
+            rows.push(results);
         }
         Ok(rows)
     }

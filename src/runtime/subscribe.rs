@@ -17,7 +17,6 @@ use super::SubscribeSpec;
 
 /// What a subscriber is told.
 #[derive(Clone, Debug)]
-#[expect(clippy::large_enum_variant, reason = "most events are the large ones")]
 pub enum SubscriptionEvent {
     /// Consolidated changes of one epoch, retractions before insertions; an epoch's changes may come in several batches.
     /// The snapshot comes first, as insertions.

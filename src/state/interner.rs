@@ -5,6 +5,7 @@
 //! 15 bytes lie, packed into a word of 128 bits, in the hash table too; for longer ones it has a part of the hash, so that
 //! the heap is read for one candidate only.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, Int64Array, StringArray};
@@ -160,6 +161,22 @@ fn pack(key: &[u8]) -> Option<u128> {
     Some(bits | (length as u128) << 120)
 }
 
+/// The first `length` of sixteen bytes, packed as [`pack`] does it.
+#[inline]
+fn pack_first(bytes: &[u8; 16], length: usize) -> Option<u128> {
+    const KEPT: [u128; SHORT as usize + 1] = {
+        let mut kept = [0; SHORT as usize + 1];
+        let mut length = 0;
+        while length <= SHORT as usize {
+            kept[length] = (1 << (8 * length)) - 1;
+            length += 1;
+        }
+        kept
+    };
+    let kept = KEPT.get(length)?;
+    Some(u128::from_le_bytes(*bytes) & kept | (length as u128) << 120)
+}
+
 impl Interner {
     /// For keys of a form.
     pub fn new(form: Form) -> Self {
@@ -195,9 +212,7 @@ impl Interner {
                 }
             }
             BatchKeys::Text(column) => match column.as_string_opt::<i32>() {
-                Some(text) if text.null_count() == 0 => {
-                    entries.extend(rows.map(|i| self.bytes(text.value(i).as_bytes())));
-                }
+                Some(text) if text.null_count() == 0 => self.all_texts(text, rows, entries),
                 Some(text) => {
                     let value = |i: usize| text.is_valid(i).then(|| text.value(i).as_bytes());
                     entries.extend(rows.map(|i| self.nullable(value(i))));
@@ -266,10 +281,27 @@ impl Interner {
         }
     }
 
+    fn all_texts(&mut self, texts: &StringArray, rows: Range<usize>, entries: &mut Vec<u32>) {
+        let (offsets, bytes) = (texts.value_offsets(), texts.value_data());
+        for row in rows {
+            let (from, to) = (offsets[row] as usize, offsets[row + 1] as usize);
+            let packed = match bytes[from..].first_chunk() {
+                Some(sixteen) => pack_first(sixteen, to - from),
+                None => pack(&bytes[from..to]),
+            };
+            entries.push(self.packed(packed, &bytes[from..to]));
+        }
+    }
+
     #[inline]
     fn bytes(&mut self, key: &[u8]) -> u32 {
+        self.packed(pack(key), key)
+    }
+
+    #[inline]
+    fn packed(&mut self, packed: Option<u128>, key: &[u8]) -> u32 {
         let Keys::Bytes { short, heap, .. } = &mut self.keys else { return wrong_form() };
-        let Some(packed) = pack(key) else { return self.long(key) };
+        let Some(packed) = packed else { return self.long(key) };
         let hash = mix_packed(packed);
         if let Some(&(_, entry)) = short.find(hash, |(known, _)| *known == packed) {
             return entry;
@@ -316,6 +348,28 @@ impl Interner {
             }
         }
         self.numbers.free.push(entry);
+    }
+
+    /// Forgets all keys, but not the memory that it has.
+    pub fn clear(&mut self) {
+        match &mut self.keys {
+            Keys::Empty { entry } => *entry = None,
+            Keys::Words { table, words, null } => {
+                table.clear();
+                words.clear();
+                *null = None;
+            }
+            Keys::Bytes { short, long, heap, null } => {
+                short.clear();
+                long.clear();
+                heap.bytes.clear();
+                heap.places.clear();
+                heap.dead = 0;
+                *null = None;
+            }
+        }
+        self.numbers.free.clear();
+        self.numbers.length = 0;
     }
 
     /// Entry numbers are below this.
@@ -423,6 +477,8 @@ mod tests {
         assert_eq!(packed.len(), keys.len());
         assert_eq!((pack(b"\0"), pack(b"\0\0") == pack(b"\0"), pack(&text[..16])), (Some(1 << 120), false, None));
         assert_ne!(pack(b"abcdefgh1"), pack(b"abcdefgh2"));
+        let first = text.first_chunk().unwrap();
+        assert!((0..=16).all(|n| pack_first(first, n) == pack(&text[..n])));
         let mut interner = Interner::new(Form::Text);
         let mut entries = vec![];
         let texts = StringArray::from(vec!["channel-1", "a text of more than 15 bytes", "channel-1", "", "abc"]);

@@ -1,9 +1,9 @@
 //! Results put aside: what groups were before the epoch that touches them.
 
-use arrow::array::ArrayRef;
+use arrow::array::{Array, ArrayRef};
 use arrow::compute::interleave;
 
-use super::{Accumulator, CellError, Finished};
+use super::{CellError, Finished};
 use crate::error::Result;
 
 /// Results of one aggregate, by the order in which they were put aside.
@@ -16,14 +16,13 @@ pub struct Results {
 }
 
 impl Results {
-    /// Puts the results of an accumulator's entries aside.
-    pub fn append(&mut self, from: &Accumulator, entries: &[u32]) -> Result<()> {
-        let Finished { column, errors } = from.finish(entries)?;
+    /// Puts results aside.
+    pub fn append(&mut self, results: Finished) {
+        let Finished { column, errors } = results;
         let (chunk, offset) = (self.chunks.len(), self.places.len());
+        self.places.extend((0..column.len()).map(|row| (chunk, row)));
         self.chunks.push(column);
-        self.places.extend((0..entries.len()).map(|row| (chunk, row)));
         self.errors.extend(errors.into_iter().map(|(i, error)| (offset + i, error)));
-        Ok(())
     }
 
     /// The results put aside as the `from`-th to the `to`-th.

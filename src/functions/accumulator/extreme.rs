@@ -15,7 +15,7 @@ use arrow::datatypes::{DataType, Decimal128Type, Float32Type, Float64Type, Int64
 
 use super::lists::{lists, unlist};
 use super::sorted::{ASCENDING, SortEncoder, sortable};
-use super::{Cells, Finished, Rows};
+use super::{Cells, Finished, Rows, next};
 use crate::data::{from_words, is_word, to_words};
 use crate::error::{Error, Result};
 use crate::fault::{self, Fault};
@@ -23,6 +23,7 @@ use crate::fault::{self, Fault};
 /// The extremes of a column of groups.
 pub(super) struct Extreme {
     codes: Forms,
+    retracting: bool,
     input: DataType,
     output: DataType,
 }
@@ -159,12 +160,11 @@ impl<C: Ord + Clone> Codes<C> {
     }
 }
 
-/// Keeps the better of two codes.
+/// Keeps the better of two codes; it is written in any case, since no processor foresees which is better.
 #[inline]
 fn improve<C: Copy>(cell: &mut Option<C>, code: C, better: impl Fn(C, C) -> bool) {
-    if cell.is_none_or(|old| better(code, old)) {
-        *cell = Some(code);
-    }
+    let old = cell.unwrap_or(code);
+    *cell = Some(if better(code, old) { code } else { old });
 }
 
 /// `ToOwned` into the kept form.
@@ -199,7 +199,7 @@ impl Extreme {
             coded if is_coded(coded) => Forms::Word(Codes::new(min, retracting)),
             other => Forms::Sorted(Codes::new(min, retracting), SortEncoder::new(&[(other.clone(), ASCENDING)])?),
         };
-        Ok(Self { codes, input: input.clone(), output: output.clone() })
+        Ok(Self { codes, retracting, input: input.clone(), output: output.clone() })
     }
 }
 
@@ -283,6 +283,9 @@ impl Cells for Extreme {
             }
             out
         }
+        if !self.retracting {
+            return Ok(vec![self.finish(entries)?.column]);
+        }
         let (index, values, weights) = match &self.codes {
             Forms::Word(c) => {
                 let (index, codes, weights) = split(c.dump(entries));
@@ -305,6 +308,11 @@ impl Cells for Extreme {
     }
 
     fn merge(&mut self, entries: &[u32], columns: &mut dyn Iterator<Item = ArrayRef>) -> Result<()> {
+        if !self.retracting {
+            let values = next(columns)?;
+            let mask = values.logical_nulls().filter(|nulls| nulls.null_count() > 0);
+            return self.update(&Rows { entries, arguments: &[values], mask: mask.as_ref(), diffs: None });
+        }
         let (entries, values, weights) = unlist(entries, 1, columns)?;
         self.update(&Rows { entries: &entries, arguments: &values, mask: None, diffs: Some(&weights) })
     }

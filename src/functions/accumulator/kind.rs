@@ -123,6 +123,13 @@ impl AccumulatorKind {
         }
     }
 
+    /// Whether all that it holds of groups is in vectors by entry, so that making them empty forgets it.
+    pub fn flat(&self) -> bool {
+        use AggregateFunction as F;
+        !self.distinct
+            && matches!(self.function, F::Count | F::Sum | F::Min | F::Max | F::Avg | F::Moment(_) | F::Bool(_))
+    }
+
     /// Empty cells for it.
     pub(super) fn cells(&self) -> Result<Box<dyn Cells>> {
         use AggregateFunction as F;

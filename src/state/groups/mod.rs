@@ -18,21 +18,22 @@ mod parts;
 mod runs;
 mod snapshot;
 mod table;
+mod tables;
 
-use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, UInt32Array};
-use arrow::compute::take_record_batch;
+use arrow::compute::take;
 use arrow::datatypes::{DataType, Int64Type, SchemaRef, UInt32Type};
 
 use super::interner::{BatchKeys, Form};
-use super::{AccumulatorKind, Results, State};
+use super::{Accumulator, AccumulatorKind, AggregateFunction, State};
 use crate::data::{BUCKETS, Bucket, Epoch, EventTime, KeyEncoder, Span, from_words, to_words};
 use crate::error::{Error, Result};
 use runs::{Run, Spot, gathered, runs};
 pub use table::GroupTable;
-use table::{Part, Rows};
+use table::{Aggregate, Part, Rows};
+use tables::Tables;
 
 /// Rows of a run below which a batch is put into the order of its windows first.
 const SHORT: usize = 64;
@@ -60,6 +61,26 @@ pub struct GroupLayout {
     pub keep_old: bool,
 }
 
+impl GroupLayout {
+    /// Without groups.
+    fn aggregate(&self, i: usize) -> Result<Aggregate> {
+        let kind = &self.kinds[i];
+        let all = kind.function == AggregateFunction::Count && kind.inputs.is_empty() && !kind.distinct;
+        if all && self.arguments[i].1.is_none() {
+            return Ok(Aggregate::Weight);
+        }
+        Ok(Aggregate::Own(Box::new(Accumulator::new(kind.clone())?)))
+    }
+}
+
+/// Rows of which those of one table are together.
+struct InRuns {
+    columns: Vec<ArrayRef>,
+    diffs: Option<Int64Array>,
+    runs: Vec<Run>,
+    count: usize,
+}
+
 /// All groups of one operator on one worker.
 pub struct GroupState {
     layout: GroupLayout,
@@ -68,9 +89,11 @@ pub struct GroupState {
     form: Form,
     encoder: KeyEncoder,
     hasher: KeyEncoder,
-    tables: BTreeMap<i64, GroupTable>,
+    /// The input's columns that are looked at in rows.
+    used: Vec<usize>,
+    tables: Tables<i64>,
     /// Of the open epoch; each brings its rows to several windows.
-    panes: BTreeMap<Spot, GroupTable>,
+    panes: Tables<Spot>,
     dirty: BTreeSet<i64>,
     /// Per bucket: the last epoch that removed a group from it.
     removed: Box<[u64; BUCKETS]>,
@@ -84,14 +107,17 @@ impl GroupState {
         let keys: Vec<usize> = (0..layout.group.fields().len()).filter(|c| !bound(c)).collect();
         let types: Vec<&DataType> = keys.iter().map(|k| layout.group.field(*k).data_type()).collect();
         let form = Form::of(&types);
+        let arguments = layout.arguments.iter().flat_map(|(arguments, filter)| arguments.iter().chain(filter));
+        let used = keys.iter().chain(arguments).copied().collect();
         Ok(Self {
             encoder: KeyEncoder::new(&layout.group, &keys)?,
             hasher: KeyEncoder::new(&layout.group, &layout.exchange)?,
             keys,
             form,
             layout,
-            tables: BTreeMap::new(),
-            panes: BTreeMap::new(),
+            used,
+            tables: Tables::new(),
+            panes: Tables::new(),
             dirty: BTreeSet::new(),
             removed: Box::new([0; BUCKETS]),
             entries: vec![],
@@ -110,7 +136,7 @@ impl GroupState {
 
     /// Makes the one group of a global aggregate exist, and marks it as touched.
     pub fn touch_global(&mut self) -> Result<()> {
-        let table = at(&mut self.tables, NO_WINDOW, &self.layout, self.form)?;
+        let table = self.tables.at(NO_WINDOW, &self.layout, self.form)?;
         let mut entries = vec![];
         table.keys.intern(&BatchKeys::Empty, 0, 1, &mut entries);
         table.grow();
@@ -121,25 +147,25 @@ impl GroupState {
 
     /// Adds rows: their first columns are the group's.
     pub fn add(&mut self, rows: &RecordBatch, diffs: Option<&Int64Array>) -> Result<()> {
-        let (rows, diffs, runs) = self.in_runs(rows, diffs)?;
-        self.add_runs(&rows, diffs.as_ref(), &runs, false)
+        let rows = self.in_runs(rows, diffs, &self.used)?;
+        self.add_runs(&rows, false)
     }
 
-    /// The rows with those of one table together, and the runs of them.
-    fn in_runs(
-        &self,
-        rows: &RecordBatch,
-        diffs: Option<&Int64Array>,
-    ) -> Result<(RecordBatch, Option<Int64Array>, Vec<Run>)> {
+    /// The rows with those of one table together. Only these columns matter.
+    fn in_runs(&self, rows: &RecordBatch, diffs: Option<&Int64Array>, used: &[usize]) -> Result<InRuns> {
         let runs = self.runs(rows)?;
-        if runs.len() <= 1 || rows.num_rows() / runs.len() >= SHORT {
-            return Ok((rows.clone(), diffs.cloned(), runs));
+        let (mut columns, count) = (rows.columns().to_vec(), rows.num_rows());
+        if runs.len() <= 1 || count / runs.len() >= SHORT {
+            return Ok(InRuns { columns, diffs: diffs.cloned(), runs, count });
         }
         let (order, runs) = gathered(&runs);
         let order = UInt32Array::from(order);
-        let diffs = diffs.map(|d| arrow::compute::take(d, &order, None)).transpose()?;
+        for &column in used {
+            columns[column] = take(rows.column(column), &order, None)?;
+        }
+        let diffs = diffs.map(|d| take(d, &order, None)).transpose()?;
         let diffs = diffs.map(|d| d.as_primitive::<Int64Type>().clone());
-        Ok((take_record_batch(rows, &order)?, diffs, runs))
+        Ok(InRuns { columns, diffs, runs, count })
     }
 
     /// The neighbouring rows that belong to one table.
@@ -149,35 +175,35 @@ impl GroupState {
             return Ok(if all.length == 0 { vec![] } else { vec![all] });
         };
         let bounds = to_words(rows.column(column)).ok_or_else(|| Error::internal("a window bound is no timestamp"))?;
-        let nulls = bounds.nulls();
-        let ends = bounds.values().iter().enumerate().map(|(row, &bound)| match nulls {
-            Some(nulls) if nulls.is_null(row) => NO_WINDOW,
-            _ => to_end.end(bound),
-        });
-        Ok(match self.layout.panes {
-            None => runs(ends.map(|end| Spot { end, windows: 1 })),
-            Some((windows, _)) => {
-                let windows = rows.column(windows).as_primitive::<UInt32Type>();
-                runs(ends.zip(windows.values()).map(|(end, &windows)| Spot { end, windows }))
+        let (values, nulls) = (bounds.values(), bounds.nulls().filter(|nulls| nulls.null_count() > 0));
+        let bound = |row: usize| nulls.is_none_or(|nulls| nulls.is_valid(row)).then(|| values[row]);
+        let end = |row: usize| bound(row).map_or(NO_WINDOW, |bound| to_end.end(bound));
+        let count = rows.num_rows();
+        Ok(match (self.layout.panes, nulls) {
+            (None, None) => runs(count, |row| values[row] == values[row - 1], |row| Spot { end: end(row), windows: 1 }),
+            (None, Some(_)) => {
+                runs(count, |row| bound(row) == bound(row - 1), |row| Spot { end: end(row), windows: 1 })
+            }
+            (Some((windows, _)), _) => {
+                let windows = rows.column(windows).as_primitive::<UInt32Type>().values();
+                let same = |row: usize| bound(row) == bound(row - 1) && windows[row] == windows[row - 1];
+                runs(count, same, |row| Spot { end: end(row), windows: windows[row] })
             }
         })
     }
 
     /// Adds rows to their windows, or, where they stand for several and with `collect` always, to panes.
-    fn add_runs(&mut self, batch: &RecordBatch, diffs: Option<&Int64Array>, runs: &[Run], collect: bool) -> Result<()> {
-        let keys = self.batch_keys(batch)?;
+    fn add_runs(&mut self, rows: &InRuns, collect: bool) -> Result<()> {
+        let keys = self.batch_keys(&rows.columns, rows.count)?;
         let mut entries = std::mem::take(&mut self.entries);
-        for &Run { spot, offset, length } in runs {
-            let diffs = diffs.map(|d| &d.values()[offset..offset + length]);
-            let rows = Rows { batch, keys: &keys, diffs, offset, length };
+        for &Run { spot, offset, length } in &rows.runs {
+            let diffs = rows.diffs.as_ref().map(|d| &d.values()[offset..offset + length]);
+            let rows = Rows { columns: &rows.columns, keys: &keys, diffs, offset, length };
             if collect || spot.windows > 1 {
-                let table = match self.panes.entry(spot) {
-                    Entry::Occupied(table) => table.into_mut(),
-                    Entry::Vacant(place) => place.insert(GroupTable::new(&self.layout, self.form)?),
-                };
+                let table = self.panes.at(spot, &self.layout, self.form)?;
                 table.add(&self.layout, &rows, &mut entries, false)?;
             } else {
-                let table = at(&mut self.tables, spot.end, &self.layout, self.form)?;
+                let table = self.tables.at(spot.end, &self.layout, self.form)?;
                 table.add(&self.layout, &rows, &mut entries, true)?;
                 self.dirty.insert(spot.end);
             }
@@ -190,8 +216,9 @@ impl GroupState {
     pub fn merge_panes(&mut self) -> Result<()> {
         let Some((_, slide)) = self.layout.panes else { return Ok(()) };
         let mut entries = std::mem::take(&mut self.entries);
-        for (spot, table) in std::mem::take(&mut self.panes) {
+        for (spot, table) in self.panes.take_all() {
             self.merge(spot, slide, &table.part()?, &mut entries)?;
+            self.panes.retire(table, &self.layout);
         }
         self.entries = entries;
         Ok(())
@@ -201,21 +228,25 @@ impl GroupState {
     fn merge(&mut self, spot: Spot, slide: i64, part: &Part<'_>, entries: &mut Vec<u32>) -> Result<()> {
         for back in 0..i64::from(spot.windows) {
             let end = spot.end.saturating_sub(back.saturating_mul(slide));
-            let table = at(&mut self.tables, end, &self.layout, self.form)?;
+            let table = self.tables.at(end, &self.layout, self.form)?;
             table.merge(part, self.layout.keep_old, entries)?;
             self.dirty.insert(end);
         }
         Ok(())
     }
 
-    fn batch_keys(&self, rows: &RecordBatch) -> Result<BatchKeys> {
+    /// The keys of `count` rows whose first columns are the group's.
+    fn batch_keys(&self, columns: &[ArrayRef], count: usize) -> Result<BatchKeys> {
         Ok(match (self.form, &self.keys[..]) {
             (Form::Words, [key]) => {
-                BatchKeys::Words(to_words(rows.column(*key)).ok_or_else(|| Error::internal("a key is no word"))?)
+                BatchKeys::Words(to_words(&columns[*key]).ok_or_else(|| Error::internal("a key is no word"))?)
             }
-            (Form::Text, [key]) => BatchKeys::Text(rows.column(*key).clone()),
+            (Form::Text, [key]) => BatchKeys::Text(columns[*key].clone()),
             (Form::Empty, _) => BatchKeys::Empty,
-            (Form::Words | Form::Text | Form::Bytes, _) => BatchKeys::Bytes(self.encoder.encode(rows)?),
+            (Form::Words | Form::Text | Form::Bytes, _) => {
+                let keys: Vec<ArrayRef> = self.keys.iter().map(|&key| columns[key].clone()).collect();
+                BatchKeys::Bytes(self.encoder.encode_columns(&keys, count)?)
+            }
         })
     }
 
@@ -226,22 +257,22 @@ impl GroupState {
 
     /// The ends of the windows held, ascending.
     pub fn windows(&self) -> impl Iterator<Item = (i64, &GroupTable)> {
-        self.tables.iter().map(|(end, table)| (*end, table))
+        self.tables.iter()
     }
 
     /// One window's groups.
     pub fn get(&self, end: i64) -> Option<&GroupTable> {
-        self.tables.get(&end)
+        self.tables.get(end)
     }
 
     /// One window's groups, to mark them as emitted.
     pub fn get_mut(&mut self, end: i64) -> Option<&mut GroupTable> {
-        self.tables.get_mut(&end)
+        self.tables.get_mut(end)
     }
 
     /// The group columns of entries of a window.
     pub fn group_columns(&self, end: i64, entries: &[u32]) -> Result<Vec<ArrayRef>> {
-        match self.tables.get(&end) {
+        match self.tables.get(end) {
             Some(table) => self.columns_of(table, end, entries),
             None => Ok(vec![]),
         }
@@ -271,9 +302,9 @@ impl GroupState {
     pub fn settle(&mut self, end: i64, epoch: Epoch) -> Result<()> {
         self.dirty.remove(&end);
         let global = self.global();
-        let Some(table) = self.tables.get_mut(&end) else { return Ok(()) };
+        let Some(table) = self.tables.get_mut(end) else { return Ok(()) };
         let dirty = std::mem::take(&mut table.dirty);
-        table.aggregates.iter_mut().for_each(|a| a.settle(&dirty));
+        table.aggregates.iter_mut().filter_map(Aggregate::own_mut).for_each(|a| a.settle(&dirty));
         let mut gone = vec![];
         for &e in &dirty {
             table.is_dirty[e as usize] = false;
@@ -282,13 +313,11 @@ impl GroupState {
                 gone.push(e);
             }
         }
-        table.before.clear();
-        table.old_weight.clear();
-        table.old.iter_mut().for_each(Results::clear);
+        table.forget_old();
         self.forget(end, &gone, epoch)?;
-        if let Some(table) = self.tables.get_mut(&end) {
+        if let Some(table) = self.tables.get_mut(end) {
             if table.keys.len() == 0 {
-                self.tables.remove(&end);
+                self.tables.remove(end, &self.layout);
             } else {
                 let mut dirty = dirty;
                 dirty.clear();
@@ -305,9 +334,9 @@ impl GroupState {
         for hash in self.hashes(end, gone)? {
             self.removed[usize::from(Bucket::of(hash).0)] = epoch.0;
         }
-        if let Some(table) = self.tables.get_mut(&end) {
+        if let Some(table) = self.tables.get_mut(end) {
             for &e in gone {
-                table.aggregates.iter_mut().for_each(|a| a.reset(e));
+                table.aggregates.iter_mut().filter_map(Aggregate::own_mut).for_each(|a| a.reset(e));
                 table.keys.remove(e);
             }
         }
@@ -327,17 +356,4 @@ impl GroupState {
         self.removed.iter_mut().for_each(|r| *r = epoch.0);
         self.drop_window(EventTime(end))
     }
-}
-
-/// The table of a window.
-fn at<'a>(
-    tables: &'a mut BTreeMap<i64, GroupTable>,
-    end: i64,
-    layout: &GroupLayout,
-    form: Form,
-) -> Result<&'a mut GroupTable> {
-    Ok(match tables.entry(end) {
-        Entry::Occupied(table) => table.into_mut(),
-        Entry::Vacant(place) => place.insert(GroupTable::new(layout, form)?),
-    })
 }

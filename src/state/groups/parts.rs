@@ -13,7 +13,6 @@ use super::runs::Run;
 use super::table::{Part, PartKeys};
 use super::{GroupLayout, GroupState};
 use crate::error::Result;
-use crate::state::Accumulator;
 
 impl GroupLayout {
     /// The columns of parts.
@@ -34,15 +33,19 @@ impl GroupLayout {
 
     /// What the aggregates hold of no groups at all.
     fn dumps(&self) -> Result<Vec<Vec<ArrayRef>>> {
-        self.kinds.iter().map(|kind| Accumulator::new(kind.clone())?.dump(&[])).collect()
+        let mut dumps = vec![];
+        for i in 0..self.kinds.len() {
+            dumps.extend(self.aggregate(i)?.own().map(|a| a.dump(&[])).transpose()?);
+        }
+        Ok(dumps)
     }
 }
 
 impl GroupState {
     /// Takes rows, to be asked for as [`Self::parts`] at the end of the epoch.
     pub fn collect(&mut self, rows: &RecordBatch, diffs: Option<&Int64Array>) -> Result<()> {
-        let (rows, diffs, runs) = self.in_runs(rows, diffs)?;
-        self.add_runs(&rows, diffs.as_ref(), &runs, true)
+        let rows = self.in_runs(rows, diffs, &self.used)?;
+        self.add_runs(&rows, true)
     }
 
     /// Each row as a part of its own.
@@ -52,8 +55,9 @@ impl GroupState {
         let mut columns = rows.columns()[..self.layout.group.fields().len()].to_vec();
         columns.extend(self.layout.panes.map(|(windows, _)| rows.column(windows).clone()));
         columns.push(Arc::new(diffs.cloned().unwrap_or_else(|| Int64Array::from(vec![1; count]))));
-        for (kind, (arguments, filter)) in self.layout.kinds.iter().zip(&self.layout.arguments) {
-            let mut aggregate = Accumulator::new(kind.clone())?;
+        for (i, (arguments, filter)) in self.layout.arguments.iter().enumerate() {
+            let mut aggregate = self.layout.aggregate(i)?;
+            let Some(aggregate) = aggregate.own_mut() else { continue };
             aggregate.resize(count);
             let arguments: Vec<ArrayRef> = arguments.iter().map(|&c| rows.column(c).clone()).collect();
             let filter = filter.map(|c| rows.column(c).as_boolean());
@@ -67,7 +71,7 @@ impl GroupState {
     pub fn parts(&mut self) -> Result<Option<RecordBatch>> {
         let schema = self.layout.parts()?;
         let mut batches = vec![];
-        for (spot, table) in std::mem::take(&mut self.panes) {
+        for (spot, table) in self.panes.take_all() {
             let part = table.part()?;
             let all: Vec<u32> = (0..part.weight.len() as u32).collect();
             let mut columns = self.columns_of(&table, spot.end, &all)?;
@@ -77,6 +81,7 @@ impl GroupState {
             columns.push(Arc::new(Int64Array::from(part.weight.to_vec())));
             columns.extend(part.dumps.into_iter().flatten());
             batches.push(RecordBatch::try_new(schema.clone(), columns)?);
+            self.panes.retire(table, &self.layout);
         }
         Ok(match &batches[..] {
             [] => None,
@@ -87,15 +92,16 @@ impl GroupState {
 
     /// Adds parts that came from any worker.
     pub fn add_parts(&mut self, rows: &RecordBatch) -> Result<()> {
-        let (rows, _, runs) = self.in_runs(rows, None)?;
-        let keys = self.batch_keys(&rows)?;
         let at = self.layout.group.fields().len() + usize::from(self.layout.panes.is_some());
+        let used: Vec<usize> = self.keys.iter().copied().chain(at..rows.num_columns()).collect();
+        let rows = self.in_runs(rows, None, &used)?;
+        let keys = self.batch_keys(&rows.columns, rows.count)?;
         let slide = self.layout.panes.map_or(0, |(_, slide)| slide);
         let widths: Vec<usize> = self.layout.dumps()?.iter().map(Vec::len).collect();
-        let weights = rows.column(at).as_primitive::<Int64Type>().values().clone();
+        let weights = rows.columns[at].as_primitive::<Int64Type>().values().clone();
         let mut entries = std::mem::take(&mut self.entries);
-        for Run { spot, offset, length } in runs {
-            let mut columns = rows.columns()[at + 1..].iter().map(|c| c.slice(offset, length));
+        for &Run { spot, offset, length } in &rows.runs {
+            let mut columns = rows.columns[at + 1..].iter().map(|c| c.slice(offset, length));
             let dumps = widths.iter().map(|&width| columns.by_ref().take(width).collect()).collect();
             let keys = PartKeys::Rows(&keys, offset, length);
             let part = Part { keys, weight: &weights[offset..offset + length], dumps };
@@ -139,7 +145,7 @@ mod tests {
         let table = state.get(NO_WINDOW).unwrap();
         let entries = table.live();
         let mut columns = state.group_columns(NO_WINDOW, &entries).unwrap();
-        columns.extend(table.aggregates().iter().map(|a| a.finish(&entries).unwrap().column));
+        columns.extend(table.results(&entries).unwrap().into_iter().map(|results| results.column));
         let row = |i: usize| columns.iter().map(|c| format!("{:?}|", c.slice(i, 1))).collect::<String>();
         let mut rows: Vec<String> =
             (0..entries.len()).map(|i| format!("{} {}", table.weight(entries[i]), row(i))).collect();

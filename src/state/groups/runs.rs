@@ -1,6 +1,6 @@
 //! Rows of one window together.
 
-use std::collections::HashMap;
+use hashbrown::HashMap;
 
 /// Where rows belong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -19,13 +19,14 @@ pub(super) struct Run {
     pub length: usize,
 }
 
-/// The runs of rows as they are.
-pub(super) fn runs(spots: impl Iterator<Item = Spot>) -> Vec<Run> {
+/// The runs of `count` rows as they are; `same` tells whether a row belongs where the one before it does.
+pub(super) fn runs(count: usize, same: impl Fn(usize) -> bool, spot: impl Fn(usize) -> Spot) -> Vec<Run> {
     let mut runs: Vec<Run> = vec![];
-    for (i, spot) in spots.enumerate() {
-        match runs.last_mut() {
-            Some(run) if run.spot == spot => run.length += 1,
-            _ => runs.push(Run { spot, offset: i, length: 1 }),
+    let mut offset = 0;
+    for row in 1..=count {
+        if row == count || !same(row) {
+            runs.push(Run { spot: spot(offset), offset, length: row - offset });
+            offset = row;
         }
     }
     runs
@@ -37,9 +38,14 @@ pub(super) fn gathered(runs: &[Run]) -> (Vec<u32>, Vec<Run>) {
     let mut together: Vec<Run> = vec![];
     let mut of = Vec::with_capacity(runs.len());
     for run in runs {
-        let place = *places.entry(run.spot).or_insert_with(|| {
-            together.push(Run { length: 0, ..*run });
-            together.len() - 1
+        // Mostly it is where the one before the last was: between them was a late row.
+        let known =
+            of.len().checked_sub(2).map(|i: usize| of[i]).filter(|&place: &usize| together[place].spot == run.spot);
+        let place = known.unwrap_or_else(|| {
+            *places.entry(run.spot).or_insert_with(|| {
+                together.push(Run { length: 0, ..*run });
+                together.len() - 1
+            })
         });
         together[place].length += run.length;
         of.push(place);
@@ -64,8 +70,8 @@ mod tests {
 
     #[test]
     fn rows_of_one_window_come_together() {
-        let spot = |end| Spot { end, windows: 1 };
-        let found = runs([10, 10, 20, 10, 30, 20].map(spot).into_iter());
+        let ends = [10, 10, 20, 10, 30, 20];
+        let found = runs(6, |row| ends[row] == ends[row - 1], |row| Spot { end: ends[row], windows: 1 });
         assert_eq!(found.len(), 5);
         let (order, together) = gathered(&found);
         assert_eq!(order, vec![0, 1, 3, 2, 5, 4]);

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch};
-use arrow::datatypes::{Field, Int64Type, Schema, SchemaRef};
+use arrow::datatypes::{Int64Type, Schema};
 
 use super::runs::{Run, Spot, runs};
-use super::{GroupState, GroupTable, at};
+use super::table::Aggregate;
+use super::{GroupState, GroupTable};
 use crate::data::{BUCKETS, Bucket, Epoch, EventTime};
 use crate::error::Result;
 use crate::state::interner::BatchKeys;
@@ -26,7 +27,7 @@ impl GroupState {
             Arc::new(weights),
         ];
         columns.extend(self.group_columns(end, &entries)?);
-        for aggregate in &table.aggregates {
+        for aggregate in table.aggregates.iter().filter_map(Aggregate::own) {
             columns.extend(aggregate.dump(&entries)?);
         }
         let named = columns.into_iter().enumerate().map(|(i, c)| (format!("c{i}"), c, true));
@@ -37,15 +38,12 @@ impl GroupState {
     fn load(&mut self, rows: &RecordBatch) -> Result<()> {
         let width = self.layout.group.fields().len();
         let ends = rows.column(0).as_primitive::<Int64Type>().values().to_vec();
-        for Run { spot, offset, length } in runs(ends.iter().map(|&end| Spot { end, windows: 1 })) {
+        let spot = |row: usize| Spot { end: ends[row], windows: 1 };
+        for Run { spot, offset, length } in runs(ends.len(), |row| ends[row] == ends[row - 1], spot) {
             let rows = rows.slice(offset, length);
             let group = rows.columns()[3..3 + width].to_vec();
-            let keys = if width == 0 {
-                BatchKeys::Empty
-            } else {
-                self.batch_keys(&RecordBatch::try_new(nullable(&self.layout.group), group)?)?
-            };
-            let table = at(&mut self.tables, spot.end, &self.layout, self.form)?;
+            let keys = if width == 0 { BatchKeys::Empty } else { self.batch_keys(&group, length)? };
+            let table = self.tables.at(spot.end, &self.layout, self.form)?;
             let mut entries = vec![];
             table.keys.intern(&keys, 0, length, &mut entries);
             table.grow();
@@ -53,7 +51,7 @@ impl GroupState {
             let weights = rows.column(2).as_primitive::<Int64Type>();
             entries.iter().zip(weights.values()).for_each(|(&e, &w)| table.weight[e as usize] = w);
             let mut columns = rows.columns()[3 + width..].iter().cloned();
-            for aggregate in &mut table.aggregates {
+            for aggregate in table.aggregates.iter_mut().filter_map(Aggregate::own_mut) {
                 aggregate.merge(&entries, &mut columns)?;
             }
         }
@@ -61,18 +59,12 @@ impl GroupState {
     }
 }
 
-/// The schema with every column nullable: restored keys carry no such promise.
-fn nullable(schema: &Schema) -> SchemaRef {
-    let field = |f: &Arc<Field>| f.as_ref().clone().with_nullable(true);
-    Arc::new(Schema::new(schema.fields().iter().map(field).collect::<Vec<_>>()))
-}
-
 impl State for GroupState {
     fn snapshot(&self, since: Option<Epoch>) -> Result<Vec<Part>> {
         let mut dumps = vec![];
         let mut wanted = [since.is_none(); BUCKETS];
-        for (end, table) in &self.tables {
-            let Some((rows, hashes)) = self.dump(*end, table)? else { continue };
+        for (end, table) in self.tables.iter() {
+            let Some((rows, hashes)) = self.dump(end, table)? else { continue };
             if let Some(since) = since {
                 let entries = if self.global() { (0..table.weight.len() as u32).collect() } else { table.live() };
                 for (&e, &hash) in entries.iter().zip(&hashes) {
@@ -102,15 +94,15 @@ impl State for GroupState {
     }
 
     fn bytes(&self) -> usize {
-        self.tables.values().map(GroupTable::bytes).sum()
+        self.tables.bytes() + self.panes.bytes()
     }
 
     fn rows(&self) -> usize {
-        self.tables.values().map(|t| t.keys.len()).sum()
+        self.tables.iter().map(|(_, t)| t.keys.len()).sum()
     }
 
     fn drop_window(&mut self, window_end: EventTime) -> usize {
         self.dirty.remove(&window_end.0);
-        self.tables.remove(&window_end.0).map_or(0, |t| t.keys.len())
+        self.tables.remove(window_end.0, &self.layout)
     }
 }

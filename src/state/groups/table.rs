@@ -1,19 +1,20 @@
 //! [`GroupTable`]: the groups of one window, and the parts that panes bring.
 
 use std::ops::Range;
+use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, RecordBatch};
+use arrow::array::{ArrayRef, AsArray, Int64Array};
 
 use super::GroupLayout;
 use crate::error::Result;
 use crate::state::interner::{BatchKeys, Form, Interner};
-use crate::state::{Accumulator, Results};
+use crate::state::{Accumulator, Finished, Results};
 
 /// The groups of one window.
 pub struct GroupTable {
     pub(super) keys: Interner,
     pub(super) weight: Vec<i64>,
-    pub(super) aggregates: Vec<Accumulator>,
+    pub(super) aggregates: Vec<Aggregate>,
     pub(super) touched: Vec<u64>,
     pub(super) is_dirty: Vec<bool>,
     pub(super) dirty: Vec<u32>,
@@ -27,9 +28,16 @@ pub struct GroupTable {
     pub emitted: bool,
 }
 
+/// What one aggregate holds of the groups.
+pub(super) enum Aggregate {
+    /// It counts all rows: the groups' weight.
+    Weight,
+    Own(Box<Accumulator>),
+}
+
 /// Some rows of a batch, for one table.
 pub(super) struct Rows<'a> {
-    pub batch: &'a RecordBatch,
+    pub columns: &'a [ArrayRef],
     pub keys: &'a BatchKeys,
     pub diffs: Option<&'a [i64]>,
     pub offset: usize,
@@ -52,12 +60,39 @@ pub(super) enum PartKeys<'a> {
     Rows(&'a BatchKeys, usize, usize),
 }
 
+impl Aggregate {
+    /// The one that has an accumulator.
+    pub fn own(&self) -> Option<&Accumulator> {
+        match self {
+            Self::Weight => None,
+            Self::Own(accumulator) => Some(accumulator),
+        }
+    }
+
+    pub fn own_mut(&mut self) -> Option<&mut Accumulator> {
+        match self {
+            Self::Weight => None,
+            Self::Own(accumulator) => Some(accumulator),
+        }
+    }
+
+    fn finish(&self, weight: &[i64], entries: &[u32]) -> Result<Finished> {
+        match self {
+            Self::Weight => {
+                let column: Int64Array = entries.iter().map(|&e| weight[e as usize]).collect();
+                Ok(Finished { column: Arc::new(column), errors: vec![] })
+            }
+            Self::Own(accumulator) => accumulator.finish(entries),
+        }
+    }
+}
+
 impl GroupTable {
     pub(super) fn new(layout: &GroupLayout, form: Form) -> Result<Self> {
         Ok(Self {
             keys: Interner::new(form),
             weight: vec![],
-            aggregates: layout.kinds.iter().cloned().map(Accumulator::new).collect::<Result<_>>()?,
+            aggregates: (0..layout.kinds.len()).map(|i| layout.aggregate(i)).collect::<Result<_>>()?,
             touched: vec![],
             is_dirty: vec![],
             dirty: vec![],
@@ -69,13 +104,32 @@ impl GroupTable {
         })
     }
 
+    /// Forgets all but the memory that it has. Only where all [`GroupLayout::flat`].
+    pub(super) fn clear(&mut self) {
+        self.keys.clear();
+        self.weight.clear();
+        self.touched.clear();
+        self.is_dirty.clear();
+        self.aggregates.iter_mut().filter_map(Aggregate::own_mut).for_each(|a| a.resize(0));
+        self.dirty.clear();
+        self.forget_old();
+        self.emitted = false;
+    }
+
+    /// Forgets what groups were before the epoch.
+    pub(super) fn forget_old(&mut self) {
+        self.before.clear();
+        self.old_weight.clear();
+        self.old.iter_mut().for_each(Results::clear);
+    }
+
     pub(super) fn grow(&mut self) {
         let n = self.keys.capacity();
         if n > self.weight.len() {
             self.weight.resize(n, 0);
             self.touched.resize(n, 0);
             self.is_dirty.resize(n, false);
-            self.aggregates.iter_mut().for_each(|a| a.resize(n));
+            self.aggregates.iter_mut().filter_map(Aggregate::own_mut).for_each(|a| a.resize(n));
         }
     }
 
@@ -87,7 +141,7 @@ impl GroupTable {
         entries: &mut Vec<u32>,
         touch: bool,
     ) -> Result<()> {
-        let &Rows { batch, keys, diffs, offset, length } = rows;
+        let &Rows { columns, keys, diffs, offset, length } = rows;
         self.keys.intern(keys, offset, length, entries);
         self.grow();
         if touch {
@@ -98,7 +152,8 @@ impl GroupTable {
             Some(d) => entries.iter().zip(d).for_each(|(&e, &d)| self.weight[e as usize] += d),
         }
         for (aggregate, (arguments, filter)) in self.aggregates.iter_mut().zip(&layout.arguments) {
-            let slice = |c: &usize| batch.column(*c).slice(offset, length);
+            let Some(aggregate) = aggregate.own_mut() else { continue };
+            let slice = |c: &usize| columns[*c].slice(offset, length);
             let arguments: Vec<ArrayRef> = arguments.iter().map(slice).collect();
             let filter = filter.as_ref().map(slice);
             aggregate.update(entries, &arguments, filter.as_ref().map(|f| f.as_boolean()), diffs)?;
@@ -109,7 +164,7 @@ impl GroupTable {
     /// All that was added to a table that never forgot a group.
     pub(super) fn part(&self) -> Result<Part<'_>> {
         let all: Vec<u32> = (0..self.keys.capacity() as u32).collect();
-        let dumps = self.aggregates.iter().map(|a| a.dump(&all)).collect::<Result<_>>()?;
+        let dumps = self.aggregates.iter().filter_map(Aggregate::own).map(|a| a.dump(&all)).collect::<Result<_>>()?;
         Ok(Part { keys: PartKeys::All(&self.keys), weight: &self.weight, dumps })
     }
 
@@ -122,7 +177,7 @@ impl GroupTable {
         self.grow();
         self.touch(entries, keep_old)?;
         entries.iter().zip(part.weight).for_each(|(&e, &w)| self.weight[e as usize] += w);
-        for (aggregate, dump) in self.aggregates.iter_mut().zip(&part.dumps) {
+        for (aggregate, dump) in self.aggregates.iter_mut().filter_map(Aggregate::own_mut).zip(&part.dumps) {
             aggregate.merge(entries, &mut dump.iter().cloned())?;
         }
         Ok(())
@@ -131,13 +186,16 @@ impl GroupTable {
     /// Notes the entries that this epoch touches for the first time, with what they were.
     pub(super) fn touch(&mut self, entries: &[u32], keep_old: bool) -> Result<()> {
         let from = self.dirty.len();
+        // Each entry is written behind the last one, where it stays if it is new: which are is hard to foresee.
+        self.dirty.resize(from + entries.len(), 0);
+        let mut next = from;
         for &e in entries {
             let flag = &mut self.is_dirty[e as usize];
-            if !*flag {
-                *flag = true;
-                self.dirty.push(e);
-            }
+            self.dirty[next] = e;
+            next += usize::from(!*flag);
+            *flag = true;
         }
+        self.dirty.truncate(next);
         if (keep_old || self.emitted) && from < self.dirty.len() {
             let held = |&at: &u32| self.single || self.weight[self.dirty[at as usize] as usize] != 0;
             let places: Vec<u32> = (from as u32..self.dirty.len() as u32).filter(held).collect();
@@ -147,7 +205,7 @@ impl GroupTable {
             let entries: Vec<u32> = places.iter().map(|&at| self.dirty[at as usize]).collect();
             self.old_weight.extend(entries.iter().map(|&e| self.weight[e as usize]));
             for (old, now) in self.old.iter_mut().zip(&self.aggregates) {
-                old.append(now, &entries)?;
+                old.append(now.finish(&self.weight, &entries)?);
             }
             self.before.extend(places);
         }
@@ -177,9 +235,14 @@ impl GroupTable {
         self.old_weight[i]
     }
 
-    /// The aggregates now, by entry.
-    pub fn aggregates(&self) -> &[Accumulator] {
-        &self.aggregates
+    /// Whether it has more memory than is worth keeping for as many groups as it has.
+    pub(super) fn is_sparse(&self) -> bool {
+        self.weight.capacity() > 1024 && self.weight.capacity() / 16 > self.weight.len()
+    }
+
+    /// The aggregates' results now, of some entries.
+    pub fn results(&self, entries: &[u32]) -> Result<Vec<Finished>> {
+        self.aggregates.iter().map(|a| a.finish(&self.weight, entries)).collect()
     }
 
     /// The aggregates' results before the epoch, of the entries that held a group.
@@ -193,7 +256,7 @@ impl GroupTable {
     }
 
     pub(super) fn bytes(&self) -> usize {
-        let columns: usize = self.aggregates.iter().map(Accumulator::bytes).sum();
+        let columns: usize = self.aggregates.iter().filter_map(Aggregate::own).map(Accumulator::bytes).sum();
         self.keys.bytes_held() + columns + self.weight.capacity() * 17 + self.dirty.capacity() * 4
     }
 }
