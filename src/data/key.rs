@@ -6,8 +6,8 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, new_null_array};
-use arrow::datatypes::Schema;
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray, new_null_array};
+use arrow::datatypes::{DataType, Schema};
 use arrow::row::{RowConverter, Rows, SortField};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -84,10 +84,14 @@ impl KeyEncoder {
 
     /// The stable hash of the key of every row of a batch.
     pub fn hashes(&self, batch: &RecordBatch) -> Result<Vec<u64>> {
-        if let [column] = self.columns[..]
-            && let Some(hashes) = self.word_hashes(batch.column(column))?
-        {
-            return Ok(hashes);
+        if let [column] = self.columns[..] {
+            let column = batch.column(column);
+            if let Some(hashes) = self.word_hashes(column)? {
+                return Ok(hashes);
+            }
+            if let Some(hashes) = column.as_string_opt::<i32>().and_then(text_hashes) {
+                return Ok(hashes);
+            }
         }
         Ok(self.encode(batch)?.iter().map(hash).collect())
     }
@@ -128,6 +132,38 @@ impl KeyEncoder {
     }
 }
 
+/// The hashes of texts of at most 32 bytes. Their key bytes are a two, and blocks of eight bytes, the last filled up with
+/// zeros, each with what follows it: 255 where there is a further one, else the number of bytes in it.
+fn text_hashes(texts: &StringArray) -> Option<Vec<u64>> {
+    const BLOCK: usize = 8;
+    const BLOCKS: usize = 4;
+    if texts.null_count() > 0 {
+        return None;
+    }
+    let mut hashes = Vec::with_capacity(texts.len());
+    for text in texts.iter().flatten().map(str::as_bytes) {
+        if text.is_empty() {
+            hashes.push(hash(&[1]));
+            continue;
+        }
+        if text.len() > BLOCK * BLOCKS {
+            return None;
+        }
+        let mut bytes = [0; 1 + BLOCKS * (BLOCK + 1)];
+        bytes[0] = 2;
+        let (mut at, mut left) = (1, text);
+        while left.len() > BLOCK {
+            bytes[at..at + BLOCK].copy_from_slice(&left[..BLOCK]);
+            bytes[at + BLOCK] = 255;
+            (at, left) = (at + BLOCK + 1, &left[BLOCK..]);
+        }
+        bytes[at..at + left.len()].copy_from_slice(left);
+        bytes[at + BLOCK] = left.len() as u8;
+        hashes.push(hash(&bytes[..=at + BLOCK]));
+    }
+    Some(hashes)
+}
+
 /// The key bytes of the rows of one batch.
 #[derive(Debug)]
 pub struct Keys {
@@ -165,7 +201,7 @@ impl Keys {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arrow::array::{Float32Array, Float64Array, ListArray, StringArray};
+    use arrow::array::{Float32Array, Float64Array, ListArray};
     use arrow::datatypes::Float64Type;
 
     fn keys(columns: Vec<ArrayRef>) -> (KeyEncoder, Keys) {
@@ -222,6 +258,17 @@ mod tests {
             let keys = encoder.encode(&batch).unwrap();
             let hashes: Vec<u64> = keys.iter().map(hash).collect();
             assert_eq!(encoder.hashes(&batch).unwrap(), hashes);
+        }
+    }
+
+    #[test]
+    fn hashes_of_texts_are_those_of_their_key_bytes() {
+        let long = "0123456789abcdefghijklmnopqrstuvwxyz";
+        for texts in [(0..=32).map(|n| &long[..n]).collect::<Vec<_>>(), vec!["a", long]] {
+            let (encoder, k) = keys(vec![Arc::new(StringArray::from(texts.clone()))]);
+            let column: ArrayRef = Arc::new(StringArray::from(texts));
+            let batch = RecordBatch::try_from_iter([("c", column)]).unwrap();
+            assert_eq!(encoder.hashes(&batch).unwrap(), k.iter().map(hash).collect::<Vec<_>>());
         }
     }
 
