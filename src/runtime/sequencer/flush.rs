@@ -65,7 +65,9 @@ impl Sequencer {
         };
         flush.target = Some(target);
         let published = self.shared.published().epoch;
-        if published < target || self.late.iter().any(|l| l.origin.epoch <= target) {
+        // The publisher shows an epoch before it tells us of it and of its late rows.
+        let untold = self.in_flight.front().is_some_and(|e| e.epoch <= target);
+        if published < target || untold || self.late.iter().any(|l| l.origin.epoch <= target) {
             return None;
         }
         let open = self.open.late.iter().map(|origin| (origin.epoch, self.next_epoch));

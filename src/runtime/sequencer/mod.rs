@@ -11,6 +11,7 @@ mod catchup;
 mod epoch;
 mod flush;
 mod hydrate;
+mod idle;
 mod lag;
 mod netting;
 mod pace;

@@ -337,9 +337,7 @@ fn function_after(function: &mut Function) -> Result<Option<Expr>> {
     }
     let name = function.name.0.last().and_then(|p| p.as_ident()).map(fold).unwrap_or_default();
     refuse_stars(function)?;
-    if let Some(error) = super::group_windows::stray(&name) {
-        return Err(error);
-    }
+    super::group_windows::stray(&name).map_or(Ok(()), Err)?;
     if let Some(ast::WindowType::WindowSpec(spec)) = &mut function.over
         && let Some(frame) = &mut spec.window_frame
     {
