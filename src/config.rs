@@ -136,6 +136,9 @@ pub const STACK_LEFT_BYTES: usize = 4 << 20;
 /// Bytes of one text, or column of texts, that `repeat`, `lpad` or `rpad` makes in one go.
 pub const TEXT_BYTES_MAX: usize = 256 << 20;
 
+/// Values of the arrays that `generate_series` makes in one go.
+pub const SERIES_MAX: u64 = 1 << 26;
+
 /// Parses `HOST:PORT`; anything but a loopback address is refused, until there is authentication.
 pub fn loopback(text: &str) -> Result<SocketAddr> {
     let invalid = || Error::new(SqlState::INVALID_PARAMETER_VALUE, format!("invalid address \"{text}\""));

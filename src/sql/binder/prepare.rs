@@ -359,6 +359,7 @@ fn function_after(function: &mut Function) -> Result<Option<Expr>> {
         let inner = Expr::Function(function.clone());
         return Ok(Some(call("unnest", vec![inner])));
     }
+    sets::series_once(function, &name);
     // Offsets and counts of window functions must be literals.
     if function.over.is_some()
         && matches!(name.as_str(), "ntile" | "lag" | "lead" | "nth_value")

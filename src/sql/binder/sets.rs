@@ -2,8 +2,8 @@
 //! are functions that give arrays with UNNEST round them.
 
 use datafusion::sql::sqlparser::ast::{
-    self, AccessExpr, BinaryOperator, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, Ident, Query,
-    Select, SelectItem, SetExpr, Subscript, TableAlias, TableAliasColumnDef, TableFactor, Value,
+    self, AccessExpr, BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr,
+    Ident, Query, Select, SelectItem, SetExpr, Subscript, TableAlias, TableAliasColumnDef, TableFactor, Value,
 };
 
 use super::prepare::{call, text, wrapped};
@@ -13,7 +13,8 @@ use crate::sql::parser::cursor::fold;
 use crate::sql::parser::tokens::STAR;
 
 /// The functions that give rows of one column, and what the column is called in FROM.
-const SETS: [(&str, &str); 6] = [
+const SETS: [(&str, &str); 7] = [
+    ("generate_series", "generate_series"),
     ("jsonb_array_elements", "value"),
     ("jsonb_array_elements_text", "value"),
     ("json_array_elements", "value"),
@@ -35,6 +36,37 @@ pub(super) fn is_set(name: &str) -> bool {
     SETS.iter().any(|(set, _)| *set == name)
 }
 
+/// `unnest(generate_series(..))` means its values, as does `generate_series(..)` alone.
+pub(super) fn series_once(function: &mut Function, name: &str) {
+    if !matches!(name, "unnest" | super::lateral::ELEMENTS) {
+        return;
+    }
+    let FunctionArguments::List(list) = &mut function.args else { return };
+    for arg in &mut list.args {
+        if let FunctionArg::Unnamed(FunctionArgExpr::Expr(e)) = arg
+            && let Some(inner) = series_of(e)
+        {
+            *e = inner;
+        }
+    }
+}
+
+/// The call of generate_series in an unnest of it.
+fn series_of(expr: &Expr) -> Option<Expr> {
+    let Expr::Function(outer) = expr else { return None };
+    let named =
+        |f: &Function, name: &str| f.name.0.last().and_then(|p| p.as_ident()).map(fold).is_some_and(|n| n == name);
+    let FunctionArguments::List(list) = &outer.args else { return None };
+    match list.args.as_slice() {
+        [FunctionArg::Unnamed(FunctionArgExpr::Expr(inner @ Expr::Function(f)))]
+            if named(outer, "unnest") && named(f, "generate_series") =>
+        {
+            Some(inner.clone())
+        }
+        _ => None,
+    }
+}
+
 /// `f(..)` and `unnest(..) WITH ORDINALITY` in FROM.
 pub(super) fn in_from(factor: &mut TableFactor) -> Result<()> {
     match factor {
@@ -47,6 +79,10 @@ pub(super) fn in_from(factor: &mut TableFactor) -> Result<()> {
                 };
                 args.args.iter().filter_map(value).collect()
             };
+            // Its rows come one after another.
+            if function == "generate_series" && !*with_ordinality {
+                return Ok(());
+            }
             let (lists, columns) = if let Some((set, column)) = SETS.iter().find(|(set, _)| *set == function) {
                 (vec![call(set, values())], vec![*column])
             } else if let Some((_, keys, items)) = EACH.iter().find(|(each, ..)| *each == function) {
@@ -59,7 +95,15 @@ pub(super) fn in_from(factor: &mut TableFactor) -> Result<()> {
             };
             *factor = unnest(lists, alias.take(), &function, columns, *with_ordinality);
         }
-        TableFactor::UNNEST { alias, array_exprs, with_ordinality, .. } if *with_ordinality => {
+        TableFactor::UNNEST { alias, array_exprs, with_ordinality, .. } => {
+            for array in array_exprs.iter_mut() {
+                if let Some(inner) = series_of(array) {
+                    *array = inner;
+                }
+            }
+            if !*with_ordinality {
+                return Ok(());
+            }
             let columns = vec!["unnest"; array_exprs.len()];
             *factor = unnest(std::mem::take(array_exprs), alias.take(), "unnest", columns, true);
         }
