@@ -16,12 +16,14 @@ use datafusion::logical_expr::{
     Signature, Volatility,
 };
 use datafusion::sql::sqlparser::ast::{
-    self, Ident, ObjectName, Select, SelectItem, SetExpr, TableAlias, TableFactor, Visit, Visitor,
+    self, FunctionArg, FunctionArgExpr, Ident, ObjectName, Select, SelectItem, SetExpr, TableAlias, TableFactor, Visit,
+    Visitor,
 };
 
 use super::prepare::call;
 use super::typing::{no_function, plain, type_name};
 use crate::error::Error;
+use crate::sql::parser::cursor::fold;
 
 /// The name of the function that stands for an array's elements.
 pub(super) const ELEMENTS: &str = "elements of array";
@@ -37,6 +39,7 @@ pub(super) fn unnests(select: &mut Select) {
 }
 
 fn unnest(factor: &mut TableFactor) {
+    without_lateral(factor);
     let TableFactor::UNNEST { array_exprs, alias, with_offset: false, with_ordinality: false, .. } = factor else {
         return;
     };
@@ -48,13 +51,41 @@ fn unnest(factor: &mut TableFactor) {
     let column = alias.as_ref().and_then(|a| a.columns.first()).map_or_else(|| table.clone(), |c| c.name.clone());
     let Ok(mut query) = crate::sql::parser::reparse_query("SELECT 1 AS x") else { return };
     let SetExpr::Select(inner) = query.tree.body.as_mut() else { return };
-    let mut elements = call("elements", vec![array.clone()]);
+    let mut elements = call("elements", vec![made(array)]);
     if let ast::Expr::Function(f) = &mut elements {
         f.name = ObjectName::from(vec![Ident::with_quote('"', ELEMENTS)]);
     }
     inner.projection = vec![SelectItem::ExprWithAlias { expr: elements, alias: column }];
     let alias = TableAlias { explicit: true, name: table, columns: vec![], at: None };
     *factor = TableFactor::Derived { lateral: true, subquery: query.tree, alias: Some(alias), sample: None };
+}
+
+/// `LATERAL unnest(..)` is `unnest(..)`, which sees what is on its left anyway.
+fn without_lateral(factor: &mut TableFactor) {
+    let TableFactor::Function { lateral: true, name, args, alias, .. } = factor else { return };
+    if name.0.last().and_then(|p| p.as_ident()).map(fold).is_none_or(|name| name != "unnest") {
+        return;
+    }
+    let value = |arg: &FunctionArg| match arg {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(e)) => Some(e.clone()),
+        _ => None,
+    };
+    let Some(array_exprs) = args.iter().map(value).collect() else { return };
+    *factor = TableFactor::UNNEST {
+        alias: alias.take(),
+        array_exprs,
+        with_offset: false,
+        with_offset_alias: None,
+        with_ordinality: false,
+    };
+}
+
+/// `ARRAY[a, b]` as the function that makes it: inside ARRAY[..] DataFusion looks for no columns of the left.
+fn made(expr: &ast::Expr) -> ast::Expr {
+    match expr {
+        ast::Expr::Array(array) => call("make_array", array.elem.iter().map(made).collect()),
+        other => other.clone(),
+    }
 }
 
 fn names_a_column(expr: &ast::Expr) -> bool {
