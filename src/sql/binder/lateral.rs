@@ -17,7 +17,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::sql::sqlparser::ast::{
     self, FunctionArg, FunctionArgExpr, Ident, ObjectName, Select, SelectItem, SetExpr, TableAlias, TableFactor, Visit,
-    Visitor,
+    VisitMut, Visitor, VisitorMut,
 };
 
 use super::prepare::call;
@@ -82,10 +82,19 @@ fn without_lateral(factor: &mut TableFactor) {
 
 /// `ARRAY[a, b]` as the function that makes it: inside ARRAY[..] DataFusion looks for no columns of the left.
 fn made(expr: &ast::Expr) -> ast::Expr {
-    match expr {
-        ast::Expr::Array(array) => call("make_array", array.elem.iter().map(made).collect()),
-        other => other.clone(),
+    struct Make;
+    impl VisitorMut for Make {
+        type Break = ();
+        fn post_visit_expr(&mut self, expr: &mut ast::Expr) -> ControlFlow<()> {
+            if let ast::Expr::Array(array) = expr {
+                *expr = call("make_array", std::mem::take(&mut array.elem));
+            }
+            ControlFlow::Continue(())
+        }
     }
+    let mut made = expr.clone();
+    let _ = VisitMut::visit(&mut made, &mut Make);
+    made
 }
 
 fn names_a_column(expr: &ast::Expr) -> bool {
@@ -99,7 +108,7 @@ fn names_a_column(expr: &ast::Expr) -> bool {
             }
         }
     }
-    expr.visit(&mut Names).is_break()
+    Visit::visit(expr, &mut Names).is_break()
 }
 
 /// Joins with the elements of an array on their left become Unnests.
