@@ -118,22 +118,28 @@ async fn scenario(database: &Arc<Database>, scale: &Scale) -> Result<(), String>
         }
     }
     println!("{} views and {} connections after {:?}", scale.views, scale.connections, began.elapsed());
-    flow(database, scale).await?;
+    flow(database, scale, 0..scale.steps / 2).await?;
+    // Half an hour of history is kept for those who stopped reading; what is kept later is no growth.
+    execute(&setup, "FLUSH").await?;
+    let wide = contents(&setup, "v1").await?;
+    let missed = Arc::new(AtomicU64::new(epoch(&setup).await?));
+    execute(&setup, "INSERT INTO readings VALUES (77, 77, '2026-01-01 00:00:00')").await?;
+    for subscriber in stopped {
+        subscriber.read_on(database, &wide, &missed).await?;
+    }
+    execute(&setup, "ALTER SYSTEM SET history = '1s'").await?;
+    flow(database, scale, scale.steps / 2..scale.steps).await?;
     println!("an hour of event time after {:?}", began.elapsed());
 
     execute(&setup, "FLUSH").await?;
-    let now = setup.query("SELECT epoch FROM highwater.views WHERE name = 'v0'").await.map_err(text)?;
-    let (narrow, wide) = (contents(&setup, "v0").await?, contents(&setup, "v1").await?);
-    last.store(now.rows[0][0].parse().map_err(|_| "no epoch")?, Ordering::SeqCst);
+    let narrow = contents(&setup, "v0").await?;
+    last.store(epoch(&setup).await?, Ordering::SeqCst);
     execute(&setup, "INSERT INTO readings VALUES (77, 77, '2026-01-01 01:01:00')").await?;
     for reader in readers {
         let (rows, error) = reader.await.map_err(text)??;
         if error.is_some() || rows != narrow {
             return Err(format!("a subscriber has {rows:?} and {error:?}, not {narrow:?}"));
         }
-    }
-    for subscriber in stopped {
-        subscriber.read_on(database, &wide, &last).await?;
     }
     for connection in idle.iter().step_by(7) {
         let rows = connection.query("SELECT count(*) FROM v0 WHERE k < 10").await.map_err(text)?.rows;
@@ -157,12 +163,18 @@ fn query(i: usize) -> String {
     }
 }
 
-/// An hour of rows, of which the last minutes are kept, while views come and go.
-async fn flow(database: &Arc<Database>, scale: &Scale) -> Result<(), String> {
+async fn epoch(connection: &Connection) -> Result<u64, String> {
+    let now = connection.query("SELECT epoch FROM highwater.views WHERE name = 'v0'").await.map_err(text)?;
+    now.rows[0][0].parse().map_err(|_| "no epoch".to_owned())
+}
+
+/// Some of an hour of rows, of which the last minutes are kept, while views come and go. In the second half nothing grows.
+async fn flow(database: &Arc<Database>, scale: &Scale, steps: std::ops::Range<u64>) -> Result<(), String> {
     let (writer, creator) = (open(database).await?, open(database).await?);
     let mut half = Usage::default();
     let seconds = 3600 / scale.steps;
-    for step in 0..scale.steps {
+    let quarter = steps.start + (steps.end - steps.start) / 2;
+    for step in steps.clone() {
         let at = |second: u64| format!("TIMESTAMP '2026-01-01' + INTERVAL '{second}' SECOND");
         let rows: Vec<String> = (0..10).map(|k| format!("({k}, {}, {})", step + k, at(step * seconds))).collect();
         let data = async {
@@ -184,11 +196,12 @@ async fn flow(database: &Arc<Database>, scale: &Scale) -> Result<(), String> {
         };
         let (data, churn) = tokio::join!(data, churn);
         data.and(churn)?;
-        if step == scale.steps / 2 {
+        if step == quarter {
             half = Usage::now(&writer).await?;
         }
     }
-    half.compare(&Usage::now(&writer).await?)
+    let now = Usage::now(&writer).await?;
+    if steps.start > 0 { half.compare(&now) } else { Ok(()) }
 }
 
 async fn contents(connection: &Connection, view: &str) -> Result<Rows, String> {

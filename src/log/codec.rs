@@ -66,6 +66,7 @@ struct BatchesHead {
 struct LeaveHead {
     view: ObjectId,
     epoch: Epoch,
+    missed: Epoch,
 }
 
 /// Appends a record's payload.
@@ -76,7 +77,7 @@ pub(super) fn encode(record: &Record, out: &mut Vec<u8>) -> Result<()> {
             blob(&ddl.payload, out)
         }
         Record::Join(join) => head(join, out),
-        Record::Leave { view, epoch } => head(&LeaveHead { view: *view, epoch: *epoch }, out),
+        Record::Leave { view, epoch, missed } => head(&LeaveHead { view: *view, epoch: *epoch, missed: *missed }, out),
         Record::Settings { epoch, payload } => {
             head(epoch, out)?;
             blob(payload, out)
@@ -113,8 +114,8 @@ pub(super) fn decode(kind: u8, payload: &[u8]) -> Result<Record> {
         }
         JOIN => Record::Join(input.head::<JoinRecord>()?),
         LEAVE => {
-            let LeaveHead { view, epoch } = input.head()?;
-            Record::Leave { view, epoch }
+            let LeaveHead { view, epoch, missed } = input.head()?;
+            Record::Leave { view, epoch, missed }
         }
         SETTINGS => Record::Settings { epoch: input.head()?, payload: input.blob()?.to_vec() },
         EPOCH => {

@@ -15,8 +15,10 @@ pub enum Record {
     Leave {
         /// The view.
         view: ObjectId,
-        /// Its last epoch.
+        /// The epoch under way when it left.
         epoch: Epoch,
+        /// The first epoch that it did not show.
+        missed: Epoch,
     },
     /// ALTER SYSTEM: all server-wide settings, opaque here.
     Settings {

@@ -51,7 +51,7 @@ fn records() -> Vec<Record> {
                 row: "{\"é".into(),
             }],
         }),
-        Record::Leave { view: ObjectId(4), epoch: Epoch(3) },
+        Record::Leave { view: ObjectId(4), epoch: Epoch(3), missed: Epoch(2) },
         Record::Settings { epoch: Epoch(3), payload: b"{}".to_vec() },
     ]
 }

@@ -36,6 +36,7 @@ pub(super) fn run(
 ) -> Result<()> {
     sequencer.replaying = true;
     let mut sources: BTreeMap<Partition, Again> = BTreeMap::new();
+    let mut leaves = leaves(log)?;
     for record in read(log)? {
         match record? {
             Record::Ddl(ddl) if !ddl.dropped.is_empty() => {
@@ -58,17 +59,33 @@ pub(super) fn run(
             }
             Record::Join(join) => sequencer.replay_join(join, &mut sources)?,
             Record::Settings { payload, .. } => sequencer.replay_settings(&payload)?,
-            Record::Leave { view, epoch } => {
-                sequencer.quiesce()?;
-                sequencer.leave_clock(epoch, &[view])?;
+            // Done before the epoch that it did not show.
+            Record::Leave { .. } => {}
+            Record::Epoch(record) => {
+                while let Some((missed, view)) = leaves.front().copied().filter(|(missed, _)| *missed <= record.epoch) {
+                    leaves.pop_front();
+                    sequencer.quiesce()?;
+                    sequencer.leave_clock(missed, &[view])?;
+                }
+                sequencer.replay_epoch(record, &mut sources)?;
             }
-            Record::Epoch(record) => sequencer.replay_epoch(record, &mut sources)?,
         }
         sources.retain(|p, _| sequencer.feeds.get(&p.source).is_some_and(|f| !f.parts.is_empty()));
     }
     sequencer.quiesce()?;
     sequencer.replaying = false;
     Ok(())
+}
+
+/// Views that left the clock, and the first epoch that each did not show, which stands before it in the log.
+fn leaves(log: &[u8]) -> Result<VecDeque<(Epoch, ObjectId)>> {
+    let mut leaves = VecDeque::new();
+    for record in read(log)? {
+        if let Record::Leave { view, missed, .. } = record? {
+            leaves.push_back((missed, view));
+        }
+    }
+    Ok(leaves)
 }
 
 impl Sequencer {

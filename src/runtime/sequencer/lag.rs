@@ -57,7 +57,7 @@ impl Sequencer {
         }
     }
 
-    /// Detaches these views, and the views on them.
+    /// Detaches these views, and the views on them: they do not show `epoch`.
     pub(in crate::runtime) fn leave_clock(&mut self, epoch: Epoch, slow: &[ObjectId]) -> Result<()> {
         let mut leaving: Vec<ObjectId> = Vec::new();
         let behind_since = self.in_flight.front().map_or_else(Instant::now, |e| e.closed);
@@ -74,7 +74,7 @@ impl Sequencer {
                 "materialized view \"{}\" is too slow and leaves the clock at epoch {epoch}",
                 state.spec.name
             );
-            self.log.append(&Record::Leave { view: *id, epoch: self.next_epoch })?;
+            self.log.append(&Record::Leave { view: *id, epoch: self.next_epoch, missed: epoch })?;
             if let Some(workers) = &self.workers {
                 workers.send(Command::Drop(*id));
             }
