@@ -81,6 +81,20 @@ impl WindowKind {
         }
     }
 
+    /// Whether all windows of `t` begin and end within time.
+    pub fn holds(&self, t: i64) -> bool {
+        let last = self.last_start(t);
+        let back = (self.windows_per_row() - 1).saturating_mul(self.slide());
+        t != i64::MIN && last.saturating_sub(back) > i64::MIN + 1 && self.end(last) != i64::MAX
+    }
+
+    /// Whether that is so for all of these times.
+    pub fn holds_all(&self, times: &TimestampMicrosecondArray) -> bool {
+        // What holds the first and the last holds what is between.
+        let ends = [arrow::compute::min(times), arrow::compute::max(times)];
+        ends.into_iter().flatten().all(|t| self.holds(t))
+    }
+
     /// The end of the window that starts at `start`; saturates at the end of time.
     pub fn end(&self, start: i64) -> i64 {
         self.span().end(start)

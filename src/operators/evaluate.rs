@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
 use arrow::compute::concat;
+use arrow::datatypes::TimestampMicrosecondType;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
 use super::{Output, RowError};
@@ -109,6 +110,8 @@ pub fn row_json(rows: &RecordBatch, i: usize) -> String {
             text.push_str(&row_json(&RecordBatch::from(record.slice(i, 1)), 0));
         } else if plain || (field.data_type().is_floating() && value.parse().is_ok_and(f64::is_finite)) {
             text.push_str(&value);
+        } else if let Some(end) = infinity(column, i) {
+            text.push_str(&serde_json::Value::from(end).to_string());
         } else if matches!(field.data_type(), DataType::Timestamp(..)) {
             text.push_str(&serde_json::Value::from(value.replace('T', " ").trim_end_matches('Z')).to_string());
         } else {
@@ -117,6 +120,16 @@ pub fn row_json(rows: &RecordBatch, i: usize) -> String {
     }
     text.push('}');
     text
+}
+
+/// The name of an end of time.
+fn infinity(column: &ArrayRef, i: usize) -> Option<&'static str> {
+    let time = column.as_primitive_opt::<TimestampMicrosecondType>()?.value(i);
+    match time {
+        i64::MAX => Some("infinity"),
+        i64::MIN => Some("-infinity"),
+        _ => None,
+    }
 }
 
 /// A batch of declared columns; a column of another type than declared is cast.

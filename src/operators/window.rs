@@ -88,7 +88,7 @@ impl WindowOperator {
         }
         let time = changes.rows.column(self.plan.time);
         if time.null_count() == 0 {
-            return Ok(changes);
+            return self.finite(changes, out);
         }
         let column = changes.rows.schema_ref().field(self.plan.time).name().clone();
         let error =
@@ -96,18 +96,17 @@ impl WindowOperator {
         for i in (0..time.len()).filter(|&i| time.is_null(i)) {
             report(&self.name, &error, &changes.rows, i, changes.diff(i), out);
         }
-        changes.filter(&is_not_null(time)?)
+        self.finite(changes.filter(&is_not_null(time)?)?, out)
     }
 
-    /// Takes out the rows whose window would end with event time, where only that of NULL may, and reports them.
+    /// Takes out the rows one of whose windows would not lie within time, and reports them.
     fn finite(&self, changes: Changes, out: &mut Output) -> Result<Changes> {
         let time = changes.rows.column(self.plan.time).as_primitive::<TimestampMicrosecondType>();
         let kind = self.plan.kind;
-        let fits = |t: i64| t != i64::MIN && kind.end(kind.last_start(t)) != i64::MAX;
-        let fits: BooleanArray = time.iter().map(|t| Some(t.is_none_or(fits))).collect();
-        if fits.false_count() == 0 {
+        if kind.holds_all(time) {
             return Ok(changes);
         }
+        let fits: BooleanArray = time.iter().map(|t| Some(t.is_none_or(|t| kind.holds(t)))).collect();
         let error = Error::new(SqlState::DATETIME_FIELD_OVERFLOW, "timestamp out of range");
         for i in (0..fits.len()).filter(|&i| !fits.value(i)) {
             report(&self.name, &error, &changes.rows, i, changes.diff(i), out);

@@ -23,6 +23,7 @@ use datafusion::physical_planner::{ExtensionPlanner, PhysicalPlanner};
 use futures::StreamExt;
 
 use super::window::WindowAssign;
+use crate::error::{Error, SqlState};
 use crate::functions::window::{WindowKind, window_pairs, window_starts};
 
 /// Rows of one output batch, roughly: a hop multiplies rows.
@@ -159,6 +160,9 @@ impl ExecutionPlan for WindowExec {
 fn assign(batch: &RecordBatch, shape: Shape, schema: &SchemaRef) -> Result<RecordBatch> {
     let time = batch.column(shape.column);
     let times = time.as_primitive::<TimestampMicrosecondType>();
+    if !shape.nulls && !shape.kind.holds_all(times) {
+        return Err(Error::new(SqlState::DATETIME_FIELD_OVERFLOW, "timestamp out of range").into());
+    }
     let (mut columns, starts) = if shape.nulls {
         (batch.columns().to_vec(), window_starts(times, shape.kind))
     } else {

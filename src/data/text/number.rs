@@ -94,7 +94,8 @@ fn float_text<'a>(text: &'a str, name: &str) -> Result<&'a str> {
     if word.is_empty() || (!named && !word.starts_with(|c: char| c.is_ascii_digit() || c == '.')) {
         return Err(invalid(name, text));
     }
-    Ok(body)
+    // There is one NaN.
+    Ok(if word.eq_ignore_ascii_case("nan") { word } else { body })
 }
 
 /// Numbers that overflow to infinity or underflow to zero are errors in PostgreSQL.

@@ -63,7 +63,7 @@ pub(super) fn before(now: &Version, later: &[Changes]) -> Result<Vec<RecordBatch
         return now.batches();
     }
     let schema = now.schema();
-    let encoder = KeyEncoder::new(schema, &(0..schema.fields().len()).collect::<Vec<_>>())?;
+    let encoder = KeyEncoder::exact(schema, &(0..schema.fields().len()).collect::<Vec<_>>())?;
     let net = consolidate(schema, &encoder, later)?;
     let keys = encoder.encode(&net.rows)?;
     let (mut came, mut gone) = (HashMap::new(), Vec::new());

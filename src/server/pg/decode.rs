@@ -69,8 +69,12 @@ pub fn binary(bytes: &[u8], field: &Field) -> Result<ScalarValue, Binary> {
         DataType::Int32 => S::Int32(Some(i32::from_be_bytes(fixed(bytes)?))),
         DataType::Int64 if field.metadata().is_empty() => S::Int64(Some(i64::from_be_bytes(fixed(bytes)?))),
         DataType::Int64 => S::Int64(Some(u32::from_be_bytes(fixed(bytes)?).into())),
-        DataType::Float32 => S::Float32(Some(f32::from_be_bytes(fixed(bytes)?))),
-        DataType::Float64 => S::Float64(Some(f64::from_be_bytes(fixed(bytes)?))),
+        DataType::Float32 => {
+            S::Float32(Some(Some(f32::from_be_bytes(fixed(bytes)?)).filter(|f| !f.is_nan()).unwrap_or(f32::NAN)))
+        }
+        DataType::Float64 => {
+            S::Float64(Some(Some(f64::from_be_bytes(fixed(bytes)?)).filter(|f| !f.is_nan()).unwrap_or(f64::NAN)))
+        }
         DataType::Decimal128(p, s) => {
             let declared = (*p, *s) != crate::data::types::NUMERIC_DEFAULT;
             let value = text::number::parse_numeric(&numeric_text(bytes)?, *p, *s, declared)?;

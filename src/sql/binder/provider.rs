@@ -1,7 +1,7 @@
 //! [`Provider`]: what DataFusion's SQL planner asks: relations, functions, types, operators.
 
 use std::borrow::Cow;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::{Arc, OnceLock};
 
 use arrow::datatypes::{DataType, FieldRef, SchemaRef};
@@ -39,6 +39,8 @@ pub(super) struct Provider<'a> {
     /// Objects named so far, plain views included.
     pub(super) depends: RefCell<Vec<ObjectId>>,
     depth: usize,
+    /// Whether a materialized view is planned: what it reads, plain views too, has to be a function of the rows.
+    pub(super) in_view: Cell<bool>,
 }
 
 impl<'a> Provider<'a> {
@@ -49,7 +51,9 @@ impl<'a> Provider<'a> {
     fn at_depth(binder: Binder<'a>, depth: usize) -> Self {
         let ours: Arc<dyn ExprPlanner> = Arc::new(Operators::new(&binder.session.time_zone));
         let planners = std::iter::once(ours).chain(registry().planners.iter().cloned()).collect();
-        Self { binder, planners, relation_planners: vec![Arc::new(Windows)], depends: RefCell::default(), depth }
+        let relation_planners: Vec<Arc<dyn RelationPlanner>> = vec![Arc::new(Windows)];
+        let (depends, in_view) = (RefCell::default(), Cell::new(false));
+        Self { binder, planners, relation_planners, depends, depth, in_view }
     }
 
     fn resolve(&self, name: &TableReference) -> crate::error::Result<Resolved> {
@@ -74,6 +78,7 @@ impl<'a> Provider<'a> {
                     ));
                 }
                 let inner = Self::at_depth(self.binder, self.depth + 1);
+                inner.in_view.set(self.in_view.get());
                 let plan = query::inlined_view(&inner, &view.query, &object.schema)?;
                 for id in inner.depends.into_inner() {
                     if !self.depends.borrow().contains(&id) {

@@ -103,6 +103,7 @@ pub(super) fn plan(
     parameters: &Parameters,
     in_view: bool,
 ) -> Result<LogicalPlan> {
+    provider.in_view.set(in_view);
     let places = Places::of(query);
     let mut tree = query.tree.as_ref().clone();
     clauses::check(&tree, &places)?;
@@ -205,7 +206,7 @@ pub(super) fn inlined_view(provider: &Provider<'_>, text: &str, schema: &SchemaR
     let mut tree = *parser::reparse_query(text)?.tree;
     prepare(&mut tree, None)?;
     let plan = raw_plan(provider, tree, &vec![])?;
-    let plan = columns_only(group_windows::assign(typed(provider, plan, false)?)?)?;
+    let plan = columns_only(group_windows::assign(typed(provider, plan, provider.in_view.get())?)?)?;
     Ok(renamed(plan, schema.fields().iter().map(|f| f.name().clone()))?)
 }
 
