@@ -41,6 +41,7 @@ mod typing;
 mod unions;
 mod using;
 mod windows;
+mod written;
 
 pub(in crate::sql) use provider::options;
 pub(crate) use query::there_is_no;

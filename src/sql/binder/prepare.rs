@@ -360,6 +360,7 @@ fn function_after(function: &mut Function) -> Result<Option<Expr>> {
         return Ok(Some(call("unnest", vec![inner])));
     }
     sets::series_once(function, &name);
+    super::written::mark(function, &name);
     // Offsets and counts of window functions must be literals.
     if function.over.is_some()
         && matches!(name.as_str(), "ntile" | "lag" | "lead" | "nth_value")

@@ -221,6 +221,9 @@ impl ContextProvider for Provider<'_> {
         if name == super::lateral::ELEMENTS {
             return Some(super::lateral::function());
         }
+        if name == super::written::WRITTEN {
+            return Some(super::written::function());
+        }
         let session = &self.binder.session;
         session
             .functions
