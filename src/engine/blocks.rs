@@ -182,7 +182,7 @@ impl Session {
         let writes = self.shared.transaction.lock().writes();
         let committed = match writes {
             Ok(writes) if writes.is_empty() => Ok(()),
-            Ok(writes) => self.shared.engine.runtime.commit(writes).await.map(|_| ()),
+            Ok(writes) => self.shared.commit(writes).await.map(|_| ()),
             Err(error) => Err(error),
         };
         if let Err(error) = committed {

@@ -188,7 +188,7 @@ impl Sink {
         } else {
             let on_conflict = OnConflict::Error;
             let write = TableWrite::Insert { table: self.table.id, rows, on_conflict, returning: false };
-            epoch = Some(self.guard.wait(self.shared.engine.runtime.commit(vec![write])).await?.epoch);
+            epoch = Some(self.guard.wait(self.shared.commit(vec![write])).await?.epoch);
         }
         Ok(Copied { epoch, rows: self.count })
     }

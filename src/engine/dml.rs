@@ -194,7 +194,7 @@ impl Session {
             };
             let committed = match lease {
                 Some(lease) => lease.commit(vec![write]).await,
-                None => runtime.commit(vec![write]).await,
+                None => self.shared.commit(vec![write]).await,
             };
             match committed {
                 Ok(committed) => {
@@ -221,7 +221,7 @@ impl Session {
 
     /// A transaction of one write.
     async fn commit_one(&self, write: TableWrite) -> Result<WriteResult> {
-        let Committed { results, .. } = self.shared.engine.runtime.commit(vec![write]).await?;
+        let Committed { results, .. } = self.shared.commit(vec![write]).await?;
         results.into_iter().next().ok_or_else(|| Error::internal("a write without a result"))
     }
 
@@ -251,7 +251,7 @@ impl Session {
                     return Ok(());
                 }
                 let writes = tables.iter().map(|t| TableWrite::Truncate { table: t.id }).collect();
-                self.shared.engine.runtime.commit(writes).await.map(|_| ())
+                self.shared.commit(writes).await.map(|_| ())
             })
             .await?;
         Ok(Outcome::Done { tag: "TRUNCATE TABLE".into() })

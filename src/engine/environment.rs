@@ -5,6 +5,7 @@ use std::fmt;
 use std::hash::BuildHasher;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -21,6 +22,7 @@ use crate::catalog::Snapshot;
 use crate::catalog::system::{DATABASE, Environment, OWNER};
 use crate::data::{EventTime, ObjectId};
 use crate::error::{Error, Result, SqlState};
+use crate::runtime::{Committed, TableWrite};
 
 /// One session's inside.
 pub(super) struct Shared {
@@ -41,6 +43,8 @@ pub(super) struct Shared {
     /// When statement_timeout ends it.
     pub deadline: Mutex<Option<Instant>>,
     pub terminated: CancellationToken,
+    /// A transaction is on its way into the log.
+    committing: AtomicBool,
 }
 
 /// What pg_stat_activity says of a session.
@@ -95,6 +99,7 @@ impl Shared {
             activity: Mutex::default(),
             running: Mutex::default(),
             deadline: Mutex::default(),
+            committing: AtomicBool::new(false),
             terminated: CancellationToken::new(),
         })
     }
@@ -125,6 +130,18 @@ impl Shared {
     /// The statement that runs now.
     pub(super) fn running(&self) -> CancellationToken {
         self.running.lock().clone()
+    }
+
+    /// Commits. Once it is on its way nobody can say that it was not: a cancel only hurries it.
+    pub(super) async fn commit(&self, writes: Vec<TableWrite>) -> Result<Committed> {
+        let sent = || self.committing.store(true, Ordering::Relaxed);
+        let committed = self.engine.runtime.commit_telling(writes, sent).await;
+        self.committing.store(false, Ordering::Relaxed);
+        committed
+    }
+
+    pub(super) fn is_committing(&self) -> bool {
+        self.committing.load(Ordering::Relaxed)
     }
 
     /// Whether it has been cancelled or has run too long.

@@ -1,6 +1,7 @@
 //! Waits that end: cancel, statement_timeout, and streams under both.
 
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,14 +51,24 @@ impl Guard {
 
     /// Waits, unless the statement is ended before.
     pub(super) async fn wait<T>(&self, future: impl Future<Output = Result<T>>) -> Result<T> {
-        tokio::select! {
-            biased;
-            error = self.ended() => Err(error),
-            result = future => match result {
-                // What it was doing may have noticed first.
-                Err(_) if self.shared.has_to_end() => Err(self.ended().await),
-                result => result,
-            },
+        let mut future = pin!(future);
+        let mut hurried = false;
+        loop {
+            tokio::select! {
+                biased;
+                error = self.ended(), if !hurried => {
+                    if !self.shared.is_committing() {
+                        return Err(error);
+                    }
+                    self.shared.engine.runtime.hurry();
+                    hurried = true;
+                }
+                result = &mut future => return match result {
+                    // What it was doing may have noticed first.
+                    Err(_) if self.shared.has_to_end() && !hurried => Err(self.ended().await),
+                    result => result,
+                },
+            }
         }
     }
 

@@ -73,7 +73,7 @@ pub struct WriteLease {
 impl WriteLease {
     /// Commits and gives the right back.
     pub async fn commit(self, writes: Vec<TableWrite>) -> Result<Committed> {
-        self.runtime.commit_as(writes, Some(self.lease)).await
+        self.runtime.commit_as(writes, Some(self.lease), || ()).await
     }
 }
 
@@ -210,10 +210,20 @@ impl Runtime {
     /// Errors: `23505`, `23502`, `54000` above max_transaction, `40001` ([`is_conflict`]), and what an expression fails
     /// with.
     pub async fn commit(&self, writes: Vec<TableWrite>) -> Result<Committed> {
-        self.commit_as(writes, None).await
+        self.commit_as(writes, None, || ()).await
     }
 
-    async fn commit_as(&self, writes: Vec<TableWrite>, lease: Option<u64>) -> Result<Committed> {
+    /// The same; `sent` is called when it is on its way, and cannot be taken back any more.
+    pub async fn commit_telling(&self, writes: Vec<TableWrite>, sent: impl FnOnce()) -> Result<Committed> {
+        self.commit_as(writes, None, sent).await
+    }
+
+    /// Closes the open epoch as soon as there is room, whatever epoch_interval says.
+    pub fn hurry(&self) {
+        let _ = self.inner.shared.inbox.send(Message::Hurry);
+    }
+
+    async fn commit_as(&self, writes: Vec<TableWrite>, lease: Option<u64>, sent: impl FnOnce()) -> Result<Committed> {
         let (rows, bytes) = writes.iter().map(size).fold((0, 0), |(r, b), (rows, bytes)| (r + rows, b + bytes));
         if bytes > self.inner.max_transaction {
             let limit = self.inner.max_transaction >> 20;
@@ -225,6 +235,7 @@ impl Runtime {
         let kib = u32::try_from(bytes >> 10).unwrap_or(u32::MAX).clamp(1, shared.waiting_kib);
         let waiting = Arc::clone(&shared.waiting).acquire_many_owned(kib).await;
         let permit = waiting.map_err(|_| shut_down())?;
+        sent();
         self.ask(|reply| Message::Commit(Commit { writes, rows, bytes, lease, reply, permit })).await
     }
 
