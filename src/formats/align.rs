@@ -10,6 +10,7 @@ use arrow::compute::{CastOptions, can_cast_types, cast_with_options, filter_reco
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
 use arrow::util::display::array_value_to_string;
 
+use super::shape::ragged;
 use super::text::{self, BadValue};
 use super::{BadRecord, Decoded};
 use crate::data::types;
@@ -94,13 +95,20 @@ impl Align {
 
 /// One column in its target type, and what did not fit.
 fn column(array: &ArrayRef, field: &Field) -> Result<(ArrayRef, Vec<BadValue>)> {
+    let (array, mut bad) = converted(array, field)?;
+    bad.extend(ragged(&array, field)?);
+    Ok((array, bad))
+}
+
+/// [`column`], whose arrays of arrays may be of any shape.
+fn converted(array: &ArrayRef, field: &Field) -> Result<(ArrayRef, Vec<BadValue>)> {
     if is_text(array.data_type()) {
         let array = cast_with_options(array, &DataType::Utf8, &CastOptions::default())?;
         if let Some(texts) = text::as_text(&array) {
             return text::parse(texts, field);
         }
     }
-    if array.data_type() == field.data_type() {
+    if array.data_type() == field.data_type() && !array.data_type().is_nested() {
         return Ok((Arc::clone(array), Vec::new()));
     }
     match (array.data_type(), field.data_type()) {
@@ -135,9 +143,15 @@ fn column(array: &ArrayRef, field: &Field) -> Result<(ArrayRef, Vec<BadValue>)> 
 /// A list, element by element; what does not fit is the row's.
 fn elements(list: &ListArray, field: &Field) -> Result<(ArrayRef, Vec<BadValue>)> {
     let item = types::item(field);
-    let (values, bad) = column(list.values(), &item)?;
-    let row = |at: usize| list.value_offsets().partition_point(|offset| *offset as usize <= at) - 1;
-    let bad = bad.into_iter().map(|value| BadValue { row: row(value.row), ..value }).collect();
+    // Of an array of arrays the whole has a shape.
+    let values = if item.data_type().is_list() { converted } else { column };
+    let (values, bad) = values(list.values(), &item)?;
+    // What stands in no list is nobody's value.
+    let row = |at: usize| {
+        let row = list.value_offsets().partition_point(|offset| *offset as usize <= at).checked_sub(1)?;
+        (row < list.len() && list.is_valid(row)).then_some(row)
+    };
+    let bad = bad.into_iter().filter_map(|value| Some(BadValue { row: row(value.row)?, ..value })).collect();
     let item = Arc::new(Field::new("item", item.data_type().clone(), true));
     let list = ListArray::try_new(item, list.offsets().clone(), values, list.nulls().cloned())?;
     Ok((Arc::new(list), bad))

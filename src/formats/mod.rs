@@ -20,6 +20,7 @@ mod infer;
 pub mod json;
 pub mod lines;
 mod records;
+mod shape;
 pub mod text;
 
 pub use ahead::{Coming, threads};
