@@ -122,6 +122,13 @@ fn converted(array: &ArrayRef, field: &Field) -> Result<(ArrayRef, Vec<BadValue>
     }
     let options = CastOptions { safe: true, ..CastOptions::default() };
     let cast = cast_with_options(array, field.data_type(), &options)?;
+    if let Some(texts) = text::as_text(&cast) {
+        // Bytes that are read as text.
+        let (texts, nul) = text::without_nul(texts);
+        if !nul.is_empty() {
+            return Ok((Arc::new(texts), nul));
+        }
+    }
     if cast.null_count() == array.logical_null_count() {
         return Ok((cast, Vec::new()));
     }

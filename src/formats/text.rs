@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, StringArray};
 use arrow::datatypes::{DataType, Field};
+use memchr::memchr;
 
 use crate::data::text::{Builder, TimeZone};
 use crate::data::types;
@@ -27,18 +28,34 @@ pub struct BadValue {
 /// Errors: bugs only.
 pub fn parse(text: &StringArray, field: &Field) -> Result<(ArrayRef, Vec<BadValue>)> {
     let pg = types::pg_type(field);
+    let (text, mut bad) = without_nul(text);
     if field.data_type() == &DataType::Utf8 && pg.typmod < 0 && pg.oid != JSON_OID {
-        return Ok((Arc::new(text.clone()), Vec::new()));
+        return Ok((Arc::new(text), bad));
     }
     let mut values = Builder::new(field, &TimeZone::utc());
-    let mut bad = Vec::new();
     for (row, value) in text.iter().enumerate() {
         if let Err(error) = values.append(value) {
             values.append_null();
             bad.push(BadValue { row, code: error.code(), message: message(&error) });
         }
     }
+    bad.sort_by_key(|value| value.row);
     Ok((values.finish()?, bad))
+}
+
+/// The texts without those that hold U+0000, which no text of PostgreSQL does.
+pub(super) fn without_nul(text: &StringArray) -> (StringArray, Vec<BadValue>) {
+    if memchr(0, text.value_data()).is_none() {
+        return (text.clone(), Vec::new());
+    }
+    let has = |value: &str| value.contains('\0');
+    let bad = (0..text.len()).filter(|row| text.is_valid(*row) && has(text.value(*row)));
+    let bad = bad.map(|row| BadValue {
+        row,
+        code: SqlState::CHARACTER_NOT_IN_REPERTOIRE,
+        message: "invalid byte sequence for encoding \"UTF8\": 0x00".to_owned(),
+    });
+    (text.iter().map(|value| value.filter(|value| !has(value))).collect(), bad.collect())
 }
 
 /// What an error says, on one line of bounded length.

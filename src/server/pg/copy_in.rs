@@ -516,6 +516,9 @@ mod tests {
         assert_eq!(wrong(b"1,\"x\n", &csv()).0, "unterminated CSV quoted field");
         assert_eq!(wrong(b"1\t\xff\n", &text()).0, "invalid byte sequence for encoding \"UTF8\": 0xff");
         assert_eq!(wrong(b"1\t\\xff\n", &text()).0, "invalid byte sequence for encoding \"UTF8\": 0xff");
+        for (input, format) in [(&b"1\tx\0\n"[..], text()), (b"1\t\\000\n", text()), (b"1,x\0\n", csv())] {
+            assert_eq!(wrong(input, &format).0, "invalid byte sequence for encoding \"UTF8\": 0x00");
+        }
         let binary = CopyFormat { binary: true, ..text() };
         assert_eq!(wrong(b"PGCOPX\n\xff\r\n\0\0\0\0\0\0\0\0\0", &binary).0, "COPY file signature not recognized");
         let mut cut = COPY_BINARY_HEADER.to_vec();

@@ -31,8 +31,12 @@ pub fn parameter(
     }
 }
 
-/// Text from a client; 22021 with the bytes that are not UTF-8.
+/// Text from a client; 22021 with the bytes that are not UTF-8, or 0.
 pub fn utf8(bytes: &[u8]) -> Result<&str> {
+    if memchr::memchr(0, bytes).is_some() {
+        let message = "invalid byte sequence for encoding \"UTF8\": 0x00";
+        return Err(Error::new(SqlState::CHARACTER_NOT_IN_REPERTOIRE, message));
+    }
     std::str::from_utf8(bytes).map_err(|error| {
         let at = error.valid_up_to();
         let end = error.error_len().map_or(bytes.len(), |n| at + n).min(at + 4);
@@ -130,14 +134,7 @@ fn beyond(name: &str) -> Error {
 
 fn string(bytes: &[u8], field: &Field) -> Result<String, Binary> {
     let value = utf8(bytes)?;
-    if value.contains('\0') {
-        return Err(utf8_nul().into());
-    }
     Ok(text::string::parse_text(value, field)?.into_owned())
-}
-
-fn utf8_nul() -> Error {
-    Error::new(SqlState::CHARACTER_NOT_IN_REPERTOIRE, "invalid byte sequence for encoding \"UTF8\": 0x00")
 }
 
 /// Numeric's base 10000 digits as decimal text, for the one reader that rounds and checks.
