@@ -89,7 +89,9 @@ impl File {
         encoding: Encoding,
         compression: Option<Compression>,
     ) -> Result<Self> {
-        let is_packed = compression.is_some_and(|packed| packed != Compression::None);
+        // A pattern's ending is the one of all its files.
+        let packed = compression.unwrap_or_else(|| Compression::by_ending(Path::new(path)));
+        let is_packed = packed != Compression::None;
         if is_packed || matches!(encoding, Encoding::Parquet) {
             let what = if is_packed { "a packed file" } else { "a Parquet file" };
             let hint = "Such files are written once and whole: leave the option follow out.";
@@ -110,7 +112,7 @@ impl File {
             }
         };
         let (path, root) = (path.to_owned(), root.map(Path::to_path_buf));
-        let follow = Follow::new(path, root, encoding.clone(), Arc::clone(&schema));
+        let follow = Follow::new(path, root, compression, encoding.clone(), Arc::clone(&schema));
         Ok(Self { reading: Reading::Follow(Arc::new(follow)), encoding, schema, max_ahead: None })
     }
 }

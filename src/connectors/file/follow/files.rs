@@ -148,7 +148,7 @@ impl Files {
     /// Opens a new file; what is wrong with it is reported.
     fn add(&mut self, path: PathBuf, name: String, follow: &Follow) -> Option<News> {
         let open = self.all.iter().filter(|file| file.live.is_some()).count();
-        let opened = match Compression::by_ending(&path) {
+        let opened = match follow.compression.unwrap_or_else(|| Compression::by_ending(&path)) {
             Compression::None if open < FILES_MAX => open_live(&path, follow),
             Compression::None => Err((
                 SqlState::PROGRAM_LIMIT_EXCEEDED,

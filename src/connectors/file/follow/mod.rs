@@ -24,6 +24,7 @@ use std::time::Duration;
 use arrow::datatypes::SchemaRef;
 use parking_lot::Mutex;
 
+use super::compression::Compression;
 use crate::connectors::Reader;
 use crate::connectors::encoding::Encoding;
 use crate::error::{Error, SqlState};
@@ -41,6 +42,8 @@ const FILES_MAX: usize = 512;
 pub(super) struct Follow {
     path: String,
     root: Option<PathBuf>,
+    /// `None` goes by each file's ending.
+    compression: Option<Compression>,
     encoding: Encoding,
     schema: SchemaRef,
     stream: Mutex<Stream>,
@@ -54,8 +57,14 @@ struct Stream {
 }
 
 impl Follow {
-    pub(super) fn new(path: String, root: Option<PathBuf>, encoding: Encoding, schema: SchemaRef) -> Self {
-        Self { path, root, encoding, schema, stream: Mutex::default() }
+    pub(super) fn new(
+        path: String,
+        root: Option<PathBuf>,
+        compression: Option<Compression>,
+        encoding: Encoding,
+        schema: SchemaRef,
+    ) -> Self {
+        Self { path, root, compression, encoding, schema, stream: Mutex::default() }
     }
 
     pub(super) fn open(self: Arc<Self>, offset: u64) -> Box<dyn Reader> {
