@@ -1,7 +1,7 @@
 //! CSV: fields by position or by the names in a header; an empty field is NULL.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::io::Read;
 use std::sync::Arc;
 
@@ -62,7 +62,7 @@ impl Options {
 
     /// The columns' names and types as a text of some records suggests them.
     ///
-    /// Errors: `22P04` when it is not CSV, or has no record to look at.
+    /// Errors: `22P04` when it is not CSV, or has no record to look at; `42701` when two columns have one name.
     pub fn infer(&self, text: impl Read, origin: &str) -> Result<SchemaRef> {
         let mut records = RecordReader::new(text, self.cut());
         let sample = records.read(INFER_RECORDS)?;
@@ -75,6 +75,14 @@ impl Options {
             let hint = "Declare the columns of the source: records that do not fit them are reported.";
             Error::new(SqlState::BAD_COPY_FILE_FORMAT, format!("\"{origin}\": {e}")).with_hint(hint)
         })?;
+        let mut names = HashSet::new();
+        if let Some(twice) = schema.fields().iter().find(|field| !names.insert(field.name())) {
+            let message = format!("column \"{}\" specified more than once", twice.name());
+            let error = Error::new(SqlState::DUPLICATE_COLUMN, message);
+            return Err(
+                error.with_hint("Declare the columns of the source: of equal names in the header, the first is read.")
+            );
+        }
         let fields = schema.fields().iter().map(|field| Field::new(field.name(), inferred(field.data_type()), true));
         Ok(Arc::new(Schema::new(fields.collect::<Vec<_>>())))
     }
