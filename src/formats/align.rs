@@ -42,7 +42,7 @@ impl Align {
     /// Converts one batch: text is parsed, other types are cast, a column that is not there is NULL. A row that does not
     /// fit is left out; `whose(row)` tells where it stood.
     pub fn batch(&self, batch: &RecordBatch, whose: impl Fn(usize) -> String) -> Result<Decoded> {
-        let (rows, refused) = self.convert(batch)?;
+        let (rows, refused) = self.convert(batch, Refused::new())?;
         let bad = refused
             .into_iter()
             .map(|(row, (code, message))| BadRecord {
@@ -54,9 +54,8 @@ impl Align {
         Ok(Decoded { rows, bad })
     }
 
-    /// The rows that fit, and the first reason of each row that does not.
-    pub(super) fn convert(&self, batch: &RecordBatch) -> Result<(RecordBatch, Refused)> {
-        let mut refused = BTreeMap::new();
+    /// The rows that fit and were not refused before, and the first reason of each row that does not.
+    pub(super) fn convert(&self, batch: &RecordBatch, mut refused: Refused) -> Result<(RecordBatch, Refused)> {
         let mut columns = Vec::with_capacity(self.target.fields().len());
         for field in self.target.fields() {
             let (array, bad) = match batch.column_by_name(field.name()) {

@@ -215,7 +215,7 @@ impl Decoder for Csv {
             }
             _ => text,
         };
-        let (rows, refused) = self.align.convert(&text)?;
+        let (rows, refused) = self.align.convert(&text, BTreeMap::new())?;
         for (row, (code, why)) in refused {
             let at = kept.as_ref().map_or(row, |kept| kept[row]);
             let message = format!("{origin}:{}: {why}", records.line(at));

@@ -12,6 +12,7 @@ use arrow::json::ReaderBuilder;
 use super::align::{Align, bad_bytes};
 use super::documents;
 use super::{Decoded, Decoder, Records};
+use crate::data::text::json::members;
 use crate::data::types;
 use crate::error::{Result, SqlState};
 
@@ -64,11 +65,13 @@ impl Json {
     /// Why a record is not one JSON object.
     fn fault(&self, record: &[u8]) -> Option<(SqlState, String)> {
         let bad = |why: String| Some((SqlState::INVALID_TEXT_REPRESENTATION, why));
-        if std::str::from_utf8(record).is_err() {
+        let Ok(text) = std::str::from_utf8(record) else {
             let why = "invalid byte sequence for encoding \"UTF8\"".to_owned();
             return Some((SqlState::CHARACTER_NOT_IN_REPERTOIRE, why));
-        }
-        match serde_json::from_slice::<serde_json::Value>(record) {
+        };
+        match serde_json::from_str::<serde_json::Value>(text) {
+            // What is nested deeper than Serde reads may be JSON.
+            Err(_) if members(text).map_or_else(|e| e.code() == SqlState("54001"), |found| found.is_some()) => {}
             Err(error) => return bad(format!("invalid input syntax for type json: {error}")),
             Ok(value) if !value.is_object() => return bad("the record is not a JSON object".to_owned()),
             Ok(_) => {}
@@ -106,8 +109,8 @@ impl Decoder for Json {
             }
         };
         let record = |row: usize| records.get(kept.as_ref().map_or(row, |kept| kept[row]));
-        let parsed = documents::add(parsed, &self.documents, record)?;
-        let (rows, refused) = self.align.convert(&parsed)?;
+        let (parsed, refused) = documents::add(parsed, &self.documents, record)?;
+        let (rows, refused) = self.align.convert(&parsed, refused)?;
         for (row, (code, why)) in refused {
             let at = kept.as_ref().map_or(row, |kept| kept[row]);
             let message = format!("{origin}:{}: {why}", records.line(at));

@@ -67,7 +67,8 @@ impl Decoder for Lines {
         }
         let field = self.align.target().field(0);
         let schema = Arc::new(Schema::new(vec![Field::new(field.name(), DataType::Utf8, true)]));
-        let (rows, refused) = self.align.convert(&RecordBatch::try_new(schema, vec![Arc::new(texts.finish())])?)?;
+        let batch = RecordBatch::try_new(schema, vec![Arc::new(texts.finish())])?;
+        let (rows, refused) = self.align.convert(&batch, BTreeMap::new())?;
         for (row, (code, why)) in refused {
             let message = format!("{origin}:{}: {why}", records.line(kept[row]));
             bad.insert(kept[row], bad_bytes(code, message, records.get(kept[row])));
