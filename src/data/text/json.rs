@@ -402,6 +402,11 @@ impl<'a> Parser<'a> {
             Kind::Null => Json::Null,
             Kind::True => Json::Bool(true),
             Kind::False => Json::Bool(false),
+            // What a part is the reader of the part says: json takes a \u0000, text does not.
+            Kind::String if self.mode == Mode::Parts => {
+                Parser { mode: Mode::Check, ..*self }.string()?;
+                Json::Null
+            }
             Kind::String => Json::String(self.string()?),
             Kind::Number if self.mode == Mode::Value => {
                 Json::Number(number::normalise(&self.text[self.token.start..self.token.end])?)
