@@ -1,5 +1,4 @@
 //! What is changed in a query's syntax before DataFusion plans it.
-//!
 //! * result columns get PostgreSQL's names, made unique where they are not;
 //! * whole numbers become integer or bigint (DataFusion has only bigint);
 //! * EXTRACT, AT TIME ZONE, `ARRAY(SELECT ..)`, casts to regclass and its like become functions;
