@@ -11,7 +11,7 @@ use crate::catalog::Catalog;
 use crate::catalog::object::{Kind, Object};
 use crate::error::{Error, Result};
 use crate::plan::ViewPlan;
-use crate::runtime::{Digest, Runtime, RuntimeConfig, SourceSpec, Spec, ViewSpec};
+use crate::runtime::{Digest, ReadMode, Runtime, RuntimeConfig, SourceSpec, Spec, ViewSpec};
 use crate::sql::Statement;
 use crate::sql::binder::{BindSession, Binder};
 
@@ -80,6 +80,8 @@ impl Engine {
 
     /// Replays the log with other workers, beside the running ones. Needs `keep_log`.
     pub async fn replay(self: &Arc<Self>, workers: usize) -> Result<Replay> {
+        // What was acknowledged last is in the log, and will be published.
+        self.runtime.snapshot(ReadMode::Acknowledged).await?;
         let log = self.runtime.log_bytes().await?;
         let recorded = self.runtime.digests().await?;
         let engine = self.clone();
