@@ -8,6 +8,9 @@ use highwater::config::{EngineConfig, ServeConfig};
 use highwater::engine::Engine;
 use highwater::runtime::Digest;
 use highwater::server::Server;
+use tempfile::TempDir;
+
+use crate::recovery::{self, Shown};
 
 /// How a test's server runs. Every .slt gives the same answers in each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +23,9 @@ pub enum Mode {
     OneRow,
     /// After every FLUSH: snapshot everything, end the workers, restore with another number of them.
     Restart,
-    /// At the end the recorded log is replayed with another number of workers: the same changes per view and epoch.
+    /// Everything is kept in a data directory. At the end the log is replayed beside the server, with another number of
+    /// workers: the same changes per view and epoch; and another server starts on the directory: the same tables, views
+    /// and counts.
     Replay,
 }
 
@@ -52,6 +57,8 @@ pub struct Database {
     comparisons: AtomicUsize,
     flushes: AtomicUsize,
     noted: Mutex<String>,
+    /// Mode replay's.
+    folder: Option<TempDir>,
 }
 
 impl Database {
@@ -73,10 +80,18 @@ impl Database {
     }
 
     /// Starts a server with a configuration of one's own.
-    pub async fn with(mode: Mode, config: EngineConfig) -> Result<Arc<Self>, String> {
+    pub async fn with(mode: Mode, mut config: EngineConfig) -> Result<Arc<Self>, String> {
+        let folder = (mode == Mode::Replay).then(TempDir::new).transpose().map_err(|e| e.to_string())?;
+        config.data_dir = folder.as_ref().map(|folder| folder.path().join("data"));
         let engine = Engine::start(config).map_err(|e| format!("{e:?}"))?;
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let serve = ServeConfig { pg_listen: any, http_listen: any, workers: engine.config.workers, file_root: None };
+        let serve = ServeConfig {
+            pg_listen: any,
+            http_listen: any,
+            workers: engine.config.workers,
+            data_dir: None,
+            file_root: None,
+        };
         let server = Server::start(&serve, engine.clone()).await.map_err(|e| format!("{e:?}"))?;
         Ok(Arc::new(Self {
             engine,
@@ -87,6 +102,7 @@ impl Database {
             flushes: AtomicUsize::new(0),
             comparisons: AtomicUsize::new(0),
             noted: Mutex::default(),
+            folder,
         }))
     }
 
@@ -122,13 +138,19 @@ impl Database {
         Ok(())
     }
 
-    /// The end of a test: in mode replay the log is read back.
+    /// The end of a test: in mode replay the log is read back, twice; the server has ended then.
     pub async fn finish(self: &Arc<Self>) -> Result<(), String> {
-        if self.mode == Mode::Replay {
-            let replay = self.engine.replay(3).await.map_err(|e| format!("replay: {e:?}"))?;
-            compare_digests(&replay.recorded, &replay.replayed)?;
+        let Some(folder) = &self.folder else { return Ok(()) };
+        let replay = self.engine.replay(3).await.map_err(|e| format!("replay: {e:?}"))?;
+        compare_digests(&replay.recorded, &replay.replayed)?;
+        self.engine.runtime.flush().await.map_err(|e| format!("{e:?}"))?;
+        let shown = Shown::of(&self.engine).await?;
+        self.stop().await;
+        if shown.moves() {
+            Ok(())
+        } else {
+            recovery::check(&shown, &self.engine.config, &folder.path().join("data")).await
         }
-        Ok(())
     }
 
     /// A view was compared with its query.

@@ -20,6 +20,7 @@ mod oracle;
 mod plans;
 mod protocol;
 mod random;
+mod recovery;
 mod slt;
 mod sources;
 mod tidy;

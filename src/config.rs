@@ -25,6 +25,8 @@ pub struct ServeConfig {
     pub http_listen: SocketAddr,
     /// Timely worker threads.
     pub workers: usize,
+    /// Where everything is kept; `None`: nothing outlives the process.
+    pub data_dir: Option<PathBuf>,
     /// Files are read only below it, when given.
     pub file_root: Option<PathBuf>,
 }
@@ -59,6 +61,8 @@ pub const SHUTDOWN_S: u64 = 3;
 pub struct EngineConfig {
     /// Worker threads; default: the number of cores.
     pub workers: usize,
+    /// Where everything is kept; `None`: nothing outlives the process.
+    pub data_dir: Option<PathBuf>,
     /// Files of `connector = 'file'` must lie below this folder, when given.
     pub file_root: Option<PathBuf>,
     /// Rows per batch at most.
@@ -79,6 +83,7 @@ impl Default for EngineConfig {
         let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Self {
             workers,
+            data_dir: None,
             file_root: None,
             batch_rows: BATCH_ROWS,
             one_row_batches: false,

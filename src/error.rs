@@ -84,6 +84,9 @@ impl SqlState {
     pub const UNDEFINED_FILE: Self = Self("58P01");
     pub const DEPENDENT_OBJECTS_STILL_EXIST: Self = Self("2BP01");
     pub const SNAPSHOT_TOO_OLD: Self = Self("72000");
+    pub const OBJECT_IN_USE: Self = Self("55006");
+    pub const DISK_FULL: Self = Self("53100");
+    pub const DATA_CORRUPTED: Self = Self("XX001");
     pub const INTERNAL_ERROR: Self = Self("XX000");
 }
 

@@ -117,6 +117,11 @@ impl Catalog {
         ObjectId(self.next_id.fetch_add(1, Ordering::Relaxed))
     }
 
+    /// Takes an id that was allocated by another process: it is not given out again.
+    pub fn reserve(&self, id: ObjectId) {
+        self.next_id.fetch_max(id.0 + 1, Ordering::Relaxed);
+    }
+
     /// Adds an object. Errors: `42P07` when its name is taken.
     pub fn create(&self, object: Object) -> Result<Arc<Object>> {
         self.change(|next| {

@@ -1,10 +1,11 @@
-//! The command line: `serve`, `demo` and `bench`.
+//! The command line: `serve`, `demo`, `check` and `bench`.
 //!
 //! Exit codes: 0 fine, 1 failure with one clear line, 2 bad usage.
 //!
-//! Uses: error, config, data, connectors, runtime, engine, server
+//! Uses: error, config, data, connectors, log, runtime, engine, server
 
 mod bench;
+mod check;
 mod demo;
 mod serve;
 
@@ -16,7 +17,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{DATA_DIR, HTTP_LISTEN, PG_LISTEN, ServeConfig, loopback};
-use crate::error::Error;
+use crate::error::{Error, Result};
 
 /// Worker threads at most: state is in 256 buckets, and fewer than one for each makes no sense.
 const MAX_WORKERS: usize = 256;
@@ -35,13 +36,19 @@ enum Command {
     Serve(Serve),
     /// Serves a running example: a generated auction stream, TUMBLE and HOP views, late rows.
     Demo(Listen),
+    /// Reads a data directory through and says whether all of it is sound; changes nothing.
+    Check {
+        /// The data directory.
+        #[arg(value_name = "DIR", default_value = DATA_DIR)]
+        data_dir: PathBuf,
+    },
     /// Measures this build on this machine, each case beside a baseline in the same run.
     Bench(bench::Bench),
 }
 
 #[derive(Args)]
 struct Serve {
-    /// Where data is kept.
+    /// Where everything is kept: a write is acknowledged when it is there for good.
     #[arg(long, value_name = "DIR", default_value = DATA_DIR)]
     data_dir: PathBuf,
     /// Keep nothing on disk; --data-dir is ignored.
@@ -68,12 +75,13 @@ struct Listen {
 }
 
 impl Listen {
-    fn config(self) -> ServeConfig {
+    fn config(self, data_dir: Option<PathBuf>) -> ServeConfig {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         ServeConfig {
             pg_listen: self.pg_listen,
             http_listen: self.http_listen,
             workers: self.workers.unwrap_or(cores.min(MAX_WORKERS)),
+            data_dir,
             file_root: self.file_root,
         }
     }
@@ -89,28 +97,19 @@ pub fn main() -> ExitCode {
         }
     };
     let (config, script) = match cli.command {
-        Command::Serve(serve) if !serve.in_memory => {
-            let data_dir = serve.data_dir.display();
-            return usage(&format!("durable storage in {data_dir} is still to come: use --in-memory"));
-        }
-        Command::Serve(serve) => (serve.listen.config(), None),
-        Command::Demo(listen) => (listen.config(), Some(demo::SCRIPT)),
-        Command::Bench(bench) => {
-            return match bench::run(&bench) {
-                Ok(()) => ExitCode::SUCCESS,
-                Err(error) => failure(&error),
-            };
-        }
+        Command::Serve(serve) => (serve.listen.config((!serve.in_memory).then_some(serve.data_dir)), None),
+        Command::Demo(listen) => (listen.config(None), Some(demo::SCRIPT)),
+        Command::Check { data_dir } => return exit(check::run(&data_dir)),
+        Command::Bench(bench) => return exit(bench::run(&bench)),
     };
-    match serve::run(config, script) {
+    exit(serve::run(config, script))
+}
+
+fn exit(done: Result<()>) -> ExitCode {
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failure(&error),
     }
-}
-
-fn usage(message: &str) -> ExitCode {
-    let _ = writeln!(std::io::stderr(), "error: {message}");
-    ExitCode::from(2)
 }
 
 /// One line: what failed and what to do about it.
@@ -121,7 +120,7 @@ fn failure(error: &Error) -> ExitCode {
     ExitCode::from(1)
 }
 
-fn address(text: &str) -> Result<SocketAddr, String> {
+fn address(text: &str) -> std::result::Result<SocketAddr, String> {
     loopback(text).map_err(|error| {
         let parts = error.parts();
         let hint = parts.hint.as_deref().unwrap_or_default();
@@ -129,12 +128,12 @@ fn address(text: &str) -> Result<SocketAddr, String> {
     })
 }
 
-fn workers(text: &str) -> Result<usize, String> {
+fn workers(text: &str) -> std::result::Result<usize, String> {
     let n = text.parse().ok().filter(|n| (1..=MAX_WORKERS).contains(n));
     n.ok_or_else(|| format!("must be a number from 1 to {MAX_WORKERS}"))
 }
 
-fn directory(text: &str) -> Result<PathBuf, String> {
+fn directory(text: &str) -> std::result::Result<PathBuf, String> {
     let path = std::fs::canonicalize(text).map_err(|error| error.to_string())?;
     if path.is_dir() { Ok(path) } else { Err("not a directory".to_owned()) }
 }
@@ -143,7 +142,7 @@ fn directory(text: &str) -> Result<PathBuf, String> {
 mod tests {
     use super::*;
 
-    fn parse(line: &str) -> Result<Cli, clap::Error> {
+    fn parse(line: &str) -> std::result::Result<Cli, clap::Error> {
         Cli::try_parse_from(line.split(' '))
     }
 

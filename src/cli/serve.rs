@@ -36,8 +36,12 @@ async fn serve(config: ServeConfig, script: Option<String>) -> Result<()> {
     // Before anything else, so that a signal during the start is not missed.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let engine_config =
-        EngineConfig { workers: config.workers, file_root: config.file_root.clone(), ..EngineConfig::default() };
+    let engine_config = EngineConfig {
+        workers: config.workers,
+        data_dir: config.data_dir.clone(),
+        file_root: config.file_root.clone(),
+        ..EngineConfig::default()
+    };
     let engine: Arc<Engine> = Engine::start(engine_config)?;
     let server = match Server::start(&config, engine.clone()).await {
         Ok(server) => server,

@@ -98,13 +98,22 @@ impl Engine {
     }
 
     /// What binding needs of a session with all settings at their defaults.
-    fn inspection(self: &Arc<Self>) -> Result<BindSession> {
+    pub(super) fn inspection(self: &Arc<Self>) -> Result<BindSession> {
         self.connect(Startup::default())?.binder_session(|binder| Ok(binder.session.clone()))
     }
 
     /// Makes the object of a logged change again, in a catalog of its own.
-    fn rebuild(&self, catalog: &Catalog, session: &BindSession, ddl: &[u8]) -> Result<Option<Spec>> {
-        let (object, named) = match Ddl::read(ddl)? {
+    pub(super) fn rebuild(
+        &self,
+        catalog: &Catalog,
+        session: &BindSession,
+        change: &crate::log::Ddl,
+    ) -> Result<Option<Spec>> {
+        catalog.drop(&change.dropped);
+        if change.payload.is_empty() {
+            return Ok(None);
+        }
+        let (object, named) = match Ddl::read(&change.payload)? {
             Ddl::Create(object) => (object, true),
             Ddl::Subscription(object) => (object, false),
             Ddl::Drop(ids) => {
@@ -113,7 +122,7 @@ impl Engine {
             }
             Ddl::Rename(id, name) => {
                 catalog.rename(id, &name)?;
-                return Ok(None);
+                return Ok(Some(Spec::Rename(id, name)));
             }
             Ddl::Replace(object) => {
                 catalog.replace(object)?;
@@ -129,9 +138,11 @@ impl Engine {
             }
             Kind::Source(_) => Some(Spec::Source(self.source_spec(&binder, &object, self.connector(&object)?)?)),
             Kind::View(_) => None,
-            Kind::MaterializedView(_) => {
-                Some(Spec::View(self.replan(&binder, &object)?.spec(object.id, &object.name, ddl.to_vec())?))
-            }
+            Kind::MaterializedView(_) => Some(Spec::View(self.replan(&binder, &object)?.spec(
+                object.id,
+                &object.name,
+                change.payload.clone(),
+            )?)),
         };
         if named {
             catalog.create(object)?;

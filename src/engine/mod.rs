@@ -10,7 +10,7 @@
 //!        show.rs       SHOW, DESCRIBE, EXPLAIN; settings.rs SET; introspect.rs the system relations of what runs
 //! ```
 //!
-//! Uses: error, config, stack, metrics, data, connectors, catalog, sql, plan, operators, store, runtime
+//! Uses: error, config, stack, metrics, data, connectors, catalog, sql, plan, operators, log, store, runtime
 
 mod inspect;
 pub mod outcome;
@@ -19,6 +19,7 @@ mod blocks;
 mod buffer;
 mod copy;
 mod cursor;
+mod data_dir;
 mod ddl;
 mod dml;
 mod envelope;
@@ -37,6 +38,7 @@ mod subscribe;
 mod transaction;
 mod views;
 
+pub use data_dir::DataDir;
 pub use ingest::Ingest;
 pub use inspect::{InspectedView, Replay};
 pub use session::{Parsed, Prepared, Session};
@@ -62,6 +64,8 @@ use environment::Shared;
 pub struct Engine {
     /// How it was started.
     pub config: EngineConfig,
+    /// Held until the engine is shut down.
+    data_dir: Mutex<Option<DataDir>>,
     /// All names.
     pub catalog: Catalog,
     /// Every figure of this server; `start` makes it with `Metrics::new()`.
@@ -95,13 +99,18 @@ pub struct Startup {
 }
 
 impl Engine {
-    /// Starts workers, sequencer and publisher.
+    /// Starts workers, sequencer and publisher, and makes again what the data directory holds, if there is one.
+    ///
+    /// Errors: what [`DataDir::open`] says of the directory, `XX001` it is damaged.
     pub fn start(config: EngineConfig) -> Result<Arc<Self>> {
+        let data_dir = config.data_dir.as_deref().map(DataDir::open).transpose()?;
+        let log = data_dir.as_ref().map(DataDir::log).transpose()?;
         let metrics = Metrics::new();
         let runtime = Runtime::start(runtime_config(&config, metrics.clone()))?;
         let executor = Executor::new(config.workers);
-        Ok(Arc::new(Self {
+        let engine = Arc::new(Self {
             config,
+            data_dir: Mutex::new(data_dir),
             catalog: Catalog::default(),
             metrics,
             runtime,
@@ -112,7 +121,14 @@ impl Engine {
             temporary: Mutex::default(),
             ddl: tokio::sync::Mutex::default(),
             started: micros_now(),
-        }))
+        });
+        if let Some(log) = log
+            && let Err(error) = engine.recover(log)
+        {
+            engine.shutdown();
+            return Err(error);
+        }
+        Ok(engine)
     }
 
     /// Opens a session. Errors: `53300` too many connections, `22023` or `42704` for a bad startup setting.
@@ -144,6 +160,8 @@ impl Engine {
             session.terminate();
         }
         futures::executor::block_on(self.runtime.shutdown());
+        // The log is closed: another process may take the directory.
+        *self.data_dir.lock() = None;
     }
 
     /// DataFusion's session as queries use it.

@@ -175,7 +175,7 @@ impl Drop for TemporaryView {
         }
         let (runtime, view) = (self.engine.runtime.clone(), self.view);
         if let Ok(handle) = tokio::runtime::Handle::try_current() {
-            let ddl = Ddl::Drop(Vec::new()).bytes().unwrap_or_default();
+            let ddl = Ddl::Drop(vec![view]).bytes().unwrap_or_default();
             handle.spawn(async move { runtime.drop_objects(vec![view], ddl).await });
         }
     }

@@ -19,7 +19,7 @@ use super::{
 
 const DDL: u8 = 1;
 const JOIN: u8 = 2;
-const LEAVE: u8 = 3;
+pub(super) const LEAVE: u8 = 3;
 const EPOCH: u8 = 4;
 const SETTINGS: u8 = 5;
 

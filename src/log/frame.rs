@@ -1,4 +1,4 @@
-//! Frames: a record's bytes between a header and nothing. Detects what a disk can do to them.
+//! Frames: a record's bytes behind a header. Detects what a disk can do to them.
 
 use crate::error::{Error, Result};
 
@@ -31,6 +31,40 @@ fn checksum(header: &[u8], payload: &[u8]) -> u32 {
     hasher.finalize()
 }
 
+/// A record that has not been decoded.
+pub(super) struct Frame<'a> {
+    kind: u8,
+    payload: &'a [u8],
+}
+
+impl<'a> Frame<'a> {
+    /// The frame at the beginning of some bytes, and its length; else what is wrong with it.
+    pub(super) fn read(bytes: &'a [u8]) -> std::result::Result<(Self, usize), String> {
+        let short = || "it ends inside a record".to_owned();
+        let (header, rest) = bytes.split_at_checked(HEADER).ok_or_else(short)?;
+        if header[0] != VERSION {
+            return Err(format!("record version {} is unknown", header[0]));
+        }
+        let word = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+        let length = word(2) as usize;
+        let payload = rest.get(..length).ok_or_else(short)?;
+        if checksum(&header[..6], payload) != word(6) {
+            return Err("the checksum does not match".to_owned());
+        }
+        Ok((Self { kind: header[1], payload }, HEADER + length))
+    }
+
+    /// Whether it says that a view left the clock.
+    pub(super) fn is_leave(&self) -> bool {
+        self.kind == codec::LEAVE
+    }
+
+    /// The record.
+    pub(super) fn decode(&self) -> Result<Record> {
+        codec::decode(self.kind, self.payload)
+    }
+}
+
 /// Reads a log's bytes: the records in order.
 ///
 /// Errors: `XX000` with the byte at which the log is damaged; reading ends there.
@@ -54,30 +88,21 @@ impl Iterator for Frames<'_> {
         if self.rest.is_empty() {
             return None;
         }
-        let record = self.frame();
-        if record.is_err() {
-            self.rest = &[];
-        }
-        Some(record)
-    }
-}
-
-impl Frames<'_> {
-    fn frame(&mut self) -> Result<Record> {
-        let damaged = |what: &str| Error::internal(format!("the input log is damaged at byte {}: {what}", self.at));
-        let (header, rest) = self.rest.split_at_checked(HEADER).ok_or_else(|| damaged("it ends inside a record"))?;
-        if header[0] != VERSION {
-            return Err(damaged(&format!("record version {} is unknown", header[0])));
-        }
-        let word = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
-        let length = word(2) as usize;
-        let (payload, rest) = rest.split_at_checked(length).ok_or_else(|| damaged("it ends inside a record"))?;
-        if checksum(&header[..6], payload) != word(6) {
-            return Err(damaged("the checksum does not match"));
-        }
-        let record = codec::decode(header[1], payload).map_err(|e| damaged(e.message()))?;
-        self.at += HEADER + length;
-        self.rest = rest;
-        Ok(record)
+        let read = Frame::read(self.rest);
+        let record = read.and_then(|(frame, length)| match frame.decode() {
+            Ok(record) => Ok((record, length)),
+            Err(error) => Err(error.message().to_owned()),
+        });
+        Some(match record {
+            Ok((record, length)) => {
+                self.at += length;
+                self.rest = &self.rest[length..];
+                Ok(record)
+            }
+            Err(what) => {
+                self.rest = &[];
+                Err(Error::internal(format!("the input log is damaged at byte {}: {what}", self.at)))
+            }
+        })
     }
 }

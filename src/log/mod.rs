@@ -6,17 +6,22 @@
 //!  record = version u8, kind u8, length u32, crc32 u32 (of version, kind, length, payload), payload
 //! ```
 //!
-//! [`Record`] is what the records say, [`InputLog`] where their bytes are kept, [`read`] reads them back.
+//! [`Record`] is what the records say, [`InputLog`] where their bytes are kept ([`MemoryLog`], [`DurableLog`]),
+//! [`LogReader`] what is read back.
 //!
 //! Uses: error, data
 
 mod codec;
+mod disk;
+mod durable;
 mod frame;
 mod memory;
 mod record;
 
+pub use disk::{Disk, DiskFile, Folder};
+pub use durable::{DurableLog, LogFiles, LogNews};
 pub use frame::{Frames, read};
-pub use memory::MemoryLog;
+pub use memory::{MemoryLog, NoLog};
 pub use record::{
     Ddl, EpochRecord, Fault, JoinRecord, LateOrigin, Position, Record, SourceEnd, SourceRange, TableChanges,
     WatermarkMove,
@@ -25,12 +30,27 @@ pub use record::{
 use crate::data::Epoch;
 use crate::error::Result;
 
+/// How many records a process has appended; those up to a position become durable together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LogPosition(pub u64);
+
 /// Where the log's bytes are.
 ///
-/// Invariant: what `append` returned from survives as the implementation promises (a process, a disk), in order.
+/// Invariant: a record whose position [`InputLog::durable`] has reached survives as the implementation promises (a
+/// process, a disk), with all before it.
 pub trait InputLog: Send {
-    /// Appends a record.
-    fn append(&mut self, record: &Record) -> Result<()>;
+    /// Appends a record; it need not be durable yet.
+    fn append(&mut self, record: &Record) -> Result<LogPosition>;
+
+    /// Up to where it is durable.
+    fn durable(&self) -> LogPosition {
+        LogPosition(u64::MAX)
+    }
+
+    /// Whether what is appended waits for room on a disk.
+    fn is_full(&self) -> bool {
+        false
+    }
 
     /// Forgets records of epochs below `epoch`, as far as that is cheap.
     fn cut(&mut self, epoch: Epoch) -> Result<()>;
@@ -40,6 +60,41 @@ pub trait InputLog: Send {
 
     /// Bytes kept.
     fn bytes(&self) -> usize;
+}
+
+/// A log to read back, as often as one likes.
+pub trait LogReader {
+    /// The records in order; an error ends them.
+    fn records(&self, wanted: Wanted) -> Box<dyn Iterator<Item = Result<Record>> + '_>;
+
+    /// Bytes in all.
+    fn bytes(&self) -> u64;
+}
+
+/// Which records are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// All.
+    All,
+    /// Those that say that a view left the clock.
+    Leaves,
+}
+
+impl LogReader for [u8] {
+    fn records(&self, wanted: Wanted) -> Box<dyn Iterator<Item = Result<Record>> + '_> {
+        let keep = move |record: &Result<Record>| match record {
+            Ok(record) => wanted == Wanted::All || matches!(record, Record::Leave { .. }),
+            Err(_) => true,
+        };
+        match read(self) {
+            Ok(frames) => Box::new(frames.filter(keep)),
+            Err(error) => Box::new(std::iter::once(Err(error))),
+        }
+    }
+
+    fn bytes(&self) -> u64 {
+        self.len() as u64
+    }
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use crate::data::{Epoch, EventTime, ObjectId};
 use crate::error::{Error, Result, SqlState};
-use crate::log::MemoryLog;
+use crate::log::{Ddl, LogFiles, MemoryLog};
 use crate::store::Version;
 
 use super::digest::{Digest, InputEpoch};
@@ -19,7 +19,7 @@ use super::sequencer::Sequencer;
 use super::shared::{Published, Shared};
 use super::{
     Committed, ErrorRow, LateRow, ReadMode, RuntimeConfig, Settings, SourceSpec, Spec, Status, SubscribeSpec,
-    Subscription, TableSpec, TableWrite, Target, ViewSpec, publisher, replay,
+    Subscription, TableSpec, TableWrite, Target, ViewSpec, publisher, recover, replay,
 };
 
 /// A running Highwater below SQL. Cheap to clone; lives until [`Runtime::shutdown`] or the last handle is dropped.
@@ -110,16 +110,32 @@ impl Runtime {
     }
 
     /// Starts the threads and reads a log's bytes back: the same epochs, and per epoch the same changes, late rows and
-    /// errors, whatever the number of workers. `rebuild` makes an object of the `ddl` bytes that it was created with
-    /// (`None`: not the runtime's business). Blocks until everything is published.
+    /// errors, whatever the number of workers. `rebuild` is told of every catalog change
+    /// and makes the object that it creates (`None`: nothing that the runtime knows). Blocks until everything is published.
     ///
     /// Errors: `XX000` the log is damaged, `58030` a source is not what it was.
     pub fn replay(
         config: RuntimeConfig,
         log: &[u8],
-        rebuild: impl FnMut(&[u8]) -> Result<Option<Spec>>,
+        rebuild: impl FnMut(&Ddl) -> Result<Option<Spec>>,
     ) -> Result<Self> {
-        Self::start_with(config, |sequencer| replay::run(sequencer, log, rebuild))
+        Self::start_with(config, |sequencer| replay::run(sequencer, log, rebuild).map(drop))
+    }
+
+    /// Goes on where a log ends, before anything else is asked of this runtime: reads it back, then appends to it; from
+    /// then on an epoch is shown, and a write acknowledged, when its record is durable. Blocks until everything that the
+    /// log has is published.
+    ///
+    /// Errors: as [`Self::replay`], `XX001` the log is damaged. The threads have ended then.
+    pub fn recover(
+        &self,
+        log: LogFiles,
+        rebuild: impl FnMut(&Ddl) -> Result<Option<Spec>> + Send + 'static,
+    ) -> Result<()> {
+        let (reply, answer) = crossbeam_channel::bounded(1);
+        let recover = Box::new(move |sequencer: &mut Sequencer| recover::run(sequencer, log, rebuild));
+        self.inner.shared.inbox.send(Message::Recover(recover, reply)).map_err(|_| shut_down())?;
+        answer.recv().map_err(|_| shut_down())?
     }
 
     fn start_with(config: RuntimeConfig, prepare: impl FnOnce(&mut Sequencer) -> Result<()>) -> Result<Self> {

@@ -19,6 +19,7 @@ use crate::log::Position;
 use super::ahead::MaxAhead;
 use super::arrival::Times;
 use super::message::Message;
+use super::replay::Again;
 use super::{Limits, WatermarkSpec};
 
 /// How long a reader may block before it looks whether it is still wanted.
@@ -171,11 +172,19 @@ impl Queue {
     }
 }
 
+/// Where a reader begins.
+pub(super) enum From {
+    /// There; the rows to skip, and what was wrong before them, were admitted before.
+    Position(Position),
+    /// Where this reader is, behind these pieces.
+    Reader(Again),
+}
+
 /// What a reader's thread needs.
 pub(super) struct Ingest {
     pub(super) connector: Arc<dyn Connector>,
     pub(super) partition: u32,
-    pub(super) offset: u64,
+    pub(super) from: From,
     pub(super) watermark: Option<WatermarkSpec>,
     pub(super) ahead: Option<MaxAhead>,
     pub(super) limits: Limits,
@@ -192,15 +201,27 @@ impl Ingest {
         Ok(queue)
     }
 
-    fn run(self, queue: &Queue) {
-        if let Err(error) = self.read(queue) {
+    fn run(mut self, queue: &Queue) {
+        let from = std::mem::replace(&mut self.from, From::Position(Position::default()));
+        if let Err(error) = self.read(queue, from) {
             self.push(queue, Arrived::Failed(error));
         }
     }
 
-    fn read(&self, queue: &Queue) -> Result<()> {
-        let mut offset = self.offset;
-        let mut reader = self.connector.open(self.partition, offset)?;
+    fn read(&self, queue: &Queue, from: From) -> Result<()> {
+        let (mut reader, mut offset, mut skip) = match from {
+            From::Position(from) => (self.connector.open(self.partition, from.offset)?, from.offset, from.skip),
+            From::Reader(Again { reader, offset, left }) => {
+                for mut piece in left {
+                    // It was read to be judged by the log.
+                    piece.ahead = self.ahead.map(|limit| limit.find(&piece.rows)).transpose()?.unwrap_or_default();
+                    if !self.push(queue, Arrived::Piece(piece)) {
+                        return Ok(());
+                    }
+                }
+                (reader, offset, 0)
+            }
+        };
         // The mark to be answered, and whether the reader itself tells when it has got there.
         let mut marked: Option<(u64, bool)> = None;
         loop {
@@ -214,8 +235,13 @@ impl Ingest {
                     let times = self.watermark.as_ref().map(|spec| Times::of(spec, &rows)).transpose()?;
                     let ahead = self.ahead.map(|limit| limit.find(&rows)).transpose()?.unwrap_or_default();
                     let bytes = rows.get_array_memory_size();
-                    let piece = Piece { rows, times, bad, ahead, offset, next_offset, skip: 0, bytes, last: true };
+                    let mut piece = Piece { rows, times, bad, ahead, offset, next_offset, skip: 0, bytes, last: true };
                     offset = next_offset;
+                    if skip > 0 {
+                        let skipped = skip.min(piece.rows.num_rows() as u64);
+                        piece.cut(skipped as usize);
+                        skip -= skipped;
+                    }
                     if !self.push(queue, Arrived::Piece(piece)) {
                         return Ok(());
                     }

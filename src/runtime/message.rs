@@ -10,10 +10,12 @@ use tokio::sync::oneshot::Sender as Reply;
 
 use crate::data::{Changes, Epoch, EventTime, ObjectId, WatermarkVector};
 use crate::error::{Error, Result};
+use crate::log::LogNews;
 use crate::operators::{Graph, RowError};
 use crate::store::Version;
 
 use super::digest::{Digest, InputEpoch};
+use super::sequencer::Sequencer;
 use super::{
     Committed, ErrorRow, ForSubscription, LateRow, Settings, SourceSpec, Status, SubscribeSpec, Subscription,
     TableSpec, TableWrite, ViewSpec,
@@ -43,10 +45,14 @@ pub(super) enum Message {
     LogBytes(Reply<Result<Vec<u8>>>),
     Inputs(Reply<Result<Vec<InputEpoch>>>),
     Shutdown,
+    /// Before anything else: a log is read back.
+    Recover(Recover, crossbeam_channel::Sender<Result<()>>),
     /// Some queue has something.
     Ingest,
     /// Somebody waits: the open epoch closes at once, whatever epoch_interval says.
     Hurry,
+    /// From the log's thread.
+    Log(LogNews),
     /// From the publisher: an epoch is published.
     Published(Epoch),
     /// From the publisher, before the epoch's `Published`: insertions that a view turned away.
@@ -58,6 +64,9 @@ pub(super) enum Message {
     /// From the publisher: the views that keep this epoch from being published.
     Blockers(Epoch, Vec<ObjectId>),
 }
+
+/// Reads a log back and goes on with it.
+pub(super) type Recover = Box<dyn FnOnce(&mut Sequencer) -> Result<()> + Send>;
 
 /// A transaction that waits.
 pub(super) struct Commit {
@@ -87,6 +96,8 @@ pub(super) enum Publish {
     Leave(Vec<ObjectId>),
     Rename(ObjectId, String),
     Settings(Settings),
+    /// The log is durable up to this epoch; until the first of these all of it is.
+    Durable(Epoch),
     /// Which views keep this epoch from being published? Answered by [`Message::Blockers`].
     Blockers(Epoch),
     Subscribe(SubscribeSpec, Reply<Result<Subscription>>),

@@ -23,6 +23,7 @@ mod ingest;
 mod message;
 mod publisher;
 mod render;
+mod recover;
 mod replay;
 mod schedule;
 mod sequencer;

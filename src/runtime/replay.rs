@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::connectors::{Read, Reader};
 use crate::data::{Changes, Epoch, ObjectId, Partition, RowRanges};
 use crate::error::{Error, Result, SqlState};
-use crate::log::{EpochRecord, Fault, JoinRecord, Record, SourceRange, TableChanges, read};
+use crate::log::{Ddl, EpochRecord, Fault, JoinRecord, LogReader, Record, SourceRange, TableChanges, Wanted};
 
 use crate::operators::RowError;
 
@@ -21,39 +21,41 @@ use super::message::Message;
 use super::sequencer::{SOURCE, Sequencer};
 
 /// A partition that is read again.
-struct Again {
-    reader: Box<dyn Reader>,
-    offset: u64,
+pub(super) struct Again {
+    pub(super) reader: Box<dyn Reader>,
+    pub(super) offset: u64,
     /// Read, not yet used.
-    left: VecDeque<Piece>,
+    pub(super) left: VecDeque<Piece>,
 }
 
-/// Reads the whole log into a fresh sequencer and waits until everything is published.
+/// The readers of sources, as far as the log has read them.
+pub(super) type ReadAgain = BTreeMap<Partition, Again>;
+
+/// Reads the whole log into a fresh sequencer and waits until everything is published. Gives the readers, where they are.
 pub(super) fn run(
     sequencer: &mut Sequencer,
-    log: &[u8],
-    mut rebuild: impl FnMut(&[u8]) -> Result<Option<Spec>>,
-) -> Result<()> {
+    log: &(impl LogReader + ?Sized),
+    mut rebuild: impl FnMut(&Ddl) -> Result<Option<Spec>>,
+) -> Result<ReadAgain> {
     sequencer.replaying = true;
-    let mut sources: BTreeMap<Partition, Again> = BTreeMap::new();
+    let mut sources = ReadAgain::new();
     let mut leaves = leaves(log)?;
-    for record in read(log)? {
+    for record in log.records(Wanted::All) {
         match record? {
             Record::Ddl(ddl) if !ddl.dropped.is_empty() => {
                 sequencer.quiesce()?;
                 sources.retain(|p, _| !ddl.dropped.contains(&p.source));
-                if !ddl.payload.is_empty() {
-                    rebuild(&ddl.payload)?;
-                }
+                rebuild(&ddl)?;
                 sequencer.drop_objects(&ddl.dropped, ddl.payload)?;
             }
             Record::Ddl(ddl) => {
-                let spec = rebuild(&ddl.payload)?;
+                let spec = rebuild(&ddl)?;
                 sequencer.log_ddl(ddl.payload, vec![])?;
                 match spec {
                     Some(Spec::Table(spec)) => sequencer.add_table(spec)?,
                     Some(Spec::Source(spec)) => sequencer.add_source(spec)?,
                     Some(Spec::View(spec)) => sequencer.install(spec, None, true)?,
+                    Some(Spec::Rename(object, name)) => sequencer.rename(object, name),
                     None => {}
                 }
             }
@@ -74,13 +76,13 @@ pub(super) fn run(
     }
     sequencer.quiesce()?;
     sequencer.replaying = false;
-    Ok(())
+    Ok(sources)
 }
 
 /// Views that left the clock, and the first epoch that each did not show, which stands before it in the log.
-fn leaves(log: &[u8]) -> Result<VecDeque<(Epoch, ObjectId)>> {
+fn leaves(log: &(impl LogReader + ?Sized)) -> Result<VecDeque<(Epoch, ObjectId)>> {
     let mut leaves = VecDeque::new();
-    for record in read(log)? {
+    for record in log.records(Wanted::Leaves) {
         if let Record::Leave { view, missed, .. } = record? {
             leaves.push_back((missed, view));
         }
@@ -107,12 +109,15 @@ impl Sequencer {
         let message = self.inbox.recv().map_err(|_| Error::internal("the publisher is gone"))?;
         match message {
             Message::Published(epoch) => self.published(epoch),
-            // The log has them.
+            Message::Late { view, epoch, rows } => {
+                self.late_rows(view, epoch, rows);
+                Ok(())
+            }
             _ => Ok(()),
         }
     }
 
-    fn replay_join(&mut self, join: JoinRecord, sources: &mut BTreeMap<Partition, Again>) -> Result<()> {
+    fn replay_join(&mut self, join: JoinRecord, sources: &mut ReadAgain) -> Result<()> {
         self.quiesce()?;
         self.skip_to(join.epoch)?;
         let view = join.view;
@@ -212,7 +217,7 @@ impl Sequencer {
         Ok(piece)
     }
 
-    fn replay_epoch(&mut self, record: EpochRecord, sources: &mut BTreeMap<Partition, Again>) -> Result<()> {
+    fn replay_epoch(&mut self, record: EpochRecord, sources: &mut ReadAgain) -> Result<()> {
         while !self.has_room() {
             self.wait_published()?;
         }
@@ -243,6 +248,7 @@ impl Sequencer {
             self.open_for_replay(source)?;
             self.end_partition((source, end.partition.index as usize), end.fingerprint)?;
         }
+        self.late_logged(&record.late);
         self.open.late = record.late;
         self.close()
     }
@@ -272,7 +278,7 @@ impl Sequencer {
         Ok(())
     }
 
-    fn replay_range(&mut self, range: &SourceRange, sources: &mut BTreeMap<Partition, Again>) -> Result<()> {
+    fn replay_range(&mut self, range: &SourceRange, sources: &mut ReadAgain) -> Result<()> {
         let Partition { source, index } = range.partition;
         self.open_for_replay(source)?;
         let feed = self.feeds.get(&source).ok_or_else(|| missing(source))?;

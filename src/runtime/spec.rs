@@ -244,7 +244,7 @@ pub struct LateTarget {
     pub columns: Vec<Option<usize>>,
 }
 
-/// An object to create, as replay rebuilds it from its `ddl` bytes.
+/// What a catalog change in the log means to the runtime.
 pub enum Spec {
     /// CREATE TABLE.
     Table(TableSpec),
@@ -252,6 +252,8 @@ pub enum Spec {
     Source(SourceSpec),
     /// CREATE MATERIALIZED VIEW.
     View(ViewSpec),
+    /// ALTER .. RENAME.
+    Rename(ObjectId, String),
 }
 
 /// One write of a transaction; the writes of one transaction see each other in order.

@@ -279,7 +279,10 @@ async fn a_log_replays_to_the_same_changes_on_any_number_of_workers() {
     for workers in [1, 3] {
         let config = RuntimeConfig { workers, keep_log: true, record_digests: true, ..RuntimeConfig::default() };
         let log = log.clone();
-        let again = tokio::task::spawn_blocking(move || Runtime::replay(config, &log, rebuild)).await.unwrap().unwrap();
+        let again = tokio::task::spawn_blocking(move || Runtime::replay(config, &log, |ddl| rebuild(&ddl.payload)))
+            .await
+            .unwrap()
+            .unwrap();
         assert_eq!(again.digests().await.unwrap(), digests);
         assert_eq!(again.published(), runtime.published());
         assert_eq!(read(&again, V).await, rows);

@@ -53,6 +53,7 @@ pub(super) fn start(
         tables: BTreeMap::new(),
         objects: HashMap::new(),
         published: Epoch(0),
+        durable: None,
         waiting: VecDeque::new(),
         recent: VecDeque::new(),
         source_errors: BTreeMap::new(),
@@ -81,6 +82,8 @@ struct Publisher {
     /// As published last.
     objects: HashMap<ObjectId, Entry>,
     published: Epoch,
+    /// Only epochs up to this one are shown: their records are durable.
+    durable: Option<Epoch>,
     /// Closed, not published; oldest first.
     waiting: VecDeque<EpochInfo>,
     /// The newest published ones, oldest first.
@@ -175,6 +178,7 @@ impl Publisher {
                 self.config.settings = settings;
                 self.forget();
             }
+            Publish::Durable(epoch) => self.durable = Some(epoch),
             Publish::Blockers(epoch) => {
                 let _ = self.shared.inbox.send(Message::Blockers(epoch, self.blockers(epoch)));
             }
@@ -303,7 +307,8 @@ impl Publisher {
     fn publish_complete(&mut self) -> Result<()> {
         while let Some(info) = self.waiting.pop_front() {
             let complete = |id: &ObjectId| self.views.get(id).is_none_or(|v| v.is_complete(info.epoch));
-            if !info.views.iter().all(complete) {
+            let is_durable = self.durable.is_none_or(|durable| info.epoch <= durable);
+            if !is_durable || !info.views.iter().all(complete) {
                 self.waiting.push_front(info);
                 break;
             }

@@ -14,7 +14,7 @@ use crate::log::{Position, SourceRange};
 
 use super::super::arrival::Clock;
 use super::super::command::Command;
-use super::super::ingest::{Arrived, Piece, Queue};
+use super::super::ingest::{Arrived, From, Piece, Queue};
 use super::hydrate::Stored;
 use super::netting::shape;
 use super::past::Backlog;
@@ -98,7 +98,7 @@ impl Sequencer {
                 Some(_) | None => continue,
             };
             for index in 0..feed.connector.partitions() {
-                let queue = start_reader(&self.config, &self.shared, feed, index, 0)?;
+                let queue = start_reader(&self.config, &self.shared, feed, index, From::Position(Position::default()))?;
                 let clock = Clock::new(Partition { source: *id, index }, feed.watermark.clone());
                 let position = Position::default();
                 let goal = goal.clone();

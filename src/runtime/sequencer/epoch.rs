@@ -15,6 +15,7 @@ use super::super::Committed;
 use super::super::command::{Command, EpochInput};
 use super::super::message::{EpochInfo, Publish, input_epoch};
 use super::Sequencer;
+use super::answers::Answer;
 use super::netting::shape;
 
 /// What the next epoch has so far.
@@ -36,7 +37,7 @@ pub(in crate::runtime) struct OpenEpoch {
     pub(in crate::runtime) late: Vec<LateOrigin>,
     pub(in crate::runtime) errors: Vec<(ObjectId, String, RowError)>,
     pub(in crate::runtime) acks: Vec<(Reply<Result<Committed>>, Committed)>,
-    pub(in crate::runtime) ddl: Vec<(Reply<Result<Epoch>>, Option<Epoch>)>,
+    pub(in crate::runtime) ddl: Vec<Reply<Result<Epoch>>>,
     pub(in crate::runtime) advances: Vec<(Reply<Result<EventTime>>, EventTime)>,
     pub(in crate::runtime) rows: usize,
     pub(in crate::runtime) source_rows: usize,
@@ -198,16 +199,8 @@ impl Sequencer {
             self.late_written.push((origin.epoch, epoch));
         }
         if !open.acks.is_empty() || !open.ddl.is_empty() || !open.advances.is_empty() {
-            self.shared.acknowledge(epoch);
-        }
-        for (reply, committed) in open.acks {
-            let _ = reply.send(Ok(Committed { epoch, ..committed }));
-        }
-        for (reply, _) in open.ddl {
-            let _ = reply.send(Ok(epoch));
-        }
-        for (reply, watermark) in open.advances {
-            let _ = reply.send(Ok(watermark));
+            let (acks, ddl, advances) = (open.acks, open.ddl, open.advances);
+            self.answer(Answer::Epoch { epoch, acks, ddl, advances });
         }
         Ok(())
     }
@@ -223,7 +216,7 @@ impl Sequencer {
             partition: p.index,
             changes: changes.clone(),
         };
-        self.log.append(&Record::Epoch(EpochRecord {
+        let record = Record::Epoch(EpochRecord {
             epoch,
             tables: open.tables.iter().map(table).collect(),
             ranges: open.ranges.clone(),
@@ -232,7 +225,8 @@ impl Sequencer {
             ends: open.ends.clone(),
             late: open.late.clone(),
             faults: open.errors.iter().filter(|(object, ..)| !self.is_read_again(*object)).map(fault).collect(),
-        }))
+        });
+        self.append(&record)
     }
 
     /// Whether replay reads an input again, and so comes upon its bad records.

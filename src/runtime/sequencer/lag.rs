@@ -74,7 +74,7 @@ impl Sequencer {
                 "materialized view \"{}\" is too slow and leaves the clock at epoch {epoch}",
                 state.spec.name
             );
-            self.log.append(&Record::Leave { view: *id, epoch: self.next_epoch, missed: epoch })?;
+            self.append(&Record::Leave { view: *id, epoch: self.next_epoch, missed: epoch })?;
             if let Some(workers) = &self.workers {
                 workers.send(Command::Drop(*id));
             }

@@ -7,6 +7,7 @@
 //! What needs a quiet moment (a view that joins, a drop, a restart, an exclusive writer) is a [`Barrier`]: no further input is
 //! admitted, the open epoch is closed, and when all epochs are published the barrier is done.
 
+mod answers;
 mod catchup;
 mod epoch;
 mod flush;
@@ -22,7 +23,7 @@ mod table;
 mod views;
 mod writes;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -31,7 +32,7 @@ use tokio::sync::oneshot::Sender as Reply;
 
 use crate::data::{Epoch, EventTime, ObjectId, Partition, PartitionWatermark, WatermarkVector};
 use crate::error::{Error, Result, SqlState};
-use crate::log::{Ddl, InputLog, Record};
+use crate::log::{Ddl, InputLog, LateOrigin, LogPosition, Record};
 
 use super::command::Report;
 use super::digest::InputEpoch;
@@ -40,6 +41,7 @@ use super::shared::Shared;
 use super::status::{Status, WatermarkStatus};
 use super::{RuntimeConfig, Settings, SourceSpec, TableSpec, Workers};
 
+use answers::Answer;
 use catchup::CatchUp;
 pub(super) use epoch::{InFlight, OpenEpoch};
 use flush::FlushWait;
@@ -71,6 +73,9 @@ pub(super) struct Sequencer {
     pub(super) workers: Option<Workers>,
     pub(super) reports: crossbeam_channel::Sender<Report>,
     pub(super) log: Box<dyn InputLog>,
+    /// The newest record, and who waits for which to be durable.
+    appended: LogPosition,
+    answers: VecDeque<(LogPosition, Answer)>,
     pub(super) tables: BTreeMap<ObjectId, TableHead>,
     /// Sources, and tables that a connector feeds.
     pub(super) feeds: BTreeMap<ObjectId, Feed>,
@@ -96,6 +101,8 @@ pub(super) struct Sequencer {
     /// Late rows that wait to be written back, and where written ones went.
     late: VecDeque<LateWrite>,
     late_written: Vec<(Epoch, Epoch)>,
+    /// While the log is read: those that it has, and that the views have not turned away yet.
+    late_logged: BTreeSet<LateOrigin>,
     catchups: BTreeMap<ObjectId, CatchUp>,
     away: BTreeMap<ObjectId, Away>,
     flushes: Vec<FlushWait>,
@@ -104,7 +111,7 @@ pub(super) struct Sequencer {
     asked: Option<(Epoch, Instant)>,
     /// How long views that left stayed away the last time.
     pauses: BTreeMap<ObjectId, Duration>,
-    /// Reading the log: late rows come from it, not from the publisher.
+    /// Reading the log: nothing is read of sources but what it says, and nothing is decided.
     pub(super) replaying: bool,
     pub(super) inputs: Vec<InputEpoch>,
     stopping: bool,
@@ -126,6 +133,8 @@ impl Sequencer {
             workers: Some(workers),
             reports,
             log,
+            appended: LogPosition(0),
+            answers: VecDeque::new(),
             tables: BTreeMap::new(),
             feeds: BTreeMap::new(),
             views: BTreeMap::new(),
@@ -144,6 +153,7 @@ impl Sequencer {
             leases: 0,
             late: VecDeque::new(),
             late_written: vec![],
+            late_logged: BTreeSet::new(),
             catchups: BTreeMap::new(),
             away: BTreeMap::new(),
             flushes: vec![],
@@ -230,29 +240,38 @@ impl Sequencer {
             Message::Commit(commit) => self.waiting.push_back(commit),
             Message::CreateTable(spec, reply) => self.create_table_for(spec, reply)?,
             Message::CreateSource(spec, reply) => {
-                let ddl = spec.ddl.clone();
-                self.add_source(spec)?;
-                self.log_ddl(ddl, vec![])?;
-                self.open.ddl.push((reply, None));
+                if let Some(reply) = self.or_full(reply) {
+                    let ddl = spec.ddl.clone();
+                    self.add_source(spec)?;
+                    self.log_ddl(ddl, vec![])?;
+                    self.open.ddl.push(reply);
+                }
             }
             Message::CreateView(spec, reply) => self.create_view(spec, reply)?,
             Message::CancelView(view) => self.cancel_view(view)?,
             Message::Drop(objects, ddl, reply) => self.barriers.push_back(Barrier::Drop(objects, ddl, reply)),
             Message::Rename(object, name, ddl, reply) => {
-                let renamed = self.rename(object, name, ddl);
-                let _ = reply.send(renamed);
+                if let Some(reply) = self.or_full(reply) {
+                    self.log_ddl(ddl, vec![])?;
+                    self.rename(object, name);
+                    self.answer(Answer::Changed(reply));
+                }
             }
             Message::LogDdl(ddl, reply) => {
-                self.log_ddl(ddl, vec![])?;
-                self.open.ddl.push((reply, None));
+                if let Some(reply) = self.or_full(reply) {
+                    self.log_ddl(ddl, vec![])?;
+                    self.open.ddl.push(reply);
+                }
             }
             Message::LockWrites(reply) => self.barriers.push_back(Barrier::Lock(reply)),
             Message::Unlock(lease) => self.unlock(lease),
             Message::Flush(reply) => self.flush(reply),
             Message::Advance(source, to, reply) => self.advance(source, to, reply)?,
             Message::AlterSystem(settings, reply) => {
-                let changed = self.change_settings(settings);
-                let _ = reply.send(changed);
+                if let Some(reply) = self.or_full(reply) {
+                    self.change_settings(settings)?;
+                    self.answer(Answer::Changed(reply));
+                }
             }
             Message::Settings(reply) => drop(reply.send(Ok(self.config.settings.clone()))),
             Message::Status(reply) => {
@@ -263,19 +282,36 @@ impl Sequencer {
             Message::LogBytes(reply) => drop(reply.send(self.log.read_from(Epoch(0)))),
             Message::Inputs(reply) => drop(reply.send(Ok(self.inputs.clone()))),
             Message::Shutdown => self.stopping = true,
+            Message::Recover(recover, reply) => {
+                let recovered = recover(self);
+                self.stopping = recovered.is_err();
+                let _ = reply.send(recovered);
+            }
             Message::Ingest => {}
             Message::Hurry => self.hurry = true,
             Message::Published(epoch) => self.published(epoch)?,
+            Message::Log(news) => self.log_news(news)?,
             Message::Late { view, epoch, rows } => self.late_rows(view, epoch, rows),
             Message::Blockers(epoch, views) => self.leave_clock(epoch, &views)?,
         }
         Ok(())
     }
 
+    /// Refuses what the log has no room for.
+    fn or_full<T>(&self, reply: Reply<Result<T>>) -> Option<Reply<Result<T>>> {
+        match self.check_disk() {
+            Ok(()) => Some(reply),
+            Err(error) => {
+                let _ = reply.send(Err(error));
+                None
+            }
+        }
+    }
+
     /// ALTER SYSTEM.
     pub(super) fn change_settings(&mut self, settings: Settings) -> Result<()> {
         let payload = serde_json::to_vec(&settings).map_err(|e| Error::internal(e.to_string()))?;
-        self.log.append(&Record::Settings { epoch: self.next_epoch, payload })?;
+        self.append(&Record::Settings { epoch: self.next_epoch, payload })?;
         self.config.settings = settings.clone();
         let _ = self.shared.publisher.send(Publish::Settings(settings));
         Ok(())
@@ -283,10 +319,10 @@ impl Sequencer {
 
     fn create_table_for(&mut self, spec: TableSpec, reply: Reply<Result<Epoch>>) -> Result<()> {
         let ddl = spec.ddl.clone();
-        match self.add_table(spec) {
+        match self.check_disk().and_then(|()| self.add_table(spec)) {
             Ok(()) => {
                 self.log_ddl(ddl, vec![])?;
-                self.open.ddl.push((reply, None));
+                self.open.ddl.push(reply);
             }
             Err(error) => drop(reply.send(Err(error))),
         }
@@ -324,11 +360,10 @@ impl Sequencer {
 
     /// Puts a catalog change into the log.
     pub(super) fn log_ddl(&mut self, payload: Vec<u8>, dropped: Vec<ObjectId>) -> Result<()> {
-        self.log.append(&Record::Ddl(Ddl { epoch: self.next_epoch, dropped, payload }))
+        self.append(&Record::Ddl(Ddl { epoch: self.next_epoch, dropped, payload }))
     }
 
-    fn rename(&mut self, object: ObjectId, name: String, ddl: Vec<u8>) -> Result<()> {
-        self.log_ddl(ddl, vec![])?;
+    pub(super) fn rename(&mut self, object: ObjectId, name: String) {
         if let Some(table) = self.tables.get_mut(&object) {
             table.spec.name.clone_from(&name);
         }
@@ -339,7 +374,6 @@ impl Sequencer {
             view.spec.name.clone_from(&name);
         }
         let _ = self.shared.publisher.send(Publish::Rename(object, name));
-        Ok(())
     }
 
     /// Does the first barrier when it is its turn.
@@ -357,8 +391,8 @@ impl Sequencer {
         match barrier {
             Barrier::Join(view) => self.join_view(view)?,
             Barrier::Drop(objects, ddl, reply) => {
-                let dropped = self.drop_objects(&objects, ddl);
-                let _ = reply.send(dropped);
+                let epoch = self.drop_objects(&objects, ddl)?;
+                self.answer(Answer::Dropped(reply, epoch));
             }
             Barrier::Restart(workers, reply) => {
                 let restarted = self.restart_workers(workers);

@@ -15,7 +15,8 @@ use crate::operators::RowError;
 
 use super::super::ahead::MaxAhead;
 use super::super::arrival::Clock;
-use super::super::ingest::{Arrived, Ingest, Piece, Queue};
+use super::super::ingest::{Arrived, From, Ingest, Piece, Queue};
+use super::super::replay::ReadAgain;
 use super::super::status::{SourceStatus, Status, WatermarkStatus};
 use super::super::{SourceSpec, WatermarkSpec};
 use super::Sequencer;
@@ -70,7 +71,7 @@ impl Feed {
         Self { id, name, connector, watermark: None, ahead, is_table: true, parts: vec![] }
     }
 
-    pub(super) fn is_open(&self) -> bool {
+    pub(in crate::runtime) fn is_open(&self) -> bool {
         !self.parts.is_empty()
     }
 
@@ -199,9 +200,36 @@ impl Sequencer {
             let queue = if self.replaying {
                 None
             } else {
-                Some(start_reader(&self.config, &self.shared, feed, index, offset)?)
+                Some(start_reader(
+                    &self.config,
+                    &self.shared,
+                    feed,
+                    index,
+                    From::Position(Position { offset, skip: 0 }),
+                )?)
             };
             feed.parts.push(Part { rows, ..Part::new(clock, queue, Position { offset, skip: 0 }) });
+        }
+        Ok(())
+    }
+
+    /// The log was read back: its readers go on, those of sources where they are, those of tables where the log has them.
+    pub(in crate::runtime) fn resume_feed(&mut self, id: ObjectId, readers: &mut ReadAgain) -> Result<()> {
+        let Some(feed) = self.feeds.get(&id) else { return Ok(()) };
+        let mut queues = Vec::new();
+        for (index, part) in feed.parts.iter().enumerate().filter(|(_, p)| !p.ended && p.queue.is_none()) {
+            let from = match readers.remove(&part.clock.partition) {
+                Some(reader) => From::Reader(reader),
+                None if feed.connector.replayable() => From::Position(part.position),
+                None => From::Position(Position::default()),
+            };
+            queues.push((index, start_reader(&self.config, &self.shared, feed, index as u32, from)?));
+        }
+        for (index, queue) in queues {
+            if let Some(part) = self.part_mut((id, index)) {
+                part.queue = Some(queue);
+                part.last_row = Instant::now();
+            }
         }
         Ok(())
     }
@@ -220,6 +248,9 @@ impl Sequencer {
 
     /// Takes what the readers have, as far as the open epoch's budget goes; true when something came in.
     pub(super) fn admit_sources(&mut self) -> Result<bool> {
+        if self.log.is_full() {
+            return Ok(false);
+        }
         let mut groups: BTreeMap<String, Vec<Place>> = BTreeMap::new();
         let mut alone: Vec<Place> = Vec::new();
         for feed in self.feeds.values() {
@@ -451,12 +482,12 @@ pub(super) fn start_reader(
     shared: &super::super::shared::Shared,
     feed: &Feed,
     partition: u32,
-    offset: u64,
+    from: From,
 ) -> Result<Arc<Queue>> {
     Ingest {
         connector: Arc::clone(&feed.connector),
         partition,
-        offset,
+        from,
         watermark: feed.watermark.clone(),
         ahead: feed.ahead,
         limits: config.limits.clone(),

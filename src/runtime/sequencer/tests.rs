@@ -276,7 +276,7 @@ async fn check_replay(runtime: &Runtime) {
     for workers in [1, 3] {
         let config = RuntimeConfig { workers, ..config() };
         let log = log.clone();
-        let replay = move || Runtime::replay(config, &log, rebuild);
+        let replay = move || Runtime::replay(config, &log, |ddl| rebuild(&ddl.payload));
         let again = tokio::task::spawn_blocking(replay).await.unwrap().unwrap();
         assert_eq!(again.digests().await.unwrap(), expected);
         assert!(format!("{:?}", again.inputs().await.unwrap()) == inputs, "the inputs differ");

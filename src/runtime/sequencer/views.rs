@@ -90,7 +90,7 @@ impl Sequencer {
         }
         let known = self.views.contains_key(&spec.id) || self.away.contains_key(&spec.id);
         let fits = if known { Err(Error::internal(format!("view {} is there already", spec.id))) } else { Ok(()) };
-        if let Err(error) = fits.and_then(|()| self.check_view(&spec)) {
+        if let Err(error) = fits.and_then(|()| self.check_view(&spec)).and_then(|()| self.check_disk()) {
             let _ = reply.send(Err(error));
             return Ok(());
         }
@@ -132,13 +132,25 @@ impl Sequencer {
         }
         self.views
             .insert(view, ViewState { spec, reads, direct: direct.clone(), phase: Phase::Hydrating, is_logged, reply });
-        if self.replaying {
-            return Ok(());
-        }
-        match self.start_catch_up(view, &direct) {
+        // What the log says of it follows.
+        if self.replaying { Ok(()) } else { self.fill(view, &direct) }
+    }
+
+    /// Starts a view's hydration.
+    fn fill(&mut self, view: ObjectId, inputs: &[ObjectId]) -> Result<()> {
+        match self.start_catch_up(view, inputs) {
             Ok(true) => {}
             Ok(false) => self.barriers.push_back(Barrier::Join(view)),
             Err(error) => self.give_up(view, Some(error))?,
+        }
+        Ok(())
+    }
+
+    /// The log was read back: views that have not joined are filled.
+    pub(in crate::runtime) fn resume_views(&mut self) -> Result<()> {
+        let waiting = self.views.iter().filter(|(_, v)| v.phase == Phase::Hydrating);
+        for (view, inputs) in waiting.map(|(id, v)| (*id, v.direct.clone())).collect::<Vec<_>>() {
+            self.fill(view, &inputs)?;
         }
         Ok(())
     }
@@ -197,7 +209,7 @@ impl Sequencer {
         self.pace.restart();
         let epoch = self.next_epoch;
         self.next_epoch = epoch.next();
-        self.log.append(&Record::Join(JoinRecord { view, epoch, caught_up }))?;
+        self.append(&Record::Join(JoinRecord { view, epoch, caught_up }))?;
         let ViewSpec { name, schema, graph, late_into, mut subscription, .. } = spec;
         if let Some(subscription) = &mut subscription {
             subscription.as_of = past.as_ref().map(|p| p.as_of);

@@ -92,6 +92,10 @@ impl Sequencer {
         if commit.reply.is_closed() {
             return Ok(());
         }
+        if let Err(error) = self.check_disk() {
+            let _ = commit.reply.send(Err(error));
+            return Ok(());
+        }
         let large = self.is_large(&commit);
         let Commit { writes, bytes, reply, permit, .. } = commit;
         match self.transact(writes)? {
@@ -202,17 +206,31 @@ impl Sequencer {
     }
 
     /// The publisher reports insertions that a view turned away.
-    pub(super) fn late_rows(&mut self, view: ObjectId, epoch: Epoch, rows: Vec<RecordBatch>) {
+    pub(in crate::runtime) fn late_rows(&mut self, view: ObjectId, epoch: Epoch, rows: Vec<RecordBatch>) {
         let target = self.views.get(&view).and_then(|v| v.spec.late_into.clone());
+        let origin = LateOrigin { view, epoch };
         // While the log is read, what it has is written, and this is the same again.
-        if let Some(target) = target.filter(|_| !self.replaying) {
-            self.late.push_back(LateWrite { origin: LateOrigin { view, epoch }, target, rows });
+        if let Some(target) = target
+            && !self.late_logged.remove(&origin)
+        {
+            self.late.push_back(LateWrite { origin, target, rows });
+        }
+    }
+
+    /// While the log is read: it has written these.
+    pub(in crate::runtime) fn late_logged(&mut self, origins: &[LateOrigin]) {
+        for origin in origins {
+            match self.late.iter().position(|late| late.origin == *origin) {
+                Some(at) => drop(self.late.remove(at)),
+                // The publisher has not come to it yet.
+                None => drop(self.late_logged.insert(*origin)),
+            }
         }
     }
 
     fn admit_late(&mut self) -> Result<bool> {
         let mut progress = false;
-        while self.lease.is_none() && !self.is_full() {
+        while self.lease.is_none() && !self.is_full() && !self.log.is_full() {
             let Some(LateWrite { origin, target, rows }) = self.late.pop_front() else { break };
             progress = true;
             self.open.late.push(origin);

@@ -1,0 +1,129 @@
+//! The data directory: one process at a time, and what is in it is read back at the start.
+//!
+//! ```text
+//!  DIR/lock      held by the process that serves it; says its pid
+//!  DIR/log/      the input log: crate::log
+//! ```
+
+use std::fs::{self, File, TryLockError};
+use std::io::{ErrorKind, Read, Seek, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::Engine;
+use super::ddl::Ddl;
+use crate::data::ObjectId;
+use crate::error::{Error, Result, SqlState};
+use crate::log::{Folder, LogFiles};
+
+/// The folder of the input log.
+const LOG: &str = "log";
+const LOCK: &str = "lock";
+
+/// A data directory that no other process serves, until it is dropped.
+#[derive(Debug)]
+pub struct DataDir {
+    path: PathBuf,
+    /// Closing it gives the lock back.
+    _lock: File,
+}
+
+impl DataDir {
+    /// Takes the directory; creates it when it is not there.
+    ///
+    /// Errors: `55006` another process has it, `58030` the file system, `42809` it holds something else.
+    pub fn open(path: &Path) -> Result<Self> {
+        let failed = |error: std::io::Error| {
+            let message = format!("data directory \"{}\" cannot be used: {error}", path.display());
+            Error::new(SqlState::IO_ERROR, message).with_hint("name another one with --data-dir, or use --in-memory")
+        };
+        fs::create_dir_all(path).map_err(failed)?;
+        let is_new = fs::read_dir(path).map_err(failed)?.next().is_none();
+        if !is_new && !path.join(LOCK).exists() {
+            let message = format!("\"{}\" is not empty, and no data directory of Highwater", path.display());
+            return Err(
+                Error::new(SqlState::WRONG_OBJECT_TYPE, message).with_hint("name a new directory with --data-dir")
+            );
+        }
+        let options = || File::options().read(true).write(true).create(true).truncate(false).open(path.join(LOCK));
+        let mut lock = options().map_err(failed)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut pid = String::new();
+                let _ = lock.read_to_string(&mut pid);
+                let message = format!("data directory \"{}\" is in use", path.display());
+                return Err(Error::new(SqlState::OBJECT_IN_USE, message)
+                    .with_hint(format!("the process with pid {} serves it", pid.trim())));
+            }
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+        }
+        lock.set_len(0).and_then(|()| lock.rewind()).map_err(failed)?;
+        writeln!(lock, "{}", std::process::id()).map_err(failed)?;
+        Ok(Self { path: path.to_owned(), _lock: lock })
+    }
+
+    /// Its input log, as the last process left it.
+    pub fn log(&self) -> Result<LogFiles> {
+        LogFiles::find(Arc::new(Folder::create(&self.path.join(LOG))?))
+    }
+
+    /// The log of a directory that may be in use; nothing is changed.
+    ///
+    /// Errors: `58P01` there is none.
+    pub fn inspect(path: &Path) -> Result<LogFiles> {
+        let log = path.join(LOG);
+        match fs::metadata(&log) {
+            Ok(_) => LogFiles::find(Arc::new(Folder::at(&log))),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let message = format!("\"{}\" is no data directory of Highwater", path.display());
+                Err(Error::new(SqlState::UNDEFINED_FILE, message))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+impl Engine {
+    /// Makes again what the log says, and goes on with it.
+    pub(super) fn recover(self: &Arc<Self>, log: LogFiles) -> Result<()> {
+        let began = Instant::now();
+        let (bytes, cut) = (log.bytes(), log.cut);
+        if cut > 0 {
+            tracing::info!("cut off {cut} bytes of the input log that were being written when the last process ended");
+        }
+        if bytes > 0 {
+            tracing::info!("reading back {:.1} MiB of the input log", bytes as f64 / f64::from(1 << 20));
+        }
+        let session = self.inspection()?;
+        // Only a subscription that is connected needs its view.
+        let orphans: Arc<parking_lot::Mutex<Vec<ObjectId>>> = Arc::default();
+        let (engine, found) = (self.clone(), orphans.clone());
+        self.runtime.recover(log, move |change| {
+            let mut orphans = found.lock();
+            orphans.retain(|id| !change.dropped.contains(id));
+            if !change.payload.is_empty() {
+                match Ddl::read(&change.payload)? {
+                    Ddl::Create(object) => engine.catalog.reserve(object.id),
+                    Ddl::Subscription(object) => {
+                        engine.catalog.reserve(object.id);
+                        orphans.push(object.id);
+                    }
+                    Ddl::Drop(_) | Ddl::Rename(..) | Ddl::Replace(_) => {}
+                }
+            }
+            engine.rebuild(&engine.catalog, &session, change)
+        })?;
+        let orphans = std::mem::take(&mut *orphans.lock());
+        if !orphans.is_empty() {
+            let ddl = Ddl::Drop(orphans.clone()).bytes()?;
+            futures::executor::block_on(self.runtime.drop_objects(orphans, ddl))?;
+        }
+        if bytes > 0 {
+            let epoch = self.runtime.published();
+            tracing::info!("recovered to epoch {epoch} in {:.1} s", began.elapsed().as_secs_f64());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,154 @@
+//! The log on a disk.
+//!
+//! ```text
+//!  folder  = one file after the other, numbered without a gap, and `synced`
+//!  file    = header (magic, number u64, bytes of the file before u64, crc32 u32), record*
+//!  synced  = number u64, bytes u64, crc32 u32: so far the log survives
+//! ```
+//!
+//! One thread writes what was appended meanwhile in one go and syncs it (group commit), while the sequencer goes on; it
+//! then says what has become durable. Only then writers are answered and epochs shown.
+//!
+//! A process that ends while it writes leaves a torn end, which nobody was told of and which is cut off. Damage to what
+//! was acknowledged must not be taken for that: `synced` is written after every sync and before any answer, without a
+//! sync of its own. After a kill it is as new as the log, so that a flipped byte in the very last record is seen; after
+//! a power loss it may be older, and what lies behind it counts as torn.
+//!
+//! * The disk is full: what was appended waits until there is room, and [`InputLog::is_full`] says so, so that writers
+//!   are refused. Nothing is lost.
+//! * A sync fails, or any other write: the process must end. What the kernel then holds of the file is unknown.
+
+mod segment;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crossbeam_channel::{Sender, unbounded};
+
+use crate::data::Epoch;
+use crate::error::{Error, Result};
+
+use super::frame;
+use super::{InputLog, LogPosition, LogReader, Record, Wanted};
+
+pub use segment::LogFiles;
+use writer::{Append, Writer};
+
+/// How files are written.
+#[derive(Clone, Copy, Debug)]
+struct Pace {
+    /// Bytes of a file, above which the next one begins.
+    segment_bytes: u64,
+    /// How often a full disk is tried again.
+    retry: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { segment_bytes: 64 << 20, retry: Duration::from_millis(100) }
+    }
+}
+
+/// What the log's thread has to say.
+#[derive(Debug)]
+pub enum LogNews {
+    /// Everything appended up to there is durable.
+    Durable(LogPosition, Epoch),
+    /// The disk is full, or has room again.
+    Full(bool),
+    /// It cannot go on.
+    Failed(Error),
+}
+
+/// The log on a disk.
+pub struct DurableLog {
+    queue: Option<Sender<Append>>,
+    thread: Option<JoinHandle<()>>,
+    appended: u64,
+    bytes: u64,
+    state: Arc<State>,
+    files: LogFiles,
+}
+
+/// What its thread says between news.
+#[derive(Debug, Default)]
+struct State {
+    durable: AtomicU64,
+    full: AtomicBool,
+    stopping: AtomicBool,
+}
+
+impl DurableLog {
+    /// Goes on behind what was found; the torn end is cut off first. Everything that was found is durable when this
+    /// returns. `news` is called by the log's thread.
+    pub fn start(files: LogFiles, news: impl Fn(LogNews) + Send + 'static) -> Result<Self> {
+        Self::start_at(files, Pace::default(), news)
+    }
+
+    fn start_at(files: LogFiles, pace: Pace, news: impl Fn(LogNews) + Send + 'static) -> Result<Self> {
+        let state = Arc::new(State::default());
+        let mut writer = Writer::open(&files, pace, Arc::clone(&state))?;
+        let (queue, appended) = unbounded();
+        let bytes = files.bytes();
+        let thread =
+            std::thread::Builder::new().name("input log".into()).spawn(move || writer.run(&appended, &news))?;
+        Ok(Self { queue: Some(queue), thread: Some(thread), appended: 0, bytes, state, files })
+    }
+}
+
+impl InputLog for DurableLog {
+    fn append(&mut self, record: &Record) -> Result<LogPosition> {
+        let mut frame = Vec::new();
+        frame::write(record, &mut frame)?;
+        self.appended += 1;
+        self.bytes += frame.len() as u64;
+        if let Some(queue) = &self.queue {
+            // When the thread has failed it has said so.
+            let _ = queue.send(Append { frame, position: LogPosition(self.appended), epoch: record.epoch() });
+        }
+        Ok(LogPosition(self.appended))
+    }
+
+    fn durable(&self) -> LogPosition {
+        LogPosition(self.state.durable.load(Ordering::Acquire))
+    }
+
+    fn is_full(&self) -> bool {
+        self.state.full.load(Ordering::Acquire)
+    }
+
+    /// Nothing is forgotten: the records are all there is of tables and views.
+    fn cut(&mut self, _epoch: Epoch) -> Result<()> {
+        Ok(())
+    }
+
+    fn read_from(&self, _epoch: Epoch) -> Result<Vec<u8>> {
+        let mut bytes = frame::MAGIC.to_vec();
+        for record in LogFiles::find(Arc::clone(&self.files.disk))?.records(Wanted::All) {
+            frame::write(&record?, &mut bytes)?;
+        }
+        Ok(bytes)
+    }
+
+    fn bytes(&self) -> usize {
+        self.bytes as usize
+    }
+}
+
+impl Drop for DurableLog {
+    /// Writes what was appended, unless the disk is full, and ends the thread.
+    fn drop(&mut self) {
+        self.state.stopping.store(true, Ordering::Release);
+        self.queue = None;
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the input log's thread panicked");
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! The thread that writes and syncs.
+
+use std::io::{self, ErrorKind};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crossbeam_channel::Receiver;
+
+use crate::data::Epoch;
+use crate::error::{Error, Result, SqlState};
+
+use super::super::LogPosition;
+use super::super::disk::{Disk, DiskFile};
+use super::segment::{HEADER, LogFiles, SYNCED, Segment, header, io_error, name, synced};
+use super::{LogNews, Pace, State};
+
+/// Bytes written in one go, unless one record is larger.
+const GROUP_BYTES: usize = 16 << 20;
+
+/// A record to write.
+pub(super) struct Append {
+    pub(super) frame: Vec<u8>,
+    pub(super) position: LogPosition,
+    pub(super) epoch: Epoch,
+}
+
+/// The newest file, open.
+pub(super) struct Writer {
+    disk: Arc<dyn Disk>,
+    state: Arc<State>,
+    file: Option<Box<dyn DiskFile>>,
+    mark: Box<dyn DiskFile>,
+    segment: Segment,
+    pace: Pace,
+}
+
+impl Writer {
+    /// Opens the newest file behind its good bytes, and syncs it.
+    pub(super) fn open(files: &LogFiles, pace: Pace, state: Arc<State>) -> Result<Self> {
+        let disk = Arc::clone(&files.disk);
+        let newest = files.segments.last().copied();
+        let segment = newest.unwrap_or(Segment { number: 0, bytes: 0 });
+        let mark = disk.open(SYNCED).map_err(io_error)?;
+        let mut writer = Self { disk, state, file: None, mark, segment, pace };
+        let opened = match newest {
+            Some(segment) => writer.reopen(segment),
+            None => writer.next_file(),
+        };
+        opened.and_then(|()| writer.sync()).map_err(io_error)?;
+        Ok(writer)
+    }
+
+    fn reopen(&mut self, segment: Segment) -> io::Result<()> {
+        // A file behind it never got its header.
+        let torn = name(segment.number + 1);
+        if self.disk.list()?.contains(&torn) {
+            self.disk.remove(&torn)?;
+        }
+        let mut file = self.disk.open(&name(segment.number))?;
+        file.set_len(segment.bytes)?;
+        self.file = Some(file);
+        self.disk.sync_names()
+    }
+
+    /// Begins the next file; the one before must be synced.
+    fn next_file(&mut self) -> io::Result<()> {
+        let number = self.segment.number + 1;
+        let mut file = self.disk.open(&name(number))?;
+        file.write_at(&header(number, self.segment.bytes), 0)?;
+        file.sync()?;
+        self.disk.sync_names()?;
+        self.file = Some(file);
+        self.segment = Segment { number, bytes: HEADER as u64 };
+        Ok(())
+    }
+
+    /// Syncs what was written, and notes that it is.
+    fn sync(&mut self) -> io::Result<()> {
+        if let Some(file) = &mut self.file {
+            file.sync()?;
+        }
+        self.mark.write_at(&synced(self.segment.number, self.segment.bytes), 0)
+    }
+
+    /// Until the queue is gone.
+    pub(super) fn run(&mut self, queue: &Receiver<Append>, news: &dyn Fn(LogNews)) {
+        let mut next = queue.recv().ok();
+        while let Some(first) = next.take() {
+            let mut group = first.frame;
+            let (mut position, mut epoch) = (first.position, first.epoch);
+            while group.len() < GROUP_BYTES
+                && let Ok(more) = queue.try_recv()
+            {
+                if self.segment.bytes + (group.len() + more.frame.len()) as u64 > self.pace.segment_bytes {
+                    next = Some(more);
+                    break;
+                }
+                group.extend_from_slice(&more.frame);
+                (position, epoch) = (more.position, more.epoch);
+            }
+            match self.write(&group, news) {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(error) => {
+                    let message = format!("the input log cannot be written: {error}");
+                    return news(LogNews::Failed(Error::new(SqlState::IO_ERROR, message)));
+                }
+            }
+            self.state.durable.store(position.0, Ordering::Release);
+            news(LogNews::Durable(position, epoch));
+            next = next.or_else(|| queue.recv().ok());
+        }
+    }
+
+    /// Writes and syncs; waits while the disk is full. False when that is given up because the process ends.
+    fn write(&mut self, group: &[u8], news: &dyn Fn(LogNews)) -> io::Result<bool> {
+        loop {
+            match self.put(group) {
+                Ok(()) => break,
+                Err(error) if matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => {
+                    if !self.state.full.swap(true, Ordering::AcqRel) {
+                        tracing::warn!("the disk of the data directory is full: writers are refused until it has room");
+                        news(LogNews::Full(true));
+                    }
+                    if self.state.stopping.load(Ordering::Acquire) {
+                        return Ok(false);
+                    }
+                    std::thread::sleep(self.pace.retry);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        self.sync()?;
+        if self.state.full.swap(false, Ordering::AcqRel) {
+            tracing::info!("the disk of the data directory has room again");
+            news(LogNews::Full(false));
+        }
+        Ok(true)
+    }
+
+    /// Writes behind what is there. After an error nothing has changed that anybody reads.
+    fn put(&mut self, group: &[u8]) -> io::Result<()> {
+        let length = group.len() as u64;
+        if self.segment.bytes > HEADER as u64 && self.segment.bytes + length > self.pace.segment_bytes {
+            self.next_file()?;
+        }
+        let at = self.segment.bytes;
+        if let Some(file) = &mut self.file {
+            file.write_at(group, at)?;
+        }
+        self.segment.bytes += length;
+        Ok(())
+    }
+}
