@@ -10,6 +10,7 @@ mod bench;
 mod clients;
 mod connection;
 mod consistency;
+mod crash;
 mod database;
 mod examples;
 mod faults;
@@ -43,6 +44,9 @@ fn main() {
     if let Ok(fault) = std::env::var(faults::VARIABLE) {
         std::process::exit(faults::hunt(&fault));
     }
+    if let Ok(seeds) = std::env::var(crash::VARIABLE) {
+        std::process::exit(crash::run(&seeds));
+    }
     if let Ok(scale) = std::env::var(many::VARIABLE) {
         std::process::exit(many::run(&scale));
     }
@@ -55,6 +59,7 @@ fn main() {
     trials.extend(alone::trials());
     trials.extend(clients::trials());
     trials.extend(consistency::trials());
+    trials.extend(crash::trials());
     trials.extend(examples::trials());
     trials.extend(flights::trials());
     trials.extend(many::trials());

@@ -115,6 +115,17 @@ pub trait Connector: Send + Sync + std::fmt::Debug {
     /// Errors: what the user can mend (`58P01` no such file, `22023` option), with a hint.
     fn open(&self, partition: u32, offset: u64) -> Result<Box<dyn Reader>>;
 
+    /// Whether its rows come at a pace of their own, so that reading them takes time.
+    fn is_paced(&self) -> bool {
+        false
+    }
+
+    /// Opens a partition at its beginning, to be read as fast as it can be, whatever its pace: what a SELECT reads, and
+    /// what is read a second time.
+    fn open_at_once(&self, partition: u32) -> Result<Box<dyn Reader>> {
+        self.open(partition, 0)
+    }
+
     /// What makes a replay impossible if it differs (a file's size and mtime): kept in the log.
     fn fingerprint(&self) -> Result<String> {
         Ok(String::new())

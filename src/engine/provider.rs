@@ -209,7 +209,7 @@ impl PartitionStream for SourcePartition {
         let found = Bad::default();
         let counted = Arc::clone(&found);
         builder.spawn_blocking(move || {
-            let mut reader = connector.open(index, 0)?;
+            let mut reader = connector.open_at_once(index)?;
             while !sender.is_closed() {
                 match reader.read(Duration::ZERO)? {
                     Read::Rows { rows, bad, .. } => {

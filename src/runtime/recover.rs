@@ -7,12 +7,13 @@
 
 use crate::data::{Epoch, ObjectId};
 use crate::error::Result;
-use crate::log::{Ddl, DurableLog, LogFiles, LogNews, NoLog};
+use crate::log::{Ddl, DurableLog, LogFiles, LogNews, NoLog, Position};
 
 use super::Spec;
+use super::ingest::From;
 use super::message::{Message, Publish};
 use super::replay::{self, ReadAgain};
-use super::sequencer::Sequencer;
+use super::sequencer::{Sequencer, start_reader};
 
 /// Reads the log back and goes on with it.
 pub(super) fn run(
@@ -51,5 +52,26 @@ impl Sequencer {
             }
         }
         self.resume_views()
+    }
+
+    /// The log was read back: its readers go on, those of sources where they are, those of tables where the log has them.
+    fn resume_feed(&mut self, id: ObjectId, readers: &mut ReadAgain) -> Result<()> {
+        let Some(feed) = self.feeds.get(&id) else { return Ok(()) };
+        let mut queues = Vec::new();
+        for (index, part) in feed.parts.iter().enumerate().filter(|(_, p)| !p.ended && p.queue.is_none()) {
+            let from = match readers.remove(&part.clock.partition) {
+                Some(reader) if !feed.connector.is_paced() => From::Reader(reader),
+                _ if feed.connector.replayable() => From::Position(part.position),
+                _ => From::Position(Position::default()),
+            };
+            queues.push((index, start_reader(&self.config, &self.shared, feed, index as u32, from)?));
+        }
+        for (index, queue) in queues {
+            if let Some(part) = self.feeds.get_mut(&id).and_then(|feed| feed.parts.get_mut(index)) {
+                part.queue = Some(queue);
+                part.touch();
+            }
+        }
+        Ok(())
     }
 }

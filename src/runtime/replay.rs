@@ -187,7 +187,7 @@ impl Sequencer {
 
     fn open_again(&self, partition: Partition) -> Result<Again> {
         let feed = self.feeds.get(&partition.source).ok_or_else(|| missing(partition.source))?;
-        let reader = feed.connector.open(partition.index, 0)?;
+        let reader = feed.connector.open_at_once(partition.index)?;
         Ok(Again { reader, offset: 0, left: VecDeque::new() })
     }
 
@@ -295,6 +295,7 @@ impl Sequencer {
             Some(again) => again,
             None => self.open_again(range.partition)?,
         };
+        let is_paced = feed.connector.is_paced();
         let mut rows = 0;
         let place = (source, index as usize);
         loop {
@@ -305,12 +306,19 @@ impl Sequencer {
             }
             let mut piece = self.next_again(&mut again, range.partition, range.rows - rows)?;
             if piece.rows.num_rows() == 0 && !piece.last {
+                if is_paced {
+                    // One read now was several then: the rows that are left belong to later ranges.
+                    break;
+                }
                 return Err(changed(source));
             }
             let length = piece.rows.num_rows() as u64;
             piece.ahead = range.ahead.within(at..at + length);
             rows += length;
             self.admit_piece(place, piece)?;
+        }
+        if let Some(part) = self.feeds.get_mut(&source).and_then(|f| f.parts.get_mut(place.1)) {
+            part.position = range.to;
         }
         sources.insert(range.partition, again);
         Ok(())

@@ -151,7 +151,15 @@ impl Connector for Nexmark {
     }
 
     fn open(&self, _partition: u32, offset: u64) -> Result<Box<dyn Reader>> {
-        Ok(Box::new(reader::Events::new(self, offset)))
+        Ok(Box::new(reader::Events::new(self, offset, self.house.rate)))
+    }
+
+    fn is_paced(&self) -> bool {
+        self.house.rate.is_some()
+    }
+
+    fn open_at_once(&self, _partition: u32) -> Result<Box<dyn Reader>> {
+        Ok(Box::new(reader::Events::new(self, 0, None)))
     }
 
     fn fingerprint(&self) -> Result<String> {

@@ -32,10 +32,11 @@ pub(super) struct Events {
 }
 
 impl Events {
-    pub(super) fn new(nexmark: &Nexmark, offset: u64) -> Self {
+    /// With a rate, its events come at a pace.
+    pub(super) fn new(nexmark: &Nexmark, offset: u64, rate: Option<u64>) -> Self {
         let house = Arc::clone(&nexmark.house);
         let maker = Maker::new(Arc::clone(&house), &nexmark.columns);
-        let pace = house.rate.map(|rate| Pace::shared(nexmark.group().unwrap_or_default(), rate, offset));
+        let pace = rate.map(|rate| Pace::shared(nexmark.group().unwrap_or_default(), rate, offset));
         let (schema, columns) = (nexmark.schema(), nexmark.columns.clone());
         Self { house, stream: nexmark.stream, schema, columns, maker, pace, offset }
     }

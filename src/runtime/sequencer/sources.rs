@@ -16,7 +16,6 @@ use crate::operators::RowError;
 use super::super::ahead::MaxAhead;
 use super::super::arrival::Clock;
 use super::super::ingest::{Arrived, From, Ingest, Piece, Queue};
-use super::super::replay::ReadAgain;
 use super::super::status::{SourceStatus, Status, WatermarkStatus};
 use super::super::{SourceSpec, WatermarkSpec};
 use super::Sequencer;
@@ -160,6 +159,11 @@ impl Part {
         }
     }
 
+    /// It is not silent: it was only just opened.
+    pub(in crate::runtime) fn touch(&mut self) {
+        self.last_row = Instant::now();
+    }
+
     fn status(&self) -> &'static str {
         match (&self.failed, self.ended, self.slowed) {
             (Some(_), _, _) => "failed",
@@ -209,27 +213,6 @@ impl Sequencer {
                 )?)
             };
             feed.parts.push(Part { rows, ..Part::new(clock, queue, Position { offset, skip: 0 }) });
-        }
-        Ok(())
-    }
-
-    /// The log was read back: its readers go on, those of sources where they are, those of tables where the log has them.
-    pub(in crate::runtime) fn resume_feed(&mut self, id: ObjectId, readers: &mut ReadAgain) -> Result<()> {
-        let Some(feed) = self.feeds.get(&id) else { return Ok(()) };
-        let mut queues = Vec::new();
-        for (index, part) in feed.parts.iter().enumerate().filter(|(_, p)| !p.ended && p.queue.is_none()) {
-            let from = match readers.remove(&part.clock.partition) {
-                Some(reader) => From::Reader(reader),
-                None if feed.connector.replayable() => From::Position(part.position),
-                None => From::Position(Position::default()),
-            };
-            queues.push((index, start_reader(&self.config, &self.shared, feed, index as u32, from)?));
-        }
-        for (index, queue) in queues {
-            if let Some(part) = self.part_mut((id, index)) {
-                part.queue = Some(queue);
-                part.last_row = Instant::now();
-            }
         }
         Ok(())
     }
@@ -477,7 +460,7 @@ impl Sequencer {
 }
 
 /// Starts the thread that reads one partition.
-pub(super) fn start_reader(
+pub(in crate::runtime) fn start_reader(
     config: &super::super::RuntimeConfig,
     shared: &super::super::shared::Shared,
     feed: &Feed,
