@@ -82,7 +82,9 @@ impl Database {
     /// Starts a server with a configuration of one's own.
     pub async fn with(mode: Mode, mut config: EngineConfig) -> Result<Arc<Self>, String> {
         let folder = (mode == Mode::Replay).then(TempDir::new).transpose().map_err(|e| e.to_string())?;
-        config.data_dir = folder.as_ref().map(|folder| folder.path().join("data"));
+        if let Some(folder) = &folder {
+            config.data_dir = Some(folder.path().join("data"));
+        }
         let engine = Engine::start(config).map_err(|e| format!("{e:?}"))?;
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let serve = ServeConfig {

@@ -65,6 +65,7 @@ fn main() {
     trials.extend(many::trials());
     trials.extend(sources::trials());
     trials.extend(random::trials());
+    trials.extend(recovery::trials());
     trials.extend(bench::trials());
     trials.extend(faults::trials());
     libtest_mimic::run(&arguments, trials).exit();

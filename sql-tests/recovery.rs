@@ -10,8 +10,13 @@ use highwater::catalog::object::{Kind, Object};
 use highwater::config::EngineConfig;
 use highwater::engine::Engine;
 use highwater::runtime::{ReadMode, Status};
+use libtest_mimic::Trial;
+use tempfile::TempDir;
 
 use crate::bag::compare;
+use crate::connection::Connection;
+use crate::database::{Database, Mode};
+use crate::trial;
 
 type Result<T, E = String> = std::result::Result<T, E>;
 
@@ -102,4 +107,170 @@ pub async fn check(before: &Shown, config: &EngineConfig, folder: &Path) -> Resu
     };
     tokio::task::spawn_blocking(move || engine.shutdown()).await.map_err(text)?;
     compared.map_err(|e| format!("after a recovery: {e}"))
+}
+
+/// Servers one after the other on one directory.
+pub fn trials() -> Vec<Trial> {
+    vec![
+        trial("recovery::followed_files_go_on", followed_files_go_on()),
+        trial("recovery::other_files_of_a_pattern", other_files_of_a_pattern()),
+        trial("recovery::a_lost_file_keeps_nothing_else_from_starting", a_lost_file()),
+        trial("recovery::one_server_at_a_time", one_server_at_a_time()),
+        trial("recovery::what_was_going_on", what_was_going_on()),
+    ]
+}
+
+/// One life of the directory: runs statements, and then a query that gives one column.
+async fn life(folder: &Path, statements: &[String], query: &str) -> Result<Vec<String>> {
+    let config = EngineConfig { workers: 2, data_dir: Some(folder.join("data")), ..EngineConfig::default() };
+    let database = Database::with(Mode::One, config).await?;
+    let found = ask(&database, statements, query).await;
+    database.stop().await;
+    found
+}
+
+async fn ask(database: &Database, statements: &[String], query: &str) -> Result<Vec<String>> {
+    let connection = Connection::open(&database.uri(), None).await.map_err(text)?;
+    for statement in statements {
+        connection.query(statement).await.map_err(|e| format!("{statement}: {e:?}"))?;
+    }
+    let rows = connection.query(query).await.map_err(|e| format!("{query}: {e:?}"))?.rows;
+    Ok(rows.into_iter().flatten().collect())
+}
+
+fn expect(found: Vec<String>, wanted: &[&str]) -> Result<()> {
+    if found == wanted { Ok(()) } else { Err(format!("wanted {wanted:?}, found {found:?}")) }
+}
+
+fn append(path: &Path, text: &str) -> Result<()> {
+    use std::io::Write;
+    let file = std::fs::File::options().append(true).create(true).open(path);
+    file.and_then(|mut file| file.write_all(text.as_bytes())).map_err(|e| e.to_string())
+}
+
+/// Files that grow in turn, a header that came alone, half a line, a new file, a renamed one.
+async fn followed_files_go_on() -> Result<()> {
+    let folder = TempDir::new().map_err(text)?;
+    let [a, b, c] = ["a.csv", "b.csv", "c.csv"].map(|name| folder.path().join(name));
+    append(&a, "n,s\n1,x\n2,")?;
+    append(&b, "n,s\n")?;
+    let flush = "FLUSH".to_owned();
+    let rows = "SELECT n || s FROM v ORDER BY n";
+    let source = format!(
+        "CREATE SOURCE f (n INT, s VARCHAR) WITH (connector = 'file', path = '{}/*.csv', follow = 'true') \
+         FORMAT PLAIN ENCODE CSV",
+        folder.path().display()
+    );
+    let create = [source, "CREATE MATERIALIZED VIEW v AS SELECT n, s FROM f".into(), flush.clone()];
+    expect(life(folder.path(), &create, rows).await?, &["1x"])?;
+    append(&a, "y\n")?;
+    append(&b, "3,z\n")?;
+    expect(life(folder.path(), std::slice::from_ref(&flush), rows).await?, &["1x", "2y", "3z"])?;
+    append(&c, "s,n\nw,5\n")?;
+    append(&a, "4,v\n")?;
+    std::fs::rename(&b, folder.path().join("d.csv")).map_err(text)?;
+    append(&folder.path().join("d.csv"), "6,u\n")?;
+    let later = "CREATE MATERIALIZED VIEW later AS SELECT count(*) AS n FROM f".to_owned();
+    let again = [flush.clone(), later, flush.clone()];
+    expect(life(folder.path(), &again, rows).await?, &["1x", "2y", "3z", "4v", "5w", "6u"])?;
+    append(&c, "t,7\n")?;
+    expect(life(folder.path(), std::slice::from_ref(&flush), "SELECT n FROM later").await?, &["7"])?;
+    expect(life(folder.path(), &[flush], rows).await?, &["1x", "2y", "3z", "4v", "5w", "6u", "7t"])
+}
+
+/// A source keeps the files that it had when it was first read.
+async fn other_files_of_a_pattern() -> Result<()> {
+    let folder = TempDir::new().map_err(text)?;
+    append(&folder.path().join("b.csv"), "n\n1\n2\n")?;
+    let source = format!(
+        "CREATE SOURCE f (n INT) WITH (connector = 'file', path = '{}/*.csv') FORMAT PLAIN ENCODE CSV",
+        folder.path().display()
+    );
+    let create = [source, "CREATE MATERIALIZED VIEW v AS SELECT sum(n) AS n FROM f".into(), "FLUSH".into()];
+    expect(life(folder.path(), &create, "SELECT n FROM v").await?, &["3"])?;
+    append(&folder.path().join("a.csv"), "n\n4\n")?;
+    expect(life(folder.path(), &["FLUSH".into()], "SELECT n FROM v").await?, &["3"])?;
+    expect(life(folder.path(), &[], "SELECT sum(n) FROM f").await?, &["3"])
+}
+
+async fn a_lost_file() -> Result<()> {
+    let folder = TempDir::new().map_err(text)?;
+    let file = folder.path().join("a.csv");
+    append(&file, "n\n1\n2\n")?;
+    let source = format!(
+        "CREATE SOURCE f (n INT) WITH (connector = 'file', path = '{}') FORMAT PLAIN ENCODE CSV",
+        file.display()
+    );
+    let create = [
+        "CREATE TABLE t (n INT)".into(),
+        source,
+        "CREATE MATERIALIZED VIEW lost AS SELECT sum(n) AS n FROM f".into(),
+        "CREATE MATERIALIZED VIEW above AS SELECT n + 1 AS n FROM lost".into(),
+        "CREATE MATERIALIZED VIEW fine AS SELECT sum(n) AS n FROM t".into(),
+        "FLUSH".into(),
+        "INSERT INTO t VALUES (5)".into(),
+    ];
+    expect(life(folder.path(), &create, "SELECT n FROM above").await?, &["4"])?;
+    let hidden = folder.path().join("hidden");
+    std::fs::rename(&file, &hidden).map_err(text)?;
+    let insert = ["INSERT INTO t VALUES (6)".to_owned()];
+    expect(life(folder.path(), &insert, "SELECT n FROM fine").await?, &["11"])?;
+    for view in ["lost", "above"] {
+        match life(folder.path(), &[], &format!("SELECT n FROM {view}")).await {
+            Err(error) if error.contains("55000") => {}
+            other => return Err(format!("{view}: {other:?}")),
+        }
+    }
+    std::fs::rename(&hidden, &file).map_err(text)?;
+    expect(life(folder.path(), &[], "SELECT above.n + fine.n FROM above, fine").await?, &["15"])
+}
+
+async fn one_server_at_a_time() -> Result<()> {
+    let folder = TempDir::new().map_err(text)?;
+    let config = EngineConfig { data_dir: Some(folder.path().join("data")), ..EngineConfig::default() };
+    let start = |config: EngineConfig| tokio::task::spawn_blocking(move || Engine::start(config));
+    let first = start(config.clone()).await.map_err(text)?.map_err(text)?;
+    match start(config).await.map_err(text)? {
+        Err(error) if error.code().0 == "55006" && error.parts().hint.is_some() => {}
+        other => return Err(format!("a second server: {:?}", other.map(|_| ()))),
+    }
+    tokio::task::spawn_blocking(move || first.shutdown()).await.map_err(text)?;
+    append(&folder.path().join("other"), "something")?;
+    let config = EngineConfig { data_dir: Some(folder.path().to_owned()), ..EngineConfig::default() };
+    match start(config).await.map_err(text)? {
+        Err(error) if error.code().0 == "42809" => Ok(()),
+        other => Err(format!("a directory of somebody else: {:?}", other.map(|_| ()))),
+    }
+}
+
+/// Names, comments, settings, plain views, subscriptions and ids survive as they were.
+async fn what_was_going_on() -> Result<()> {
+    let folder = TempDir::new().map_err(text)?;
+    let create = [
+        "CREATE TABLE t (n INT DEFAULT 7, s VARCHAR(3))",
+        "CREATE VIEW plain AS SELECT n * 2 AS d FROM t",
+        "CREATE MATERIALIZED VIEW v AS SELECT d FROM plain",
+        "CREATE TABLE named (n INT)",
+        "ALTER TABLE named RENAME TO renamed",
+        "COMMENT ON TABLE renamed IS 'what it is'",
+        "ALTER SYSTEM SET history = '90s'",
+        "CREATE TABLE gone (n INT)",
+        "DROP TABLE gone",
+        "BEGIN",
+        "DECLARE c CURSOR FOR SUBSCRIBE (SELECT count(*) FROM t)",
+        "FETCH 1 FROM c",
+        "COMMIT",
+        "INSERT INTO t (s) VALUES ('abc')",
+    ]
+    .map(str::to_owned);
+    life(folder.path(), &create, "SELECT 1").await?;
+    let found = "SELECT current_setting('history') || ' ' || obj_description('renamed'::regclass) || ' ' || s || ' ' || \
+                 (SELECT d FROM v) || ' ' || (SELECT count(*) FROM highwater.views) FROM t";
+    let more = ["INSERT INTO t DEFAULT VALUES".to_owned(), "DELETE FROM t WHERE s IS NULL".to_owned()];
+    for _ in 0..2 {
+        expect(life(folder.path(), &more, found).await?, &["90s what it is abc 14 1"])?;
+    }
+    let ids = "SELECT count(DISTINCT oid) = count(*) AND max(oid) = 16390 FROM pg_class WHERE oid >= 16384";
+    let table = ["CREATE TABLE new (n INT)".to_owned()];
+    expect(life(folder.path(), &table, ids).await?, &["t"])
 }

@@ -16,6 +16,7 @@ mod file;
 mod nexmark;
 mod options;
 mod socket;
+mod unavailable;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -63,6 +64,15 @@ pub fn build(spec: &ConnectorSpec) -> Result<Arc<dyn Connector>> {
             })
         }
     }
+}
+
+/// Makes the connector of a source that an earlier process created, with the columns that it had. Where what it reads is
+/// not there any more, opening it is the error.
+pub fn rebuild(spec: &ConnectorSpec, schema: SchemaRef) -> Arc<dyn Connector> {
+    build(spec).unwrap_or_else(|why| {
+        let replayable = !spec.connector.eq_ignore_ascii_case("socket");
+        Arc::new(unavailable::Unavailable { schema, replayable, why })
+    })
 }
 
 const KNOWN: &str = "Connectors are: file, nexmark, socket. A later one will be: kafka.";
@@ -124,6 +134,17 @@ pub trait Connector: Send + Sync + std::fmt::Debug {
     /// what is read a second time.
     fn open_at_once(&self, partition: u32) -> Result<Box<dyn Reader>> {
         self.open(partition, 0)
+    }
+
+    /// What it has decided since this was asked last, and a later process has to follow before it reads the same again:
+    /// which files there are, in which order they grew. Opaque; nothing for most.
+    fn take_decisions(&self) -> Result<Option<Vec<u8>>> {
+        Ok(None)
+    }
+
+    /// Follows what an earlier process decided.
+    fn follow_decisions(&self, _decisions: &[u8]) -> Result<()> {
+        Ok(())
     }
 
     /// What makes a replay impossible if it differs (a file's size and mtime): kept in the log.

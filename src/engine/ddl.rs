@@ -285,7 +285,7 @@ impl Session {
         let text = settings::check(definition, value.unwrap_or(definition.default))?;
         let ms = || Duration::from_millis(parse_duration(&text).and_then(|ms| u64::try_from(ms).ok()).unwrap_or(0));
         let runtime = &self.shared.engine.runtime;
-        let mut system = runtime.settings().await?;
+        let mut system = runtime.settings();
         match definition.name {
             "epoch_interval" => system.epoch_interval = ms(),
             "history" => system.history = ms(),
@@ -397,13 +397,22 @@ impl Engine {
         }
     }
 
-    /// The connector of an object that has one: the one made at CREATE, or (replay) made again.
+    /// The connector of an object that has one: the one made at CREATE.
     pub(super) fn connector(&self, object: &Object) -> Result<Arc<dyn Connector>> {
         if let Some(connector) = self.connectors.lock().get(&object.id) {
             return Ok(connector.clone());
         }
         let options = object.connector().ok_or_else(|| Error::internal(format!("{} has no connector", object.name)))?;
         connectors::build(&self.connector_spec(options, Some(object.schema.clone())))
+    }
+
+    /// The same for an object that the log has: what is not there any more is no error yet.
+    pub(super) fn connector_again(&self, object: &Object, options: &ConnectorOptions) -> Arc<dyn Connector> {
+        let made = || {
+            let spec = self.connector_spec(options, Some(object.schema.clone()));
+            connectors::rebuild(&spec, object.schema.clone())
+        };
+        self.connectors.lock().entry(object.id).or_insert_with(made).clone()
     }
 
     pub(super) fn table_spec(

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::outcome::Notice;
 use super::settings::{self, Scope, Values};
 use super::transaction::Transaction;
-use super::{Engine, Startup, micros_now};
+use super::{Engine, Startup, introspect, micros_now};
 use crate::catalog::Snapshot;
 use crate::catalog::system::{DATABASE, Environment, OWNER};
 use crate::data::{EventTime, ObjectId};
@@ -230,7 +230,11 @@ impl Environment for Shared {
     }
 
     fn setting(&self, name: &str) -> Option<String> {
-        settings::find(name).ok().map(|d| self.settings.lock().get(d))
+        let definition = settings::find(name).ok()?;
+        if definition.scope != Scope::System {
+            return Some(self.settings.lock().get(definition));
+        }
+        Some(introspect::value_of(self, &self.engine.runtime.settings(), definition))
     }
 
     fn set_setting(&self, name: &str, value: &str, local: bool) -> Result<String> {

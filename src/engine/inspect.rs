@@ -110,6 +110,7 @@ impl Engine {
         change: &crate::log::Ddl,
     ) -> Result<Option<Spec>> {
         catalog.drop(&change.dropped);
+        self.connectors.lock().retain(|id, _| !change.dropped.contains(id));
         if change.payload.is_empty() {
             return Ok(None);
         }
@@ -133,10 +134,13 @@ impl Engine {
         let binder = Binder::new(&snapshot, session);
         let spec = match &object.kind {
             Kind::Table(_) => {
-                let connector = object.connector().map(|_| self.connector(&object)).transpose()?;
+                let connector = object.connector().map(|options| self.connector_again(&object, options));
                 Some(Spec::Table(self.table_spec(&binder, &object, connector)?))
             }
-            Kind::Source(_) => Some(Spec::Source(self.source_spec(&binder, &object, self.connector(&object)?)?)),
+            Kind::Source(source) => {
+                let connector = self.connector_again(&object, &source.connector);
+                Some(Spec::Source(self.source_spec(&binder, &object, connector)?))
+            }
             Kind::View(_) => None,
             Kind::MaterializedView(_) => Some(Spec::View(self.replan(&binder, &object)?.spec(
                 object.id,

@@ -175,7 +175,7 @@ pub(super) fn value_of(shared: &Shared, system: &Settings, definition: &settings
 }
 
 async fn all_settings(shared: &Shared, rows: &mut Rows) -> Result<()> {
-    let system = shared.engine.runtime.settings().await?;
+    let system = shared.engine.runtime.settings();
     for definition in settings::ALL {
         let scope = match definition.scope {
             Scope::Session => "session",
@@ -194,7 +194,7 @@ async fn all_settings(shared: &Shared, rows: &mut Rows) -> Result<()> {
 }
 
 async fn pg_settings(shared: &Shared, rows: &mut Rows) -> Result<()> {
-    let system = shared.engine.runtime.settings().await?;
+    let system = shared.engine.runtime.settings();
     for definition in settings::ALL {
         let (context, kind) = (context(definition.scope), vartype(definition.kind));
         rows.push([

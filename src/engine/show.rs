@@ -47,11 +47,11 @@ impl Session {
     pub(super) async fn show(&self, show: &Show) -> Result<Outcome> {
         let rows = match show {
             Show::Setting(name) => {
-                let system = self.shared.engine.runtime.settings().await?;
+                let system = self.shared.engine.runtime.settings();
                 vec![vec![Some(introspect::value_of(&self.shared, &system, settings::find(name)?))]]
             }
             Show::All => {
-                let system = self.shared.engine.runtime.settings().await?;
+                let system = self.shared.engine.runtime.settings();
                 let value = |d: &settings::Definition| Some(introspect::value_of(&self.shared, &system, d));
                 let row = |d: &settings::Definition| vec![Some(d.name.into()), value(d), Some(d.description.into())];
                 settings::ALL.iter().map(row).collect()

@@ -22,6 +22,7 @@ const JOIN: u8 = 2;
 pub(super) const LEAVE: u8 = 3;
 const EPOCH: u8 = 4;
 const SETTINGS: u8 = 5;
+const DECISIONS: u8 = 6;
 
 /// The byte that names a record's kind.
 pub(super) fn kind(record: &Record) -> u8 {
@@ -31,6 +32,7 @@ pub(super) fn kind(record: &Record) -> u8 {
         Record::Leave { .. } => LEAVE,
         Record::Epoch(_) => EPOCH,
         Record::Settings { .. } => SETTINGS,
+        Record::Decisions { .. } => DECISIONS,
     }
 }
 
@@ -82,6 +84,10 @@ pub(super) fn encode(record: &Record, out: &mut Vec<u8>) -> Result<()> {
             head(epoch, out)?;
             blob(payload, out)
         }
+        Record::Decisions { epoch, object, payload } => {
+            head(&(*epoch, *object), out)?;
+            blob(payload, out)
+        }
         Record::Epoch(record) => {
             let batches = |all: &[TableChanges]| all.iter().map(batches_head).collect();
             let small = EpochHead {
@@ -116,6 +122,10 @@ pub(super) fn decode(kind: u8, payload: &[u8]) -> Result<Record> {
         LEAVE => {
             let LeaveHead { view, epoch, missed } = input.head()?;
             Record::Leave { view, epoch, missed }
+        }
+        DECISIONS => {
+            let (epoch, object) = input.head()?;
+            Record::Decisions { epoch, object, payload: input.blob()?.to_vec() }
         }
         SETTINGS => Record::Settings { epoch: input.head()?, payload: input.blob()?.to_vec() },
         EPOCH => {

@@ -27,6 +27,15 @@ pub enum Record {
         /// The settings.
         payload: Vec<u8>,
     },
+    /// What a connector decided; it stands before the first record that speaks of what was read by it.
+    Decisions {
+        /// The epoch under way.
+        epoch: Epoch,
+        /// The source or table.
+        object: ObjectId,
+        /// The connector's own.
+        payload: Vec<u8>,
+    },
     /// The inputs of one epoch.
     Epoch(EpochRecord),
 }
@@ -37,7 +46,7 @@ impl Record {
         match self {
             Self::Ddl(ddl) => ddl.epoch,
             Self::Join(join) => join.epoch,
-            Self::Leave { epoch, .. } | Self::Settings { epoch, .. } => *epoch,
+            Self::Leave { epoch, .. } | Self::Settings { epoch, .. } | Self::Decisions { epoch, .. } => *epoch,
             Self::Epoch(record) => record.epoch,
         }
     }

@@ -53,6 +53,7 @@ fn records() -> Vec<Record> {
         }),
         Record::Leave { view: ObjectId(4), epoch: Epoch(3), missed: Epoch(2) },
         Record::Settings { epoch: Epoch(3), payload: b"{}".to_vec() },
+        Record::Decisions { epoch: Epoch(3), object: ObjectId(9), payload: b"a.csv".to_vec() },
     ]
 }
 

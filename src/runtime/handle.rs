@@ -142,7 +142,7 @@ impl Runtime {
         let (inbox, messages) = unbounded();
         let (publisher, infos) = unbounded();
         let (reports, reported) = unbounded();
-        let shared = Arc::new(Shared::new(inbox, publisher, config.limits.waiting_bytes));
+        let shared = Arc::new(Shared::new(inbox, publisher, &config));
         let max_transaction = config.limits.max_transaction;
         let publishing = publisher::start(Arc::clone(&shared), &config, infos, reported)?;
         let log = Box::new(MemoryLog::new(config.keep_log));
@@ -323,8 +323,8 @@ impl Runtime {
     }
 
     /// The settings in force.
-    pub async fn settings(&self) -> Result<Settings> {
-        self.ask(Message::Settings).await
+    pub fn settings(&self) -> Settings {
+        self.inner.shared.settings.read().clone()
     }
 
     /// What the system relations show.

@@ -39,7 +39,6 @@ pub(super) enum Message {
     Flush(Reply<Result<Epoch>>),
     Advance(ObjectId, EventTime, Reply<Result<EventTime>>),
     AlterSystem(Settings, Reply<Result<()>>),
-    Settings(Reply<Result<Settings>>),
     Status(Reply<Result<Status>>),
     Restart(usize, Reply<Result<()>>),
     LogBytes(Reply<Result<Vec<u8>>>),

@@ -1,13 +1,15 @@
 //! From a log that was read back to a running sequencer.
 //!
+//! * A source that is not what it was, or is gone, does not keep the rest from starting: the views that read it are away
+//!   from the clock (55000) until a later start finds it as it was.
 //! * Readers go on where the log has them; rows that they had read ahead are admitted next.
 //! * A view whose creation is in the log and which had not joined is filled anew.
 //! * Late rows that were to be written back, and are not in the log yet, are written now.
 //! * Epochs go on behind the log's last: none that was not durable was ever shown.
 
 use crate::data::{Epoch, ObjectId};
-use crate::error::Result;
-use crate::log::{Ddl, DurableLog, LogFiles, LogNews, NoLog, Position};
+use crate::error::{Error, Result, SqlState};
+use crate::log::{Ddl, DurableLog, JoinRecord, LogFiles, LogNews, NoLog, Position};
 
 use super::Spec;
 use super::ingest::From;
@@ -23,6 +25,7 @@ pub(super) fn run(
 ) -> Result<()> {
     // What is read back is there already.
     sequencer.log = Box::new(NoLog);
+    sequencer.recovering = true;
     let readers = replay::run(sequencer, &log, rebuild)?;
     let (inbox, publisher) = (sequencer.shared.inbox.clone(), sequencer.shared.publisher.clone());
     let log = DurableLog::start(log, move |news| {
@@ -36,10 +39,68 @@ pub(super) fn run(
     let last = Epoch(sequencer.next_epoch.0 - 1);
     let _ = sequencer.shared.publisher.send(Publish::Durable(last));
     sequencer.shared.acknowledge(last);
+    sequencer.recovering = false;
     sequencer.go_on(readers)
 }
 
 impl Sequencer {
+    /// Whether a source could not be read back.
+    pub(super) fn is_lost(&self, source: ObjectId) -> bool {
+        self.lost.contains(&source)
+    }
+
+    /// A source cannot be read back: the views that read it do not show `epoch`, nor what follows.
+    ///
+    /// Errors: the same error, unless a server starts: a replay has to be the same.
+    pub(super) fn lose(&mut self, source: ObjectId, epoch: Epoch, error: Error) -> Result<()> {
+        if !self.recovering {
+            return Err(error);
+        }
+        self.note_lost(source, &error);
+        self.quiesce()?;
+        let readers = self.readers(source);
+        self.leave_clock(epoch, &readers)?;
+        self.strand();
+        Ok(())
+    }
+
+    fn note_lost(&mut self, source: ObjectId, error: &Error) {
+        let name = self.feeds.get(&source).map_or_else(String::new, |feed| feed.name.clone());
+        tracing::error!("source \"{name}\" cannot be read back, and the views that read it are not shown: {error}");
+        self.lost.insert(source);
+    }
+
+    /// A view joins as the log says, unless what it reads is lost.
+    pub(super) fn rejoin(&mut self, join: JoinRecord, sources: &mut ReadAgain) -> Result<()> {
+        let view = join.view;
+        if !self.recovering {
+            return self.replay_join(join, sources);
+        }
+        self.quiesce()?;
+        self.reinstall(view)?;
+        if !self.can_read(view) {
+            return self.leave_out(view);
+        }
+        let ranges: Vec<ObjectId> = join.caught_up.iter().map(|range| range.partition.source).collect();
+        match self.replay_join(join, sources) {
+            Err(error) if !ranges.is_empty() => {
+                for source in ranges {
+                    self.note_lost(source, &error);
+                }
+                self.leave_out(view)
+            }
+            joined => joined,
+        }
+    }
+
+    fn leave_out(&mut self, view: ObjectId) -> Result<()> {
+        let message = "a source that the view reads could not be read back when the server started";
+        let error = Error::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message);
+        self.give_up(view, Some(error))?;
+        self.strand();
+        Ok(())
+    }
+
     /// Reads and decides again.
     fn go_on(&mut self, mut readers: ReadAgain) -> Result<()> {
         let feeds: Vec<ObjectId> = self.feeds.keys().copied().collect();

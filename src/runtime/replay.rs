@@ -10,7 +10,9 @@ use std::time::Duration;
 use crate::connectors::{Read, Reader};
 use crate::data::{Changes, Epoch, ObjectId, Partition, RowRanges};
 use crate::error::{Error, Result, SqlState};
-use crate::log::{Ddl, EpochRecord, Fault, JoinRecord, LogReader, Record, SourceRange, TableChanges, Wanted};
+use crate::log::{
+    Ddl, EpochRecord, Fault, JoinRecord, LogReader, Record, SourceEnd, SourceRange, TableChanges, Wanted,
+};
 
 use crate::operators::RowError;
 
@@ -59,8 +61,13 @@ pub(super) fn run(
                     None => {}
                 }
             }
-            Record::Join(join) => sequencer.replay_join(join, &mut sources)?,
+            Record::Join(join) => sequencer.rejoin(join, &mut sources)?,
             Record::Settings { payload, .. } => sequencer.replay_settings(&payload)?,
+            Record::Decisions { object, payload, .. } => {
+                if let Some(feed) = sequencer.feeds.get(&object) {
+                    feed.connector.follow_decisions(&payload)?;
+                }
+            }
             // Done before the epoch that it did not show.
             Record::Leave { .. } => {}
             Record::Epoch(record) => {
@@ -98,7 +105,7 @@ impl Sequencer {
     }
 
     /// Waits until all epochs are published.
-    fn quiesce(&mut self) -> Result<()> {
+    pub(super) fn quiesce(&mut self) -> Result<()> {
         while !self.in_flight.is_empty() {
             self.wait_published()?;
         }
@@ -117,7 +124,7 @@ impl Sequencer {
         }
     }
 
-    fn replay_join(&mut self, join: JoinRecord, sources: &mut ReadAgain) -> Result<()> {
+    pub(super) fn replay_join(&mut self, join: JoinRecord, sources: &mut ReadAgain) -> Result<()> {
         self.quiesce()?;
         self.skip_to(join.epoch)?;
         let view = join.view;
@@ -229,7 +236,12 @@ impl Sequencer {
             self.replay_table(object, changes)?;
         }
         for range in &record.ranges {
-            self.replay_range(range, sources)?;
+            let source = range.partition.source;
+            if !self.is_lost(source)
+                && let Err(error) = self.replay_range(range, sources)
+            {
+                self.lose(source, record.epoch, error)?;
+            }
         }
         for TableChanges { object, partition, changes } in record.rows {
             for change in changes {
@@ -239,18 +251,26 @@ impl Sequencer {
         for fault in record.faults {
             self.replay_fault(fault)?;
         }
-        for end in record.ends {
+        for end in record.ends.into_iter().filter(|end| !self.is_lost(end.partition.source)).collect::<Vec<_>>() {
             let source = end.partition.source;
-            let feed = self.feeds.get(&source).ok_or_else(|| missing(source))?;
-            if feed.connector.fingerprint()? != end.fingerprint {
-                return Err(changed(source));
+            if let Err(error) = self.replay_end(end) {
+                self.lose(source, record.epoch, error)?;
             }
-            self.open_for_replay(source)?;
-            self.end_partition((source, end.partition.index as usize), end.fingerprint)?;
         }
         self.late_logged(&record.late);
         self.open.late = record.late;
         self.close()
+    }
+
+    fn replay_end(&mut self, end: SourceEnd) -> Result<()> {
+        let source = end.partition.source;
+        let feed = self.feeds.get(&source).ok_or_else(|| missing(source))?;
+        // The rows of a table are in the log.
+        if !feed.is_table && feed.connector.fingerprint()? != end.fingerprint {
+            return Err(changed(source));
+        }
+        self.open_for_replay(source)?;
+        self.end_partition((source, end.partition.index as usize), end.fingerprint)
     }
 
     /// Epoch numbers are the log's.

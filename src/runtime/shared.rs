@@ -14,6 +14,7 @@ use crate::error::{Error, Result, SqlState};
 use crate::store::Version;
 
 use super::message::{Message, Publish};
+use super::{RuntimeConfig, Settings};
 
 /// One published epoch.
 #[derive(Clone, Debug, Default)]
@@ -60,20 +61,23 @@ pub(super) struct Shared {
     pub(super) epoch: watch::Sender<Epoch>,
     /// Newest epoch with an acknowledged write or DDL.
     acknowledged: AtomicU64,
+    /// What ALTER SYSTEM changes.
+    pub(super) settings: RwLock<Settings>,
     /// KiB of writes that may wait for the sequencer.
     pub(super) waiting: Arc<Semaphore>,
     pub(super) waiting_kib: u32,
 }
 
 impl Shared {
-    pub(super) fn new(inbox: Sender<Message>, publisher: Sender<Publish>, waiting_bytes: usize) -> Self {
-        let waiting_kib = u32::try_from(waiting_bytes >> 10).unwrap_or(u32::MAX).max(1);
+    pub(super) fn new(inbox: Sender<Message>, publisher: Sender<Publish>, config: &RuntimeConfig) -> Self {
+        let waiting_kib = u32::try_from(config.limits.waiting_bytes >> 10).unwrap_or(u32::MAX).max(1);
         Self {
             inbox,
             publisher,
             published: RwLock::default(),
             epoch: watch::Sender::new(Epoch(0)),
             acknowledged: AtomicU64::new(0),
+            settings: RwLock::new(config.settings.clone()),
             waiting: Arc::new(Semaphore::new(waiting_kib as usize)),
             waiting_kib,
         }

@@ -11,7 +11,7 @@ use crate::connectors::options::Options;
 use crate::error::{Error, Result, SqlState};
 
 /// How the bytes of a file are packed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(super) enum Compression {
     None,
     Gzip,

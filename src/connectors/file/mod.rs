@@ -27,6 +27,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
+use parking_lot::Mutex;
 
 use super::encoding::{Encoding, Taken};
 use super::options::{Options, invalid};
@@ -51,9 +52,17 @@ pub(super) struct File {
 #[derive(Debug)]
 enum Reading {
     /// From first to last, as they were when the source was created.
-    Once(Arc<[Listed]>),
+    Once(Mutex<Listing>),
     /// As they grow.
     Follow(Arc<Follow>),
+}
+
+/// Which files there were.
+#[derive(Debug)]
+struct Listing {
+    files: Arc<[Listed]>,
+    /// It was handed on, or taken over from an earlier process.
+    is_told: bool,
 }
 
 impl File {
@@ -79,7 +88,8 @@ impl File {
             Some(declared) => columns::declared(declared, &files[0], &encoding)?,
             None => columns::told(&files[0], &encoding)?,
         };
-        Ok(Self { reading: Reading::Once(files), encoding, schema, max_ahead })
+        let reading = Reading::Once(Mutex::new(Listing { files, is_told: false }));
+        Ok(Self { reading, encoding, schema, max_ahead })
     }
 
     /// Columns that are not declared are told by the first file that holds something.
@@ -136,18 +146,44 @@ impl Connector for File {
 
     fn open(&self, _partition: u32, offset: u64) -> Result<Box<dyn Reader>> {
         match &self.reading {
-            Reading::Once(files) => {
+            Reading::Once(listing) => {
+                let files = Arc::clone(&listing.lock().files);
                 files.iter().try_for_each(Listed::check)?;
-                let files = Arc::clone(files);
                 Ok(Box::new(reader::Files::new(files, self.encoding.clone(), self.schema(), offset)))
             }
             Reading::Follow(follow) => Ok(Arc::clone(follow).open(offset)),
         }
     }
 
+    fn take_decisions(&self) -> Result<Option<Vec<u8>>> {
+        let mut listing = match &self.reading {
+            Reading::Once(listing) => listing.lock(),
+            Reading::Follow(follow) => return follow.take_decisions(),
+        };
+        if std::mem::replace(&mut listing.is_told, true) {
+            return Ok(None);
+        }
+        serde_json::to_vec(&*listing.files).map(Some).map_err(|e| Error::internal(e.to_string()))
+    }
+
+    fn follow_decisions(&self, decisions: &[u8]) -> Result<()> {
+        let mut listing = match &self.reading {
+            Reading::Once(listing) => listing.lock(),
+            Reading::Follow(follow) => return follow.follow_decisions(decisions),
+        };
+        if !std::mem::replace(&mut listing.is_told, true) {
+            let files: Vec<Listed> = serde_json::from_slice(decisions)
+                .map_err(|e| Error::internal(format!("a list of files cannot be read: {e}")))?;
+            listing.files = files.into();
+        }
+        Ok(())
+    }
+
     fn fingerprint(&self) -> Result<String> {
         Ok(match &self.reading {
-            Reading::Once(files) => files.iter().map(Listed::fingerprint).collect::<Vec<_>>().join("\n"),
+            Reading::Once(listing) => {
+                listing.lock().files.iter().map(Listed::fingerprint).collect::<Vec<_>>().join("\n")
+            }
             // It has no end that could be another one.
             Reading::Follow(_) => String::new(),
         })

@@ -5,20 +5,28 @@ use std::io::{ErrorKind, Read};
 use std::path::{Component, Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
+use serde::{Deserialize, Serialize, Serializer};
+
 use super::compression::Compression;
 use crate::connectors::options::invalid;
 use crate::error::{Error, Result, SqlState};
 
 /// A file as it was when the source was created.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Listed {
     /// Without symbolic links.
+    #[serde(serialize_with = "as_text")]
     pub path: PathBuf,
     /// Its last part, for messages.
     pub name: String,
     compression: Compression,
     bytes: u64,
     modified_micros: u128,
+}
+
+/// A name that is no text is not found again.
+fn as_text<S: Serializer>(path: &Path, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+    serializer.serialize_str(&path.to_string_lossy())
 }
 
 impl Listed {

@@ -205,7 +205,19 @@ impl Sequencer {
         Ok(())
     }
 
+    /// Logs what the connectors of some partitions decided, before the record that speaks of what they read.
+    pub(super) fn log_decisions(&mut self, ranges: &[SourceRange]) -> Result<()> {
+        for object in ranges.iter().map(|range| range.partition.source).collect::<BTreeSet<_>>() {
+            let decided = self.feeds.get(&object).map(|feed| feed.connector.take_decisions()).transpose()?;
+            if let Some(payload) = decided.flatten() {
+                self.append(&Record::Decisions { epoch: self.next_epoch, object, payload })?;
+            }
+        }
+        Ok(())
+    }
+
     fn log_epoch(&mut self, epoch: Epoch, open: &OpenEpoch) -> Result<()> {
+        self.log_decisions(&open.ranges)?;
         let table = |(id, changes): (&ObjectId, &Vec<Changes>)| TableChanges {
             object: *id,
             partition: 0,

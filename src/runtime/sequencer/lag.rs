@@ -103,6 +103,17 @@ impl Sequencer {
         self.away.insert(id, Away { spec, behind_since: now, retry: now + pause, pause, for_good: false });
     }
 
+    /// Views that are away, and that read what is lost, do not try again by themselves.
+    pub(in crate::runtime) fn strand(&mut self) {
+        let mut stranded = self.lost.clone();
+        for (id, away) in &mut self.away {
+            if away.spec.graph.objects().iter().any(|object| stranded.contains(object)) {
+                away.for_good = true;
+                stranded.insert(*id);
+            }
+        }
+    }
+
     /// Brings a view back whose pause the log says is over.
     pub(in crate::runtime) fn reinstall(&mut self, view: ObjectId) -> Result<()> {
         self.away.remove(&view).map_or(Ok(()), |away| self.install(away.spec, None, true))

@@ -113,6 +113,9 @@ pub(super) struct Sequencer {
     pauses: BTreeMap<ObjectId, Duration>,
     /// Reading the log: nothing is read of sources but what it says, and nothing is decided.
     pub(super) replaying: bool,
+    /// A server starts: what cannot be read back is left out.
+    pub(super) recovering: bool,
+    pub(super) lost: BTreeSet<ObjectId>,
     pub(super) inputs: Vec<InputEpoch>,
     stopping: bool,
 }
@@ -161,6 +164,8 @@ impl Sequencer {
             asked: None,
             pauses: BTreeMap::new(),
             replaying: false,
+            recovering: false,
+            lost: BTreeSet::new(),
             inputs: vec![],
             stopping: false,
         })
@@ -273,7 +278,6 @@ impl Sequencer {
                     self.answer(Answer::Changed(reply));
                 }
             }
-            Message::Settings(reply) => drop(reply.send(Ok(self.config.settings.clone()))),
             Message::Status(reply) => {
                 let status = self.status();
                 let _ = self.shared.publisher.send(Publish::Status(status, reply));
@@ -313,6 +317,7 @@ impl Sequencer {
         let payload = serde_json::to_vec(&settings).map_err(|e| Error::internal(e.to_string()))?;
         self.append(&Record::Settings { epoch: self.next_epoch, payload })?;
         self.config.settings = settings.clone();
+        *self.shared.settings.write() = settings.clone();
         let _ = self.shared.publisher.send(Publish::Settings(settings));
         Ok(())
     }

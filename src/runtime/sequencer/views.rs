@@ -209,6 +209,7 @@ impl Sequencer {
         self.pace.restart();
         let epoch = self.next_epoch;
         self.next_epoch = epoch.next();
+        self.log_decisions(&caught_up)?;
         self.append(&Record::Join(JoinRecord { view, epoch, caught_up }))?;
         let ViewSpec { name, schema, graph, late_into, mut subscription, .. } = spec;
         if let Some(subscription) = &mut subscription {
@@ -288,7 +289,7 @@ impl Sequencer {
     }
 
     /// Ends a view that has not joined.
-    pub(super) fn give_up(&mut self, view: ObjectId, error: Option<Error>) -> Result<()> {
+    pub(in crate::runtime) fn give_up(&mut self, view: ObjectId, error: Option<Error>) -> Result<()> {
         self.end_catch_up(view)?;
         if let Some(state) = self.views.remove(&view) {
             if let Some(workers) = &self.workers {
@@ -344,6 +345,22 @@ impl Sequencer {
     pub(super) fn concerned(&self, touched: &[ObjectId]) -> Vec<ObjectId> {
         let on_clock = self.views.iter().filter(|(_, v)| v.is_published());
         on_clock.filter(|(_, v)| touched.iter().any(|t| v.reads.contains(t))).map(|(id, _)| *id).collect()
+    }
+
+    /// The views on the clock that read a source, through others too.
+    pub(in crate::runtime) fn readers(&self, source: ObjectId) -> Vec<ObjectId> {
+        let readers = self.views.iter().filter(|(_, v)| v.is_running() && v.reads.contains(&source));
+        readers.map(|(id, _)| *id).collect()
+    }
+
+    /// Whether everything that a view reads is there.
+    pub(in crate::runtime) fn can_read(&self, view: ObjectId) -> bool {
+        let Some(state) = self.views.get(&view) else { return false };
+        let is_there = |object: &ObjectId| match self.views.get(object) {
+            Some(upstream) => upstream.is_running(),
+            None => !self.away.contains_key(object),
+        };
+        state.reads.iter().all(|source| !self.is_lost(*source)) && state.direct.iter().all(is_there)
     }
 
     /// Whether a view on the clock names this object.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::journal::{Run, What};
-use super::{FILES_MAX, Follow, GRACE, Identity};
+use super::{FILES_MAX, Follow, GRACE, Identity, gone};
 use crate::connectors::file::compression::Compression;
 use crate::connectors::file::paths::{self, Found};
 use crate::error::{Error, Result, SqlState};
@@ -39,6 +39,17 @@ pub(super) struct Followed {
     pub is_lost: bool,
     /// Open while it may grow.
     live: Option<Live>,
+    /// Read by an earlier process, up to there (byte, lines, within a line that was given up), and not yet opened again.
+    left_at: Option<(u64, u64, bool)>,
+}
+
+/// A file as an earlier process found it.
+pub(super) struct Revived {
+    pub path: PathBuf,
+    pub name: String,
+    pub identity: Identity,
+    pub is_lost: bool,
+    pub is_open: bool,
 }
 
 #[derive(Debug)]
@@ -75,8 +86,26 @@ impl Files {
         self.all.get(at)
     }
 
+    pub(super) fn get_mut(&mut self, at: usize) -> Option<&mut Followed> {
+        self.all.get_mut(at)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Followed> {
+        self.all.iter()
+    }
+
+    /// Takes up a file of an earlier process; it is opened when there is nothing left to read again.
+    pub(super) fn revive(&mut self, file: Revived) {
+        let Revived { path, name, identity, is_lost, is_open } = file;
+        let left_at = (is_open && !is_lost).then_some((0, 0, false));
+        self.all.push(Followed { path, name, identity, names: None, is_lost, live: None, left_at });
+    }
+
     /// What is new in the files that are known, each in its turn.
     pub(super) fn news(&mut self, follow: &Follow) -> Result<Option<News>> {
+        for file in self.all.iter_mut().filter(|file| file.left_at.is_some()) {
+            file.open_again(follow);
+        }
         let count = self.all.len();
         for step in 0..count {
             let at = (self.turn + step) % count;
@@ -165,7 +194,15 @@ impl Files {
                 (identity.unwrap_or(Identity { device: 0, inode: 0 }), None, Some(wrong))
             }
         };
-        self.all.push(Followed { path, name: name.clone(), identity, names: None, is_lost: false, live });
+        self.all.push(Followed {
+            path,
+            name: name.clone(),
+            identity,
+            names: None,
+            is_lost: false,
+            live,
+            left_at: None,
+        });
         let (code, message) = wrong?;
         Some(News::report(self.all.len() - 1, code, message))
     }
@@ -180,7 +217,7 @@ impl Files {
     fn report(&mut self, path: &str, code: SqlState, message: String) -> News {
         let identity = Identity { device: 0, inode: 0 };
         let (path, name) = (PathBuf::from(path), path.to_owned());
-        self.all.push(Followed { path, name, identity, names: None, is_lost: true, live: None });
+        self.all.push(Followed { path, name, identity, names: None, is_lost: true, live: None, left_at: None });
         News::report(self.all.len() - 1, code, message)
     }
 }
@@ -204,6 +241,34 @@ enum Change {
 }
 
 impl Followed {
+    /// Whether it may grow.
+    pub(super) fn is_open(&self) -> bool {
+        self.live.is_some()
+    }
+
+    /// An earlier process found it cut off.
+    pub(super) fn lose(&mut self) {
+        (self.is_lost, self.left_at) = (true, None);
+    }
+
+    /// An earlier process has read it up to there.
+    pub(super) fn was_read(&mut self, next: (u64, u64, bool)) {
+        self.left_at = self.left_at.map(|_| next);
+    }
+
+    /// Goes on where an earlier process was; a file that is no longer there is over.
+    fn open_again(&mut self, follow: &Follow) {
+        let Some((done, lines, within)) = self.left_at.take() else { return };
+        let Ok(file) = reopen(self) else { return };
+        let cutter = match done {
+            0 => Cutter::new(follow.encoding.cut()),
+            _ => Cutter::resume(follow.encoding.cut(), lines, within),
+        };
+        let has_header = follow.encoding.is_headed() && done == 0;
+        let place = (lines, within);
+        self.live = Some(Live { file, cutter, read: done, done, place, has_header, nameless: None });
+    }
+
     fn news(&mut self, at: usize, follow: &Follow) -> Result<Option<Change>> {
         let Some(live) = &mut self.live else { return Ok(None) };
         loop {
@@ -293,4 +358,21 @@ pub(super) fn read_at(file: &fs::File, from: u64, count: usize, buffer: &mut Vec
     }
     buffer.truncate(had + read);
     Ok(read)
+}
+
+/// Opens a file that was read before, by whatever name it has now.
+pub(super) fn reopen(file: &Followed) -> Result<fs::File> {
+    let is_it = |path: &Path| -> Option<fs::File> {
+        let opened = fs::File::open(path).ok()?;
+        (Identity::of(&opened.metadata().ok()?) == file.identity).then_some(opened)
+    };
+    if file.is_lost {
+        return Err(gone(&file.name));
+    }
+    if let Some(opened) = is_it(&file.path) {
+        return Ok(opened);
+    }
+    let folder = file.path.parent().map(Path::to_path_buf).unwrap_or_default();
+    let others: Vec<PathBuf> = fs::read_dir(folder)?.flatten().map(|entry| entry.path()).collect();
+    others.iter().find_map(|path| is_it(path)).ok_or_else(|| gone(&file.name))
 }

@@ -10,8 +10,11 @@
 //!   [`GRACE`], and a file that is there under the old name is a new one. Where log rotation copies and cuts off, the
 //!   file is read again from its start, and a bad record says that what had not been read is lost.
 //! * A link that leads out of the server's file root, or a file that cannot be read, is a bad record; the others go on.
+//! * What was decided can be taken, kept, and followed by a later process ([`decisions`]): files are known again by
+//!   device and inode.
 //! * Bytes that are gone cannot be read again: a view that is created after that fails with `55000`.
 
+mod decisions;
 mod files;
 mod journal;
 mod reader;
@@ -28,6 +31,7 @@ use super::compression::Compression;
 use crate::connectors::Reader;
 use crate::connectors::encoding::Encoding;
 use crate::error::{Error, SqlState};
+use decisions::Decided;
 use files::Files;
 use journal::Journal;
 
@@ -54,6 +58,7 @@ pub(super) struct Follow {
 struct Stream {
     files: Files,
     journal: Journal,
+    decided: Decided,
 }
 
 impl Follow {

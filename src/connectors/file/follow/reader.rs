@@ -2,15 +2,14 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
 
-use super::files::{Followed, News, read_at};
+use super::files::{News, read_at, reopen};
 use super::journal::{Run, What};
-use super::{Follow, Identity, gone};
+use super::{Follow, gone};
 use crate::connectors::{BadRecord, Read, Reader};
 use crate::error::Result;
 use crate::formats::{CHUNK_BYTES, Cutter, Decoder, Records};
@@ -99,7 +98,7 @@ impl Tail {
         };
         let Some(News { run, records, place }) = found else { return Ok(Next::Nothing) };
         let name = stream.files.get(run.file).map(|file| file.name.clone()).unwrap_or_default();
-        stream.journal.append(run.clone());
+        stream.decide(&run, place);
         if stream.journal.run(self.run).is_some_and(|mine| self.within + run.records > mine.records) {
             // It did not grow the run that this reader is in.
             self.run += 1;
@@ -199,23 +198,6 @@ impl Again {
             self.at += read as u64;
         }
     }
-}
-
-/// Opens a file that was read before, by whatever name it has now.
-fn reopen(file: &Followed) -> Result<fs::File> {
-    let is_it = |path: &Path| -> Option<fs::File> {
-        let opened = fs::File::open(path).ok()?;
-        (Identity::of(&opened.metadata().ok()?) == file.identity).then_some(opened)
-    };
-    if file.is_lost {
-        return Err(gone(&file.name));
-    }
-    if let Some(opened) = is_it(&file.path) {
-        return Ok(opened);
-    }
-    let folder = file.path.parent().map(Path::to_path_buf).unwrap_or_default();
-    let others: Vec<PathBuf> = fs::read_dir(folder)?.flatten().map(|entry| entry.path()).collect();
-    others.iter().find_map(|path| is_it(path)).ok_or_else(|| gone(&file.name))
 }
 
 impl Reader for Tail {
