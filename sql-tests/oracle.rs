@@ -334,7 +334,7 @@ fn judge_rows(
     let mut before = Vec::with_capacity(rows.num_rows());
     for i in 0..rows.num_rows() {
         before.push(now.0);
-        if diff(i) > 0 && time.is_valid(i) {
+        if diff(i) > 0 && time.is_valid(i) && time.value(i) != i64::MAX {
             *now = (*now).max(EventTime(time.value(i).saturating_sub(delay)));
         }
     }
@@ -549,7 +549,15 @@ fn assign_windows(assign: &WindowAssign, rows: &RecordBatch) -> Result<(RecordBa
             }
             continue;
         }
-        for (start, end) in windows_of(assign.kind, time.value(i))? {
+        let windows = match time.value(i) {
+            // The infinities have bins of their own, before and behind all others, and are in no other windows.
+            infinite @ (i64::MIN | i64::MAX) if assign.keeps_nulls() => {
+                vec![(infinite, infinite.clamp(-i64::MAX, i64::MAX - 1))]
+            }
+            i64::MIN | i64::MAX => vec![],
+            time => windows_of(assign.kind, time)?,
+        };
+        for (start, end) in windows {
             indices.push(row);
             starts.push(Some(start));
             ends.push(Some(end));

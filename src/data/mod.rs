@@ -32,7 +32,7 @@ pub use key_form::{key_form, one_nan, varies};
 pub use ranges::RowRanges;
 pub use time::{Epoch, EventTime, Partition, PartitionWatermark, WatermarkVector, Watermarks};
 pub use watermark::{Judge, Monotone, WatermarkExpr, WatermarkTerm, floor};
-pub use window::{CalendarUnit, Span};
+pub use window::{BEFORE_TIME, BEHIND_TIME, CalendarUnit, Span};
 pub use words::{from_words, is_word, to_words};
 
 use serde::{Deserialize, Serialize};

@@ -65,20 +65,31 @@ pub enum Span {
     Calendar(CalendarUnit),
 }
 
+/// The end of the bin that `-infinity` is in: over as soon as event time has begun.
+pub const BEFORE_TIME: i64 = i64::MIN + 1;
+/// The end of the bin that `infinity` is in: over when event time has ended.
+pub const BEHIND_TIME: i64 = i64::MAX - 1;
+
 impl Span {
     /// The window's end, given the bound; saturates at the end of time.
     pub fn end(self, bound: i64) -> i64 {
-        match self {
-            Self::Fixed(micros) => bound.saturating_add(micros),
-            Self::Calendar(unit) => unit.moved(bound, 1),
+        match (self, bound) {
+            (Self::Fixed(0), _) => bound,
+            (_, i64::MIN) => BEFORE_TIME,
+            (_, i64::MAX) => BEHIND_TIME,
+            (Self::Fixed(micros), _) => bound.saturating_add(micros),
+            (Self::Calendar(unit), _) => unit.moved(bound, 1),
         }
     }
 
     /// The bound, given the window's end.
     pub fn bound(self, end: i64) -> i64 {
-        match self {
-            Self::Fixed(micros) => end.saturating_sub(micros),
-            Self::Calendar(unit) => unit.start(end.saturating_sub(1)),
+        match (self, end) {
+            (Self::Fixed(0), _) => end,
+            (_, BEFORE_TIME) => i64::MIN,
+            (_, BEHIND_TIME) => i64::MAX,
+            (Self::Fixed(micros), _) => end.saturating_sub(micros),
+            (Self::Calendar(unit), _) => unit.start(end.saturating_sub(1)),
         }
     }
 }
@@ -108,5 +119,9 @@ mod tests {
     fn the_ends_of_time_saturate() {
         assert_eq!(CalendarUnit::Year.start(i64::MIN + 2), i64::MIN + 1);
         assert_eq!(Span::Calendar(CalendarUnit::Year).end(i64::MAX - 1), i64::MAX);
+        for span in [Span::Fixed(10), Span::Calendar(CalendarUnit::Year)] {
+            assert_eq!(span.bound(span.end(i64::MIN)), i64::MIN);
+            assert_eq!(span.bound(span.end(i64::MAX)), i64::MAX);
+        }
     }
 }

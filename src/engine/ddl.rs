@@ -18,10 +18,11 @@ use crate::catalog::object::{ConnectorOptions, Kind, META_COMMENT, Object, Sourc
 use crate::catalog::{Resolved, Snapshot};
 use crate::connectors::{self, Connector, ConnectorSpec};
 use crate::data::ObjectId;
+use crate::data::text::TimeZone;
 use crate::data::types::sql_name;
 use crate::error::{Error, Result, SqlState};
 use crate::runtime::{Settings, SourceSpec, TableSpec, WatermarkSpec};
-use crate::sql::binder::Binder;
+use crate::sql::binder::{BindSession, Binder};
 use crate::sql::statement::{
     ColumnDef, Comment, CreateSource, CreateTable, CreateView, Drop, Name, RelationKind, Rename, WatermarkDef,
 };
@@ -453,6 +454,9 @@ impl Engine {
     fn watermark_spec(&self, binder: &Binder<'_>, object: &Object) -> Result<Option<WatermarkSpec>> {
         let Some(watermark) = object.watermark() else { return Ok(None) };
         let field = object.schema.field(watermark.column);
+        // Of the log alone: not of the session that said CREATE.
+        let session = BindSession { time_zone: TimeZone::utc(), ..binder.session.clone() };
+        let binder = Binder::new(binder.snapshot, &session);
         let expr = binder.expression(&watermark.expression, &object.schema, field)?;
         let schema = DFSchema::try_from(object.schema.as_ref().clone())?;
         let expr = self.executor.physical_expr(&expr, &schema)?;

@@ -20,6 +20,7 @@ use super::session::Session;
 use super::show::{text_columns, texts};
 use super::stream::Guard;
 use crate::catalog::object::{Emit, Kind};
+use crate::data::text::datetime::{TIMESTAMP_FIRST, TIMESTAMP_LAST, write_timestamp};
 use crate::data::{EventTime, PartitionWatermark, WatermarkVector};
 use crate::error::{Error, Result, SqlState};
 use crate::plan::{self, Described, ViewPlan};
@@ -197,7 +198,7 @@ fn figures(workers: &[&OperatorStatus], lines: &mut Vec<String>, facts: &mut Map
         let _ = write!(line, ", state of {rows} rows in {}", size(bytes));
     }
     let alarm = workers.iter().filter_map(|w| w.watermark).min();
-    if let Some(EventTime(next)) = alarm.filter(|a| *a != EventTime::MAX) {
+    if let Some(EventTime(next)) = alarm.filter(|a| a.0 <= TIMESTAMP_LAST) {
         let next = instant(next);
         let _ = write!(line, ", woken by watermark {next}");
         facts.insert("Next Watermark".to_owned(), json!(next));
@@ -261,7 +262,8 @@ fn running(plan: &ViewPlan, status: &Status, view: crate::data::ObjectId) -> Rep
 
 fn instant(micros: i64) -> String {
     let mut text = String::new();
-    match crate::data::text::datetime::write_timestamp(&mut text, micros) {
+    // The bin of -infinity ends before all time.
+    match write_timestamp(&mut text, if micros < TIMESTAMP_FIRST { i64::MIN } else { micros }) {
         Ok(()) => text,
         Err(_) => micros.to_string(),
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, ArrowPrimitiveType, AsArray, Decimal128Array, ListArray, PrimitiveArray, StringArray,
-    StringBuilder, StructArray,
+    StringBuilder, StructArray, Time64MicrosecondArray,
 };
 use arrow::compute;
 use arrow::datatypes::{
@@ -302,9 +302,14 @@ impl PgCast {
                     t => i32::try_from(t.div_euclid(DAY)).unwrap_or(i32::MAX),
                 })
             }),
-            (Timestamp(_, tz), Time64(_)) => map::<TimestampMicrosecondType, Time64MicrosecondType>(array, to, |t| {
-                Ok(if tz.is_some() { zone.to_local(t) } else { t }.rem_euclid(DAY))
-            }),
+            // An infinite time is at no hour.
+            (Timestamp(_, tz), Time64(_)) => {
+                let clock = |t: i64| if tz.is_some() { zone.to_local(t) } else { t }.rem_euclid(DAY);
+                let times = array.as_primitive::<TimestampMicrosecondType>();
+                let out: Time64MicrosecondArray =
+                    times.unary_opt(|t| (t != i64::MAX && t != i64::MIN).then(|| clock(t)));
+                Ok(Arc::new(out))
+            }
             (Time64(_), Interval(_)) => map::<Time64MicrosecondType, IntervalMonthDayNanoType>(array, to, |t| {
                 Ok(IntervalMonthDayNano::new(0, 0, t.saturating_mul(1000)))
             }),

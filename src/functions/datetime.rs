@@ -1,38 +1,31 @@
-//! Dates and times: `extract`, `date_part`, `date_trunc`, `date_bin`, `timezone` (AT TIME ZONE), `age`, `make_*`.
+//! Dates and times: `date_trunc`, `date_bin`, `timezone` (AT TIME ZONE), `age`, `make_*`.
 //!
-//! A timestamptz is looked at in the session's TimeZone. Windows and bins align to the Unix epoch.
+//! A timestamptz is looked at in the session's TimeZone. Windows and bins align to the Unix epoch. The infinities, the ends of
+//! the integer's range, are in no day: each function says what it makes of them.
 
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, Date32Array, Decimal128Array, Float64Array, IntervalMonthDayNanoArray, PrimitiveArray,
+    Array, ArrayRef, AsArray, BooleanArray, Date32Array, IntervalMonthDayNanoArray, PrimitiveArray,
     TimestampMicrosecondArray,
 };
 use arrow::datatypes::{
     DataType, Date32Type, Float64Type, Int32Type, IntervalMonthDayNano, IntervalMonthDayNanoType,
-    Time64MicrosecondType, TimestampMicrosecondType,
+    TimestampMicrosecondType,
 };
 
 use super::native::{Call, Function, Overload, T};
 use crate::data::floor;
 use crate::data::text::TimeZone;
 use crate::data::text::calendar::{civil, days, days_in_month};
+use crate::data::text::datetime::{DATE_FIRST, DATE_LAST, TIMESTAMP_FIRST, TIMESTAMP_LAST};
+use crate::data::text::number::write_f64;
 use crate::error::{Error, Result, SqlState};
 
 pub(super) const SECOND: i64 = 1_000_000;
 pub(super) const DAY: i64 = 86_400 * SECOND;
 
-const PARTS: &[Overload] = &[
-    Overload(&[T::Text, T::Timestamp], T::Float8),
-    Overload(&[T::Text, T::Timestamptz], T::Float8),
-    Overload(&[T::Text, T::Date], T::Float8),
-    Overload(&[T::Text, T::Time], T::Float8),
-    Overload(&[T::Text, T::Interval], T::Float8),
-];
-
 pub(super) const ALL: &[&Function] = &[
-    &Function { by_constant: Some(extract_type), ..Function::new("extract", PARTS, extract) },
-    &Function::new("date_part", PARTS, date_part),
     &Function::new(
         "date_trunc",
         &[
@@ -66,6 +59,16 @@ pub(super) const ALL: &[&Function] = &[
         ],
         age,
     ),
+    &Function::new(
+        "isfinite",
+        &[
+            Overload(&[T::Date], T::Bool),
+            Overload(&[T::Timestamp], T::Bool),
+            Overload(&[T::Timestamptz], T::Bool),
+            Overload(&[T::Interval], T::Bool),
+        ],
+        is_finite,
+    ),
     &Function::new("make_date", &[Overload(&[T::Int4, T::Int4, T::Int4], T::Date)], make_date),
     &Function::new(
         "make_timestamp",
@@ -73,6 +76,27 @@ pub(super) const ALL: &[&Function] = &[
         make_timestamp,
     ),
 ];
+
+/// Whether this is one of the infinities.
+pub(super) fn infinite(micros: i64) -> bool {
+    matches!(micros, i64::MAX | i64::MIN)
+}
+
+/// 22008.
+pub(super) fn out_of_range() -> Error {
+    Error::new(SqlState::DATETIME_FIELD_OVERFLOW, "timestamp out of range")
+}
+
+/// 22008 of seconds that are none.
+pub(super) fn no_timestamp(seconds: f64) -> Error {
+    let mut text = String::new();
+    let written = write_f64(&mut text, seconds).is_ok();
+    let message = match written && !seconds.is_nan() {
+        true => format!("timestamp out of range: \"{text}\""),
+        false => "timestamp cannot be NaN".to_owned(),
+    };
+    Error::new(SqlState::DATETIME_FIELD_OVERFLOW, message)
+}
 
 /// A local point of time in its fields.
 #[derive(Clone, Copy, Debug)]
@@ -119,13 +143,13 @@ pub(super) fn counted_year(year: i64) -> i64 {
     if year > 0 { year } else { year - 1 }
 }
 
-fn unknown_unit(unit: &str, of: &DataType) -> Error {
+pub(super) fn unknown_unit(unit: &str, of: &DataType) -> Error {
     let name = crate::data::types::sql_name(&arrow::datatypes::Field::new("", of.clone(), true));
     Error::new(SqlState::INVALID_PARAMETER_VALUE, format!("unit \"{unit}\" not recognized for type {name}"))
 }
 
 /// One spelling for each unit.
-fn unit_of(text: &str) -> String {
+pub(super) fn unit_of(text: &str) -> String {
     let lower = text.trim().to_ascii_lowercase();
     let known = match lower.as_str() {
         "years" | "y" | "yr" | "yrs" => "year",
@@ -146,31 +170,18 @@ fn unit_of(text: &str) -> String {
     known.to_owned()
 }
 
-/// The scale that `extract` gives a unit.
-fn scale_of(unit: &str) -> i8 {
-    match unit {
-        "second" | "epoch" => 6,
-        "milliseconds" => 3,
-        _ => 0,
-    }
-}
-
-fn extract_type(unit: &str) -> Option<T> {
-    Some(T::Scaled(scale_of(&unit_of(unit))))
-}
-
 /// The unit of each row, which is mostly a constant.
-struct Units<'a> {
+pub(super) struct Units<'a> {
     texts: &'a arrow::array::StringArray,
     last: Option<(String, String)>,
 }
 
 impl<'a> Units<'a> {
-    fn new(array: &'a ArrayRef) -> Self {
+    pub(super) fn new(array: &'a ArrayRef) -> Self {
         Self { texts: array.as_string::<i32>(), last: None }
     }
 
-    fn at(&mut self, row: usize) -> Option<&str> {
+    pub(super) fn at(&mut self, row: usize) -> Option<&str> {
         if self.texts.is_null(row) {
             return None;
         }
@@ -180,157 +191,6 @@ impl<'a> Units<'a> {
         }
         self.last.as_ref().map(|(_, unit)| unit.as_str())
     }
-}
-
-/// A unit's value in millionths.
-fn part(unit: &str, value: &Value, data_type: &DataType) -> Result<i128> {
-    let found = match value {
-        Value::Moment { local, utc, offset } => moment_part(unit, *local, *utc, *offset, data_type),
-        Value::Time(t) => time_part(unit, *t).or_else(|| (unit == "epoch").then_some(i128::from(*t))),
-        Value::Interval(i) => interval_part(unit, *i),
-    };
-    found.ok_or_else(|| unknown_unit(unit, data_type))
-}
-
-enum Value {
-    /// `offset`: seconds, where there is a zone.
-    Moment {
-        local: i64,
-        utc: i64,
-        offset: Option<i32>,
-    },
-    Time(i64),
-    Interval(IntervalMonthDayNano),
-}
-
-const MILLION: i128 = 1_000_000;
-
-fn time_part(unit: &str, time: i64) -> Option<i128> {
-    let time = i128::from(time);
-    Some(match unit {
-        "hour" => time / (3600 * MILLION) * MILLION,
-        "minute" => time / (60 * MILLION) % 60 * MILLION,
-        "second" => time % (60 * MILLION),
-        "milliseconds" => time % (60 * MILLION) * 1000,
-        "microseconds" => time % (60 * MILLION) * MILLION,
-        _ => return None,
-    })
-}
-
-fn moment_part(unit: &str, local: i64, utc: i64, offset: Option<i32>, data_type: &DataType) -> Option<i128> {
-    let f = Fields::of(local);
-    let year = counted_year(f.year);
-    if data_type != &DataType::Date32
-        && let Some(part) = time_part(unit, f.time)
-    {
-        return Some(part);
-    }
-    let whole = match unit {
-        "epoch" => return Some(i128::from(utc)),
-        "julian" => {
-            return Some(i128::from(f.days + 2_440_588) * MILLION + i128::from(f.time) * MILLION / i128::from(DAY));
-        }
-        "year" => year,
-        "month" => f.month.into(),
-        "day" => f.day.into(),
-        "quarter" => i64::from((f.month - 1) / 3 + 1),
-        "week" => f.iso_week().1,
-        "isoyear" => counted_year(f.iso_week().0),
-        "dow" => f.weekday(),
-        "isodow" => f.iso_weekday(),
-        "doy" => f.day_of_year(),
-        "decade" => f.year.div_euclid(10),
-        "century" => {
-            if year > 0 {
-                (year + 99) / 100
-            } else {
-                -((99 - year) / 100)
-            }
-        }
-        "millennium" => {
-            if year > 0 {
-                (year + 999) / 1000
-            } else {
-                -((999 - year) / 1000)
-            }
-        }
-        "timezone" => offset?.into(),
-        "timezone_hour" => (offset? / 3600).into(),
-        "timezone_minute" => (offset? / 60 % 60).into(),
-        _ => return None,
-    };
-    Some(i128::from(whole) * MILLION)
-}
-
-fn interval_part(unit: &str, i: IntervalMonthDayNano) -> Option<i128> {
-    let micros = i128::from(i.nanoseconds / 1000);
-    let (years, months) = (i128::from(i.months / 12), i128::from(i.months % 12));
-    Some(match unit {
-        "epoch" => {
-            // A year has 365.25 days, a month 30.
-            (years * 31_557_600 + months * 2_592_000 + i128::from(i.days) * 86_400) * MILLION + micros
-        }
-        "year" => years * MILLION,
-        "month" => months * MILLION,
-        "quarter" => (months / 3 + 1) * MILLION,
-        "day" => i128::from(i.days) * MILLION,
-        "decade" => years / 10 * MILLION,
-        "century" => years / 100 * MILLION,
-        "millennium" => years / 1000 * MILLION,
-        "hour" => micros / (3600 * MILLION) * MILLION,
-        "minute" => micros / (60 * MILLION) % 60 * MILLION,
-        "second" => micros % (60 * MILLION),
-        "milliseconds" => micros % (60 * MILLION) * 1000,
-        "microseconds" => micros % (60 * MILLION) * MILLION,
-        _ => return None,
-    })
-}
-
-fn parts(call: &Call<'_>) -> Result<Vec<Option<i128>>> {
-    let mut units = Units::new(&call.args[0]);
-    let values = &call.args[1];
-    let data_type = values.data_type();
-    let value = |row: usize| -> Value {
-        match data_type {
-            DataType::Date32 => {
-                let local = i64::from(values.as_primitive::<Date32Type>().value(row)).saturating_mul(DAY);
-                Value::Moment { local, utc: local, offset: None }
-            }
-            DataType::Timestamp(_, zone) => {
-                let utc = values.as_primitive::<TimestampMicrosecondType>().value(row);
-                match zone {
-                    Some(_) => {
-                        Value::Moment { local: call.zone.to_local(utc), utc, offset: Some(call.zone.offset_at(utc)) }
-                    }
-                    None => Value::Moment { local: utc, utc, offset: None },
-                }
-            }
-            DataType::Time64(_) => Value::Time(values.as_primitive::<Time64MicrosecondType>().value(row)),
-            _ => Value::Interval(values.as_primitive::<IntervalMonthDayNanoType>().value(row)),
-        }
-    };
-    (0..call.rows)
-        .map(|row| match units.at(row) {
-            Some(unit) if values.is_valid(row) => part(unit, &value(row), data_type).map(Some),
-            _ => Ok(None),
-        })
-        .collect()
-}
-
-fn extract(call: &Call<'_>) -> Result<ArrayRef> {
-    let parts = parts(call)?;
-    let DataType::Decimal128(precision, scale) = call.result else {
-        let floats = parts.into_iter().map(|p| p.map(|v| v as f64 / 1e6));
-        return Ok(Arc::new(floats.collect::<Float64Array>()));
-    };
-    let divisor = 10i128.pow(u32::from((6 - scale).unsigned_abs()));
-    let out: Decimal128Array = parts.into_iter().map(|p| p.map(|v| v / divisor)).collect();
-    Ok(Arc::new(out.with_precision_and_scale(*precision, *scale)?))
-}
-
-fn date_part(call: &Call<'_>) -> Result<ArrayRef> {
-    let floats = parts(call)?.into_iter().map(|p| p.map(|v| v as f64 / 1e6));
-    Ok(Arc::new(floats.collect::<Float64Array>()))
 }
 
 /// The start of the unit that holds a local time.
@@ -404,7 +264,7 @@ fn date_trunc(call: &Call<'_>) -> Result<ArrayRef> {
             return Ok(None);
         }
         let t = values.value(row);
-        if t == i64::MAX || t == i64::MIN {
+        if infinite(t) {
             return Ok(Some(t));
         }
         let zone = match named.as_mut() {
@@ -425,28 +285,35 @@ fn stamps(array: TimestampMicrosecondArray, data_type: &DataType) -> Result<Arra
     Ok(Arc::new(array.with_data_type(data_type.clone())))
 }
 
+/// The length of a bin. Errors: 0A000, 22008.
+pub fn stride_micros(stride: IntervalMonthDayNano) -> Result<i64> {
+    if stride.months != 0 {
+        let message = "timestamps cannot be binned into intervals containing months or years";
+        return Err(Error::new(SqlState::FEATURE_NOT_SUPPORTED, message));
+    }
+    let micros = i64::from(stride.days).saturating_mul(DAY).saturating_add(stride.nanoseconds / 1000);
+    if micros <= 0 {
+        return Err(Error::new(SqlState::DATETIME_FIELD_OVERFLOW, "stride must be greater than zero"));
+    }
+    Ok(micros)
+}
+
 fn date_bin(call: &Call<'_>) -> Result<ArrayRef> {
     let strides = call.args[0].as_primitive::<IntervalMonthDayNanoType>();
     let values = call.args[1].as_primitive::<TimestampMicrosecondType>();
     let origins = call.args.get(2).map(|o| o.as_primitive::<TimestampMicrosecondType>());
-    let wrong = |code, m: &str| Error::new(code, m.to_owned());
     let one = |row: usize| -> Result<Option<i64>> {
         if strides.is_null(row) || values.is_null(row) || origins.is_some_and(|o| o.is_null(row)) {
             return Ok(None);
         }
-        let stride = strides.value(row);
-        if stride.months != 0 {
-            let message = "timestamps cannot be binned into intervals containing months or years";
-            return Err(wrong(SqlState::FEATURE_NOT_SUPPORTED, message));
+        let (time, origin) = (values.value(row), origins.map_or(0, |o| o.value(row)));
+        if infinite(time) {
+            return Ok(Some(time));
         }
-        if matches!(values.value(row), i64::MAX | i64::MIN) {
-            return Ok(Some(values.value(row)));
+        if infinite(origin) {
+            return Err(Error::new(SqlState::DATETIME_FIELD_OVERFLOW, "origin out of range"));
         }
-        let micros = i64::from(stride.days).saturating_mul(DAY).saturating_add(stride.nanoseconds / 1000);
-        if micros <= 0 {
-            return Err(wrong(SqlState::DATETIME_FIELD_OVERFLOW, "stride must be greater than zero"));
-        }
-        Ok(Some(floor(values.value(row), micros, origins.map_or(0, |o| o.value(row)))))
+        Ok(Some(floor(time, stride_micros(strides.value(row))?, origin)))
     };
     stamps((0..call.rows).map(one).collect::<Result<TimestampMicrosecondArray>>()?, call.result)
 }
@@ -492,7 +359,7 @@ fn timezone(call: &Call<'_>) -> Result<ArrayRef> {
         }
         let t = values.value(row);
         Ok(Some(match t {
-            i64::MAX | i64::MIN => t,
+            t if infinite(t) => t,
             t if to_local => zone.to_local(t),
             t => zone.to_utc(t),
         }))
@@ -507,20 +374,27 @@ fn age(call: &Call<'_>) -> Result<ArrayRef> {
         call.args[1].as_primitive::<TimestampMicrosecondType>(),
     );
     let zoned = matches!(call.args[0].data_type(), DataType::Timestamp(_, Some(_)));
-    let local = |t: i64| if zoned { call.zone.to_local(t) } else { t };
-    let one = |(l, r): (Option<i64>, Option<i64>)| match (l, r) {
-        (Some(l), Some(r)) => Some(between(local(l), local(r))),
-        _ => None,
+    let local = |t: i64| match t {
+        i64::MIN => Err(out_of_range()),
+        i64::MAX => Ok(INFINITY),
+        t if zoned => Ok(Fields::of(call.zone.to_local(t))),
+        t => Ok(Fields::of(t)),
     };
-    Ok(Arc::new(l.iter().zip(r).map(one).collect::<IntervalMonthDayNanoArray>()))
+    let one = |(l, r): (Option<i64>, Option<i64>)| match (l, r) {
+        (Some(l), Some(r)) => Ok(Some(between(local(l)?, local(r)?))),
+        _ => Ok(None),
+    };
+    Ok(Arc::new(l.iter().zip(r).map(one).collect::<Result<IntervalMonthDayNanoArray>>()?))
 }
 
-fn between(later: i64, earlier: i64) -> IntervalMonthDayNano {
-    if later < earlier {
-        let i = between(earlier, later);
+/// What PostgreSQL's `infinity` is to its `age`: the last microsecond that it can count.
+const INFINITY: Fields = Fields { days: 106_762_948, year: 294_277, month: 1, day: 9, time: 14_454_775_807 };
+
+fn between(l: Fields, e: Fields) -> IntervalMonthDayNano {
+    if (l.days, l.time) < (e.days, e.time) {
+        let i = between(e, l);
         return IntervalMonthDayNano::new(-i.months, -i.days, -i.nanoseconds);
     }
-    let (l, e) = (Fields::of(later), Fields::of(earlier));
     let mut months = (l.year - e.year) * 12 + i64::from(l.month) - i64::from(e.month);
     let mut day = i64::from(l.day) - i64::from(e.day);
     let mut time = l.time - e.time;
@@ -536,12 +410,31 @@ fn between(later: i64, earlier: i64) -> IntervalMonthDayNano {
     IntervalMonthDayNano::new(fit(months), fit(day), time * 1000)
 }
 
+fn is_finite(call: &Call<'_>) -> Result<ArrayRef> {
+    let values = &call.args[0];
+    let finite = |row: usize| match values.data_type() {
+        DataType::Date32 => !matches!(values.as_primitive::<Date32Type>().value(row), i32::MAX | i32::MIN),
+        DataType::Timestamp(..) => !infinite(values.as_primitive::<TimestampMicrosecondType>().value(row)),
+        _ => true,
+    };
+    Ok(Arc::new((0..call.rows).map(|row| values.is_valid(row).then(|| finite(row))).collect::<BooleanArray>()))
+}
+
+fn wrong_date(year: i32, month: i32, day: i32) -> Error {
+    let message = format!("date field value out of range: {year}-{month:02}-{day:02}");
+    Error::new(SqlState::DATETIME_FIELD_OVERFLOW, message)
+}
+
 /// Days since the epoch of a date that must exist.
 fn existing(year: i32, month: i32, day: i32) -> Option<i64> {
-    let year = if year < 0 { i64::from(year) + 1 } else { i64::from(year) };
+    let year = match year {
+        0 => return None,
+        year if year < 0 => i64::from(year) + 1,
+        year => i64::from(year),
+    };
     let month = u32::try_from(month).ok().filter(|m| (1..=12).contains(m))?;
     let day = u32::try_from(day).ok().filter(|d| *d >= 1 && *d <= days_in_month(year, month))?;
-    (year != 0 || month > 0).then(|| days(year, month, day))
+    Some(days(year, month, day))
 }
 
 fn ints(call: &Call<'_>, n: usize) -> PrimitiveArray<Int32Type> {
@@ -555,11 +448,13 @@ fn make_date(call: &Call<'_>) -> Result<ArrayRef> {
             return Ok(None);
         }
         let (y, m, d) = (y.value(row), m.value(row), d.value(row));
-        let wrong = || {
-            let message = format!("date field value out of range: {y}-{m:02}-{d:02}");
+        let day = existing(y, m, d).ok_or_else(|| wrong_date(y, m, d))?;
+        let range = || {
+            let message = format!("date out of range: {y}-{m:02}-{d:02}");
             Error::new(SqlState::DATETIME_FIELD_OVERFLOW, message)
         };
-        existing(y, m, d).and_then(|n| i32::try_from(n).ok()).map(Some).ok_or_else(wrong)
+        let day = i32::try_from(day).ok().filter(|day| (DATE_FIRST..=DATE_LAST).contains(day));
+        day.map(Some).ok_or_else(range)
     };
     Ok(Arc::new((0..call.rows).map(one).collect::<Result<Date32Array>>()?))
 }
@@ -573,13 +468,19 @@ fn make_timestamp(call: &Call<'_>) -> Result<ArrayRef> {
         }
         let at = |n: usize| parts[n].value(row);
         let s = seconds.value(row);
-        let wrong = || Error::new(SqlState::DATETIME_FIELD_OVERFLOW, "date/time field value out of range");
-        let date = existing(at(0), at(1), at(2)).ok_or_else(wrong)?;
-        if !(0..=24).contains(&at(3)) || !(0..60).contains(&at(4)) || !(0.0..=60.0).contains(&s) {
-            return Err(wrong());
+        let (year, month, day, hour, minute) = (at(0), at(1), at(2), at(3), at(4));
+        let date = existing(year, month, day).ok_or_else(|| wrong_date(year, month, day))?;
+        let written = || format!("{hour}:{minute:02}:{s:02}");
+        let wrong = |message: String| Error::new(SqlState::DATETIME_FIELD_OVERFLOW, message);
+        let clock = (i64::from(hour) * 3600 + i64::from(minute) * 60) * SECOND + (s * 1e6).round() as i64;
+        let fields = (0..=24).contains(&hour) && (0..60).contains(&minute) && (0.0..=60.0).contains(&s);
+        if !fields || clock > DAY {
+            return Err(wrong(format!("time field value out of range: {}", written())));
         }
-        let clock = (i64::from(at(3)) * 3600 + i64::from(at(4)) * 60) * SECOND + (s * 1e6).round() as i64;
-        date.checked_mul(DAY).and_then(|t| t.checked_add(clock)).map(Some).ok_or_else(wrong)
+        let micros = date.checked_mul(DAY).and_then(|t| t.checked_add(clock));
+        let micros = micros.filter(|t| (TIMESTAMP_FIRST..=TIMESTAMP_LAST).contains(t));
+        let range = || wrong(format!("timestamp out of range: {year}-{month:02}-{day:02} {}", written()));
+        micros.map(Some).ok_or_else(range)
     };
     Ok(Arc::new((0..call.rows).map(one).collect::<Result<TimestampMicrosecondArray>>()?))
 }
@@ -607,7 +508,7 @@ mod tests {
 
     #[test]
     fn ages_count_on_the_calendar() {
-        let age = between(days(2026, 3, 1) * DAY, days(2025, 1, 31) * DAY);
+        let age = between(Fields::of(days(2026, 3, 1) * DAY), Fields::of(days(2025, 1, 31) * DAY));
         assert_eq!((age.months, age.days), (13, 1));
     }
 }

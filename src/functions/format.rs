@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, Date32Array, Decimal128Array, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Decimal128Type, Float64Type, IntervalMonthDayNanoType, TimestampMicrosecondType};
 
-use super::datetime::{DAY, Fields, SECOND, counted_year};
+use super::datetime::{DAY, Fields, SECOND, counted_year, infinite};
 use super::native::{Call, Function, Overload, T};
 use crate::data::text::TimeZone;
 use crate::data::text::calendar::{days, days_in_month};
@@ -171,6 +171,9 @@ fn to_char(call: &Call<'_>) -> Result<ArrayRef> {
         Ok(Some(match values.data_type() {
             DataType::Timestamp(_, zone) => {
                 let utc = values.as_primitive::<TimestampMicrosecondType>().value(row);
+                if infinite(utc) {
+                    return Ok(None);
+                }
                 let zone = zone.is_some().then_some(call.zone);
                 let local = zone.map_or(utc, |z| z.to_local(utc));
                 let offset = zone.map(|z| (z, z.offset_at(utc)));
@@ -638,12 +641,11 @@ impl Read {
 
 fn to_timestamp(call: &Call<'_>) -> Result<ArrayRef> {
     if call.args.len() == 1 {
-        let range = || Error::new(SqlState::DATETIME_FIELD_OVERFLOW, "timestamp out of range");
         let one = |seconds: f64| match seconds {
             f64::INFINITY => Ok(i64::MAX),
             f64::NEG_INFINITY => Ok(i64::MIN),
             s if s.is_finite() && s.abs() < 9e12 => Ok((s * 1e6).round() as i64),
-            _ => Err(range()),
+            s => Err(super::datetime::no_timestamp(s)),
         };
         let out: TimestampMicrosecondArray = call.args[0].as_primitive::<Float64Type>().try_unary(one)?;
         return Ok(Arc::new(out.with_timezone("UTC")));

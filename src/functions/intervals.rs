@@ -2,20 +2,36 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, Date32Array, Decimal128Array, Int32Array, IntervalMonthDayNanoArray};
+use arrow::array::{
+    Array, ArrayRef, AsArray, Date32Array, Decimal128Array, Int32Array, IntervalMonthDayNanoArray,
+    TimestampMicrosecondArray,
+};
 use arrow::datatypes::{
     DataType, Date32Type, Float64Type, Int32Type, IntervalMonthDayNano, IntervalMonthDayNanoType,
     TimestampMicrosecondType,
 };
 
 use super::arithmetic::division_by_zero;
+use super::datetime::{DAY, infinite, out_of_range};
 use super::interval::multiply;
 use super::native::{Call, Function, Overload, T};
+use crate::data::text::TimeZone;
+use crate::data::text::calendar::{civil, days, days_in_month};
+use crate::data::text::datetime::{DATE_FIRST, DATE_LAST, TIMESTAMP_FIRST, TIMESTAMP_LAST};
 use crate::error::{Error, Result, SqlState};
 
-const DAY: i64 = 86_400_000_000;
+const MOVED: &[Overload] =
+    &[Overload(&[T::Timestamp, T::Interval], T::Timestamp), Overload(&[T::Timestamptz, T::Interval], T::Timestamptz)];
+
+/// What depends on the TimeZone: a day of it may have 23 hours.
+pub(super) const ZONED: &[&Function] = &[
+    &Function::new("timestamp_add", MOVED, |call| moved(call, 1)),
+    &Function::new("timestamp_subtract", MOVED, |call| moved(call, -1)),
+];
 
 pub(super) const ALL: &[&Function] = &[
+    &Function::new("interval_add", &[Overload(&[T::Interval, T::Interval], T::Interval)], |c| sum(c, 1)),
+    &Function::new("interval_subtract", &[Overload(&[T::Interval, T::Interval], T::Interval)], |c| sum(c, -1)),
     &Function::new("interval_multiply", &[Overload(&[T::Interval, T::Float8], T::Interval)], |c| scale(c, false)),
     &Function::new("interval_divide", &[Overload(&[T::Interval, T::Float8], T::Interval)], |c| scale(c, true)),
     &Function::new(
@@ -48,6 +64,20 @@ fn each(call: &Call<'_>, f: fn(IntervalMonthDayNano) -> IntervalMonthDayNano) ->
     Ok(Arc::new(intervals(&call.args[0]).unary::<_, IntervalMonthDayNanoType>(f)))
 }
 
+fn sum(call: &Call<'_>, sign: i64) -> Result<ArrayRef> {
+    let field = |a: i32, b: i32| i32::try_from(i64::from(a) + sign * i64::from(b)).ok();
+    let one = |a: IntervalMonthDayNano, b: IntervalMonthDayNano| {
+        let time =
+            if sign < 0 { a.nanoseconds.checked_sub(b.nanoseconds) } else { a.nanoseconds.checked_add(b.nanoseconds) };
+        Some(IntervalMonthDayNano::new(field(a.months, b.months)?, field(a.days, b.days)?, time?))
+    };
+    let out: IntervalMonthDayNanoArray =
+        arrow::compute::try_binary(intervals(&call.args[0]), intervals(&call.args[1]), |a, b| {
+            one(a, b).ok_or_else(|| arrow::error::ArrowError::ExternalError(Box::new(overflow())))
+        })?;
+    Ok(Arc::new(out))
+}
+
 fn scale(call: &Call<'_>, divide: bool) -> Result<ArrayRef> {
     let factors = call.args[1].as_primitive::<Float64Type>();
     let one = |(i, f): (Option<IntervalMonthDayNano>, Option<f64>)| -> Result<Option<IntervalMonthDayNano>> {
@@ -61,6 +91,42 @@ fn scale(call: &Call<'_>, divide: bool) -> Result<ArrayRef> {
     Ok(Arc::new(out.collect::<Result<IntervalMonthDayNanoArray>>()?))
 }
 
+/// Timestamps plus intervals, or minus them: months first, then days on the local calendar, then time.
+fn moved(call: &Call<'_>, sign: i64) -> Result<ArrayRef> {
+    let (times, spans) = (call.args[0].as_primitive::<TimestampMicrosecondType>(), intervals(&call.args[1]));
+    let zone = matches!(call.args[0].data_type(), DataType::Timestamp(_, Some(_))).then_some(call.zone);
+    let out: TimestampMicrosecondArray = arrow::compute::try_binary(times, spans, |t, span| {
+        let moved = if infinite(t) { Some(t) } else { shifted(t, span, sign, zone) };
+        moved.ok_or_else(|| arrow::error::ArrowError::ExternalError(Box::new(out_of_range())))
+    })?;
+    Ok(Arc::new(out.with_data_type(call.result.clone())))
+}
+
+/// `None` beyond the ends of time.
+#[inline]
+fn shifted(t: i64, span: IntervalMonthDayNano, sign: i64, zone: Option<&TimeZone>) -> Option<i64> {
+    let mut at = t;
+    if span.months != 0 || span.days != 0 {
+        at = zone.map_or(at, |zone| zone.to_local(at));
+        if span.months != 0 {
+            at = add_months(at, sign * i64::from(span.months))?;
+        }
+        at = at.checked_add(i64::from(span.days).checked_mul(sign * DAY)?)?;
+        at = zone.map_or(at, |zone| zone.to_utc(at));
+    }
+    at = at.checked_add(sign * (span.nanoseconds / 1000))?;
+    (TIMESTAMP_FIRST..=TIMESTAMP_LAST).contains(&at).then_some(at)
+}
+
+/// The same day of another month, or that month's last.
+fn add_months(local: i64, months: i64) -> Option<i64> {
+    let (year, month, day) = civil(local.div_euclid(DAY));
+    let months = year * 12 + i64::from(month) - 1 + months;
+    let (year, month) = (months.div_euclid(12), months.rem_euclid(12) as u32 + 1);
+    let start = days(year, month, day.min(days_in_month(year, month)));
+    start.checked_mul(DAY)?.checked_add(local.rem_euclid(DAY))
+}
+
 /// Days and time, as PostgreSQL justifies hours.
 fn timestamp_difference(call: &Call<'_>) -> Result<ArrayRef> {
     let (l, r) = (
@@ -69,6 +135,9 @@ fn timestamp_difference(call: &Call<'_>) -> Result<ArrayRef> {
     );
     let one = |(l, r): (Option<i64>, Option<i64>)| -> Result<Option<IntervalMonthDayNano>> {
         let (Some(l), Some(r)) = (l, r) else { return Ok(None) };
+        if infinite(l) || infinite(r) {
+            return Err(Error::new(SqlState::DATETIME_FIELD_OVERFLOW, "cannot subtract infinite timestamps"));
+        }
         let micros = l.checked_sub(r).ok_or_else(overflow)?;
         let days = i32::try_from(micros / DAY).map_err(|_| overflow())?;
         Ok(Some(IntervalMonthDayNano::new(0, days, micros % DAY * 1000)))
@@ -76,18 +145,33 @@ fn timestamp_difference(call: &Call<'_>) -> Result<ArrayRef> {
     Ok(Arc::new(l.iter().zip(r).map(one).collect::<Result<IntervalMonthDayNanoArray>>()?))
 }
 
+/// Whether a date is one of the infinities.
+fn endless(days: i32) -> bool {
+    matches!(days, i32::MAX | i32::MIN)
+}
+
 fn date_add_days(call: &Call<'_>) -> Result<ArrayRef> {
     let (dates, days) = (call.args[0].as_primitive::<Date32Type>(), call.args[1].as_primitive::<Int32Type>());
     let range = || Error::new(SqlState::DATETIME_FIELD_OVERFLOW, "date out of range");
     let out: Date32Array = arrow::compute::try_binary(dates, days, |d, n| {
-        d.checked_add(n).ok_or_else(|| arrow::error::ArrowError::ExternalError(Box::new(range())))
+        if endless(d) {
+            return Ok(d);
+        }
+        let moved = d.checked_add(n).filter(|d| (DATE_FIRST..=DATE_LAST).contains(d));
+        moved.ok_or_else(|| arrow::error::ArrowError::ExternalError(Box::new(range())))
     })?;
     Ok(Arc::new(out))
 }
 
 fn date_difference(call: &Call<'_>) -> Result<ArrayRef> {
     let (l, r) = (call.args[0].as_primitive::<Date32Type>(), call.args[1].as_primitive::<Date32Type>());
-    let out: Int32Array = arrow::compute::binary(l, r, i32::wrapping_sub)?;
+    let out: Int32Array = arrow::compute::try_binary(l, r, |l, r| {
+        if endless(l) || endless(r) {
+            let error = Error::new(SqlState::DATETIME_FIELD_OVERFLOW, "cannot subtract infinite dates");
+            return Err(arrow::error::ArrowError::ExternalError(Box::new(error)));
+        }
+        Ok(l.wrapping_sub(r))
+    })?;
     Ok(Arc::new(out))
 }
 

@@ -13,6 +13,7 @@ pub mod accumulator;
 pub mod aggregate;
 pub mod arithmetic;
 pub mod cast;
+pub mod extract;
 pub mod interval;
 pub mod keys;
 pub mod native;
@@ -90,8 +91,9 @@ fn ours() -> Vec<ScalarUDF> {
 
 /// The function of this name that depends on the TimeZone, if there is one.
 pub fn zoned(name: &str, zone: &TimeZone) -> Option<Arc<ScalarUDF>> {
-    let all = datetime::ALL.iter().chain(format::ALL).chain(template::ALL).chain(json::ZONED).chain(array::ZONED);
-    let function = all.into_iter().find(|f| f.name == name)?;
+    let times = datetime::ALL.iter().chain(extract::ALL).chain(intervals::ZONED).chain(format::ALL);
+    let mut all = times.chain(template::ALL).chain(json::ZONED).chain(array::ZONED);
+    let function = all.find(|f| f.name == name)?;
     Some(Arc::new(ScalarUDF::new_from_impl(Native::new(function, zone))))
 }
 

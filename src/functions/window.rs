@@ -5,7 +5,7 @@
 
 use arrow::array::{Array, Int64Array, Int64Builder, TimestampMicrosecondArray, UInt32Array};
 
-use crate::data::{CalendarUnit, Span, floor};
+use crate::data::{BEFORE_TIME, BEHIND_TIME, CalendarUnit, Span, floor};
 
 /// How rows are assigned to windows. Lengths in microseconds; `size` and `slide` are positive, `size` a multiple of
 /// `slide`.
@@ -73,9 +73,10 @@ impl WindowKind {
         self.size() / self.slide()
     }
 
-    /// The start of the last window that holds `t`.
+    /// The start of the last window that holds `t`; an infinity is its own.
     pub fn last_start(&self, t: i64) -> i64 {
         match *self {
+            _ if matches!(t, i64::MIN | i64::MAX) => t,
             Self::Tumble { .. } | Self::Hop { .. } => floor_fast(t, self.slide(), self.offset()),
             Self::Calendar { unit } => unit.start(t),
         }
@@ -85,7 +86,8 @@ impl WindowKind {
     pub fn holds(&self, t: i64) -> bool {
         let last = self.last_start(t);
         let back = (self.windows_per_row() - 1).saturating_mul(self.slide());
-        t != i64::MIN && last.saturating_sub(back) > i64::MIN + 1 && self.end(last) != i64::MAX
+        let finite = !matches!(t, i64::MIN | i64::MAX);
+        finite && last.saturating_sub(back) > BEFORE_TIME && self.end(last) < BEHIND_TIME
     }
 
     /// Whether that is so for all of these times.
@@ -109,9 +111,14 @@ pub fn last_starts(times: &[i64], slide: i64, offset: i64) -> Vec<i64> {
     let mut starts = Vec::with_capacity(times.len());
     for &t in times {
         if t < start || t.wrapping_sub(start) as u64 >= width {
-            start = floor_fast(t, slide, offset);
-            // A start that saturated is no start: the next time is divided again.
-            width = if start == i64::MIN + 1 { 0 } else { slide as u64 };
+            // An infinity, or a start that saturated, is no start: the next time is looked at again.
+            (start, width) = match t {
+                i64::MIN | i64::MAX => (t, 0),
+                t => (floor_fast(t, slide, offset), slide as u64),
+            };
+            if start == BEFORE_TIME {
+                width = 0;
+            }
         }
         starts.push(start);
     }
@@ -197,6 +204,6 @@ mod tests {
     fn the_ends_of_time_saturate() {
         let starts = last_starts(&[i64::MIN + 2, i64::MIN + 3, i64::MAX, i64::MIN], 1_000_000, 0);
         assert_eq!(starts[..2], [i64::MIN + 1, i64::MIN + 1]);
-        assert_eq!(starts[2..], [floor(i64::MAX, 1_000_000, 0), i64::MIN + 1]);
+        assert_eq!(starts[2..], [i64::MAX, i64::MIN]);
     }
 }

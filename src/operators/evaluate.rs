@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
 use arrow::compute::concat;
-use arrow::datatypes::TimestampMicrosecondType;
+use arrow::datatypes::{Date32Type, TimestampMicrosecondType};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
 use super::{Output, RowError};
 use crate::data::Changes;
+use crate::data::text::datetime::{write_date, write_timestamp};
 use crate::error::{Error, Result};
 use crate::stack;
 use crate::state::fault::{self, Fault};
@@ -110,10 +111,8 @@ pub fn row_json(rows: &RecordBatch, i: usize) -> String {
             text.push_str(&row_json(&RecordBatch::from(record.slice(i, 1)), 0));
         } else if plain || (field.data_type().is_floating() && value.parse().is_ok_and(f64::is_finite)) {
             text.push_str(&value);
-        } else if let Some(end) = infinity(column, i) {
-            text.push_str(&serde_json::Value::from(end).to_string());
-        } else if matches!(field.data_type(), DataType::Timestamp(..)) {
-            text.push_str(&serde_json::Value::from(value.replace('T', " ").trim_end_matches('Z')).to_string());
+        } else if let Some(time) = time_text(column, i) {
+            text.push_str(&serde_json::Value::from(time).to_string());
         } else {
             text.push_str(&serde_json::Value::from(value).to_string());
         }
@@ -122,14 +121,14 @@ pub fn row_json(rows: &RecordBatch, i: usize) -> String {
     text
 }
 
-/// The name of an end of time.
-fn infinity(column: &ArrayRef, i: usize) -> Option<&'static str> {
-    let time = column.as_primitive_opt::<TimestampMicrosecondType>()?.value(i);
-    match time {
-        i64::MAX => Some("infinity"),
-        i64::MIN => Some("-infinity"),
-        _ => None,
+/// A date or a timestamp, the latter in UTC.
+fn time_text(column: &ArrayRef, i: usize) -> Option<String> {
+    let mut text = String::new();
+    match column.as_primitive_opt::<Date32Type>() {
+        Some(days) => write_date(&mut text, days.value(i)).ok()?,
+        None => write_timestamp(&mut text, column.as_primitive_opt::<TimestampMicrosecondType>()?.value(i)).ok()?,
     }
+    Some(text)
 }
 
 /// A batch of declared columns; a column of another type than declared is cast.

@@ -99,14 +99,17 @@ impl WindowOperator {
         self.finite(changes.filter(&is_not_null(time)?)?, out)
     }
 
-    /// Takes out the rows one of whose windows would not lie within time, and reports them.
+    /// Takes out the rows one of whose windows would not lie within time, and reports them. The infinities have bins of
+    /// their own.
     fn finite(&self, changes: Changes, out: &mut Output) -> Result<Changes> {
         let time = changes.rows.column(self.plan.time).as_primitive::<TimestampMicrosecondType>();
         let kind = self.plan.kind;
         if kind.holds_all(time) {
             return Ok(changes);
         }
-        let fits: BooleanArray = time.iter().map(|t| Some(t.is_none_or(|t| kind.holds(t)))).collect();
+        let bins = self.plan.keeps_nulls;
+        let fits = |t: i64| kind.holds(t) || bins && matches!(t, i64::MIN | i64::MAX);
+        let fits: BooleanArray = time.iter().map(|t| Some(t.is_none_or(fits))).collect();
         let error = Error::new(SqlState::DATETIME_FIELD_OVERFLOW, "timestamp out of range");
         for i in (0..fits.len()).filter(|&i| !fits.value(i)) {
             report(&self.name, &error, &changes.rows, i, changes.diff(i), out);

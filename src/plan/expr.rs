@@ -10,7 +10,7 @@ use datafusion::logical_expr::execution_props::ExecutionProps;
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
-use datafusion::logical_expr::{Expr, Volatility};
+use datafusion::logical_expr::{Expr, Operator, Volatility, binary_expr};
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr, create_physical_expr};
 
@@ -148,6 +148,15 @@ pub(super) fn display(expr: &Expr) -> String {
         .map_or_else(|_| expr.to_string(), |sql| sql.to_string().replace('"', ""))
 }
 
+/// The operator that a function stands for.
+fn sign(function: &str) -> Option<Operator> {
+    match function {
+        "timestamp_add" | "interval_add" => Some(Operator::Plus),
+        "timestamp_subtract" | "interval_subtract" => Some(Operator::Minus),
+        _ => None,
+    }
+}
+
 fn unqualified(expr: &Expr) -> Expr {
     let bare = |e: Expr| {
         Ok(match e {
@@ -157,6 +166,13 @@ fn unqualified(expr: &Expr) -> Expr {
                 Transformed::yes(Expr::Column(c))
             }
             Expr::Alias(alias) => Transformed::yes(*alias.expr),
+            Expr::ScalarFunction(mut f) if sign(f.name()).is_some() && f.args.len() == 2 => {
+                let (right, left, op) = (f.args.pop(), f.args.pop(), sign(f.name()));
+                match (left, op, right) {
+                    (Some(left), Some(op), Some(right)) => Transformed::yes(binary_expr(left, op, right)),
+                    _ => Transformed::no(Expr::ScalarFunction(f)),
+                }
+            }
             other => Transformed::no(other),
         })
     };

@@ -3,7 +3,7 @@
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::config::ConfigOptions;
-use datafusion::logical_expr::{Expr, ExprSchemable, Operator};
+use datafusion::logical_expr::{Expr, ExprSchemable};
 
 use super::properties::{ColumnProperties, Properties};
 use crate::data::{CalendarUnit, Monotone};
@@ -47,28 +47,14 @@ pub(super) fn min(a: ColumnProperties, b: &ColumnProperties, stateful: bool) -> 
 /// A monotone function of one argument, if the expression is one.
 pub(super) fn monotone<'a>(expr: &'a Expr, from: &DFSchema, config: &ConfigOptions) -> Option<(&'a Expr, Monotone)> {
     match expr {
-        Expr::BinaryExpr(binary) => {
-            let shift = |micros| Monotone::Shift(micros);
-            match binary.op {
-                Operator::Plus => match interval(&binary.right) {
-                    Some(micros) => Some((binary.left.as_ref(), shift(micros))),
-                    None => Some((binary.right.as_ref(), shift(interval(&binary.left)?))),
-                },
-                Operator::Minus => Some((binary.left.as_ref(), shift(-interval(&binary.right)?))),
-                _ => None,
-            }
-        }
         Expr::Cast(cast) => {
             let before = cast.expr.get_type(from).ok()?;
             let same = before == expr.get_type(from).ok()?;
             same.then_some((cast.expr.as_ref(), Monotone::Shift(0)))
         }
         Expr::ScalarFunction(call) => match (call.name(), &call.args[..]) {
-            ("add", [a, b]) => match interval(b) {
-                Some(micros) => Some((a, Monotone::Shift(micros))),
-                None => Some((b, Monotone::Shift(interval(a)?))),
-            },
-            ("subtract", [a, b]) => Some((a, Monotone::Shift(-interval(b)?))),
+            ("timestamp_add", [time, span]) => Some((time, Monotone::Shift(fixed(span, time, from, config)?))),
+            ("timestamp_subtract", [time, span]) => Some((time, Monotone::Shift(-fixed(span, time, from, config)?))),
             ("cast", [a]) => (a.get_type(from).ok()? == expr.get_type(from).ok()?).then_some((a, Monotone::Shift(0))),
             ("date_bin", [stride, time]) => {
                 Some((time, Monotone::Floor { size: positive(interval(stride)?)?, offset: 0 }))
@@ -88,8 +74,7 @@ pub(super) fn monotone<'a>(expr: &'a Expr, from: &DFSchema, config: &ConfigOptio
                     [Expr::Literal(ScalarValue::Utf8(Some(zone)), _)] => Some(zone.as_str()),
                     _ => return None,
                 };
-                let utc = zone.is_none_or(|z| matches!(z, "UTC" | "Etc/UTC" | "GMT" | "+00:00"));
-                if zoned && !utc {
+                if zoned && !is_utc(zone) {
                     return None;
                 }
                 Some((time, truncation(unit)?))
@@ -98,6 +83,17 @@ pub(super) fn monotone<'a>(expr: &'a Expr, from: &DFSchema, config: &ConfigOptio
         },
         _ => None,
     }
+}
+
+fn is_utc(zone: Option<&str>) -> bool {
+    zone.is_none_or(|z| matches!(z, "UTC" | "Etc/UTC" | "GMT" | "+00:00"))
+}
+
+/// By how much an interval moves a time, where that is always the same: days of a TimeZone with clock changes are not.
+fn fixed(span: &Expr, time: &Expr, from: &DFSchema, config: &ConfigOptions) -> Option<i64> {
+    let zoned = matches!(time.get_type(from).ok()?, DataType::Timestamp(_, Some(_)));
+    let days = matches!(span, Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(v)), _) if v.days != 0);
+    if zoned && days && !is_utc(config.execution.time_zone.as_deref()) { None } else { interval(span) }
 }
 
 fn positive(micros: i64) -> Option<i64> {

@@ -3,8 +3,8 @@
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch};
 use arrow::compute::{cast, filter, not};
 use arrow::datatypes::{DataType, Int64Type};
-use chrono::{DateTime, Utc};
 
+use crate::data::text::datetime::{TIMESTAMP_FIRST, TIMESTAMP_LAST};
 use crate::data::{Arrival, Changes, EventTime, Late, Partition, RowRanges};
 use crate::error::Result;
 use crate::operators::RowError;
@@ -39,7 +39,9 @@ impl Times {
             return Ok(Self { event, bound });
         }
         let evaluate = |rows: &RecordBatch| -> Result<Int64Array> {
-            micros(&spec.expr.evaluate(rows)?.into_array(rows.num_rows())?)
+            let bound = micros(&spec.expr.evaluate(rows)?.into_array(rows.num_rows())?)?;
+            // Infinity is no point that event time has come to.
+            Ok(bound.unary_opt(|t| (t != EventTime::MAX.0).then_some(t)))
         };
         let bound = match evaluate(rows) {
             Ok(bound) => bound,
@@ -88,9 +90,8 @@ impl Times {
 /// Times moved back, unless one of them is so far from ours that the expression would fail for it.
 fn behind(times: &Int64Array, delay: i64) -> Option<Bound> {
     let Some((first, last)) = extremes(times.values()) else { return Some(Bound::Delay { delay, extent: None }) };
-    let (begin, end) = (DateTime::<Utc>::MIN_UTC.timestamp_micros(), DateTime::<Utc>::MAX_UTC.timestamp_micros());
     let far = delay.checked_abs()?;
-    let known = begin.checked_add(far)?..=end.checked_sub(far)?;
+    let known = TIMESTAMP_FIRST.checked_add(far)?..=TIMESTAMP_LAST.checked_sub(far)?;
     let extent = (times.null_count() == 0).then_some((first, last));
     (known.contains(&first) && known.contains(&last)).then_some(Bound::Delay { delay, extent })
 }

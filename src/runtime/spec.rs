@@ -7,9 +7,8 @@ use std::time::Duration;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use datafusion::common::ScalarValue;
-use datafusion::logical_expr::Operator;
-use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_expr::expressions::{BinaryExpr, Column, Literal};
+use datafusion::physical_expr::expressions::{Column, Literal};
+use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 
 use crate::connectors::Connector;
 use crate::data::{Epoch, ObjectId};
@@ -150,11 +149,12 @@ impl WatermarkSpec {
         if is_column(&self.expr) {
             return Some(0);
         }
-        let binary = (self.expr.as_ref() as &dyn Any).downcast_ref::<BinaryExpr>()?;
-        let literal = (binary.right().as_ref() as &dyn Any).downcast_ref::<Literal>()?;
+        let call = (self.expr.as_ref() as &dyn Any).downcast_ref::<ScalarFunctionExpr>()?;
+        let [time, span] = call.args() else { return None };
+        let literal = (span.as_ref() as &dyn Any).downcast_ref::<Literal>()?;
         let ScalarValue::IntervalMonthDayNano(Some(interval)) = literal.value() else { return None };
         let fixed = interval.months == 0 && interval.days == 0 && interval.nanoseconds % 1000 == 0;
-        let minus = *binary.op() == Operator::Minus && is_column(binary.left());
+        let minus = call.fun().name() == "timestamp_subtract" && is_column(time);
         (fixed && minus).then_some(interval.nanoseconds / 1000)
     }
 }

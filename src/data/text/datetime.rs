@@ -11,6 +11,14 @@ use super::zone::{TimeZone, parse_offset, write_offset};
 use super::{invalid_datetime, out_of_range};
 use crate::error::{Error, Result, SqlState};
 
+/// Midnight of Julian day 0, 4714-11-24 BC, where PostgreSQL's time begins.
+pub const TIMESTAMP_FIRST: i64 = DATE_FIRST as i64 * DAY;
+/// A day before the integer's end, which is infinity, so that a zone still fits.
+pub const TIMESTAMP_LAST: i64 = i64::MAX - DAY;
+/// Julian day 0.
+pub const DATE_FIRST: i32 = -2_440_588;
+/// 5874897-12-31.
+pub const DATE_LAST: i32 = 2_145_042_540;
 /// Days of `infinity`.
 pub const DATE_INFINITY: i32 = i32::MAX;
 /// Microseconds of `infinity`.
@@ -184,7 +192,7 @@ impl Parts {
         }
         let days = calendar::days(year, month, day);
         // Julian day 0, 4714-11-24 BC, is where PostgreSQL's dates begin.
-        if days < -2_440_588 || year > 5_874_897 {
+        if days < DATE_FIRST.into() || year > 5_874_897 {
             return Err(beyond(name, text));
         }
         Ok(days)
@@ -193,9 +201,7 @@ impl Parts {
     fn micros(&self, text: &str, name: &str) -> Result<i64> {
         let days = self.days(text, name)?;
         let micros = i128::from(days) * i128::from(DAY) + i128::from(self.time.unwrap_or(0));
-        // The ends of the range are the infinities, and a zone must still fit.
-        let limit = i128::from(i64::MAX) - i128::from(DAY);
-        if micros.abs() > limit {
+        if !(i128::from(TIMESTAMP_FIRST)..=i128::from(TIMESTAMP_LAST)).contains(&micros) {
             return Err(beyond(name, text));
         }
         i64::try_from(micros).map_err(|_| out_of_range(name, text))

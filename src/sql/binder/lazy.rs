@@ -12,6 +12,8 @@ use datafusion::logical_expr::expr::{BinaryExpr, Case, Cast};
 use datafusion::logical_expr::{Expr, Operator, and, cast, or};
 use datafusion::scalar::ScalarValue;
 
+use crate::functions::extract::grows;
+
 /// Rewrites all ANDs and ORs in an expression.
 pub(super) fn lazy(expr: Expr) -> Result<Expr> {
     expr.transform_down(|e| match &e {
@@ -116,7 +118,13 @@ pub(super) fn can_fail(expr: &Expr) -> bool {
             },
             // Native casts only widen: the others are functions.
             Expr::Cast(Cast { .. }) => false,
-            Expr::ScalarFunction(f) => !NEVER_FAILS.contains(&f.func.name()),
+            Expr::ScalarFunction(f) => match (f.func.name(), &f.args[..]) {
+                // Only where a time is close to the ends of time.
+                ("timestamp_add" | "timestamp_subtract", [_, span]) => !matches!(span, Expr::Literal(..)),
+                // Numeric has no infinity.
+                ("extract", [Expr::Literal(ScalarValue::Utf8(Some(unit)), _), _]) => grows(unit),
+                (name, _) => !NEVER_FAILS.contains(&name),
+            },
             _ => true,
         };
         fails |= own;
@@ -130,7 +138,7 @@ pub(super) fn can_fail(expr: &Expr) -> bool {
 const NEVER_FAILS: &[&str] = &[
     "coalesce", "nullif", "greatest", "least", "lower", "upper", "character_length", "octet_length", "bit_length",
     "btrim", "ltrim", "rtrim", "starts_with", "ends_with", "strpos", "concat", "concat_ws", "reverse", "replace",
-    "interval_order", "key_form", "spelled", "float_negative", "jsonb_order", "date_trunc", "date_part", "extract",
+    "interval_order", "key_form", "spelled", "float_negative", "jsonb_order", "date_trunc", "date_part",
     "timezone", "date_bin", "floor", "ceil", "round", "trunc",
-    "timestamp_difference", "date_difference", "left", "right", "split_part", "md5", "initcap",
+    "left", "right", "split_part", "md5", "initcap",
 ];

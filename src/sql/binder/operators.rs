@@ -19,7 +19,7 @@ use crate::data::text::TimeZone;
 use crate::data::types::{JSONB, interval, timestamp};
 use crate::error::{Error, Result, SqlState};
 use crate::functions::arithmetic::{Arithmetic, Op};
-use crate::functions::registry;
+use crate::functions::{registry, zoned};
 
 pub(super) const NO_OPERATOR: &str =
     "No operator matches the given name and argument types. You might need to add explicit type casts.";
@@ -160,6 +160,12 @@ pub(super) fn call(name: &str, args: Vec<Expr>) -> Result<Expr> {
     Ok(Expr::ScalarFunction(ScalarFunction::new_udf(Arc::clone(udf), args)))
 }
 
+/// Intervals, added or subtracted.
+fn intervals(op: Operator, left: Expr, right: Expr) -> DfResult<Expr> {
+    let name = if op == Operator::Plus { "interval_add" } else { "interval_subtract" };
+    Ok(call(name, vec![left, right])?)
+}
+
 impl Typer<'_> {
     /// A side of an operator, while the plan is made: left as it is where typing does not change its type, so that it is
     /// still recognised as the same expression in GROUP BY.
@@ -167,7 +173,10 @@ impl Typer<'_> {
         // What an operator of ours gave has been through here: a long chain is not looked at again for each of its links.
         let ours = match &raw {
             Expr::BinaryExpr(_) => true,
-            Expr::ScalarFunction(f) => f.func.inner().downcast_ref::<Arithmetic>().is_some(),
+            Expr::ScalarFunction(f) => {
+                f.func.inner().downcast_ref::<Arithmetic>().is_some()
+                    || matches!(f.func.name(), "timestamp_add" | "timestamp_subtract")
+            }
             _ => false,
         };
         if ours {
@@ -310,12 +319,12 @@ impl Typer<'_> {
             (Category::Number, Category::Interval) if op == Operator::Multiply => self.scaled("multiply", r, l),
             (Category::Interval, Category::Number) if op == Operator::Divide => self.scaled("divide", l, r),
             (Category::Interval, Category::Interval) if matches!(op, Operator::Plus | Operator::Minus) => {
-                Ok(native(op, l, r))
+                intervals(op, l, r)
             }
             (Category::Interval, Category::Time) if op == Operator::Plus => self.arithmetic(op, r, l),
             (Category::Time, Category::Interval) if matches!(op, Operator::Plus | Operator::Minus) => {
                 let l = if lt == &DataType::Date32 { self.implicit(l, &plain(&timestamp()))? } else { l };
-                Ok(native(op, l, r))
+                self.moved(op, l, r)
             }
             (Category::Time, Category::Time) if op == Operator::Minus => self.difference(l, &lf, r, &rf),
             (Category::Time, Category::Number) if lt == &DataType::Date32 && rt.is_integer() => {
@@ -334,16 +343,16 @@ impl Typer<'_> {
                 self.arithmetic(op, r, l)
             }
             (Category::TimeOfDay, Category::Interval) if matches!(op, Operator::Plus | Operator::Minus) => {
-                let sum = native(op, self.cast(l, &plain(&interval()), false)?, r);
+                let sum = intervals(op, self.cast(l, &plain(&interval()), false)?, r)?;
                 Ok(self.cast(sum, &plain(lt), false)?)
             }
             (Category::TimeOfDay, Category::TimeOfDay) if op == Operator::Minus => {
                 let target = plain(&interval());
-                Ok(native(op, self.cast(l, &target, false)?, self.cast(r, &target, false)?))
+                intervals(op, self.cast(l, &target, false)?, self.cast(r, &target, false)?)
             }
             (Category::Time, Category::TimeOfDay) if op == Operator::Plus && lt == &DataType::Date32 => {
                 let (day, time) = (self.implicit(l, &plain(&timestamp()))?, self.cast(r, &plain(&interval()), false)?);
-                Ok(native(op, day, time))
+                self.moved(op, day, time)
             }
             _ => Err(self.missing(op, &l, &r).into()),
         }
@@ -390,6 +399,13 @@ impl Typer<'_> {
             _ => Op::Modulo,
         };
         Ok(call(name.function(), vec![l, r])?)
+    }
+
+    /// A timestamp plus or minus an interval.
+    fn moved(&self, op: Operator, time: Expr, span: Expr) -> DfResult<Expr> {
+        let name = if op == Operator::Plus { "timestamp_add" } else { "timestamp_subtract" };
+        let udf = zoned(name, self.zone).ok_or_else(|| Error::internal(format!("no function {name}")))?;
+        Ok(Expr::ScalarFunction(ScalarFunction::new_udf(udf, vec![time, span])))
     }
 
     fn scaled(&self, how: &str, span: Expr, factor: Expr) -> DfResult<Expr> {
