@@ -303,6 +303,10 @@ impl From<datafusion::error::DataFusionError> for Error {
 
 /// PostgreSQL's words for what DataFusion's functions and operators say when they fail.
 fn words(message: &str) -> Option<Error> {
+    if message.contains("CompiledTooBig") || message.contains("regex exceeds size limit") {
+        let text = "invalid regular expression: regular expression is too complex";
+        return Some(Error::new(SqlState("2201B"), text));
+    }
     if message.contains("regex parse error") {
         let reason = message.lines().rev().find_map(|l| l.strip_prefix("error: ")).unwrap_or("syntax");
         let known = REGEX.iter().find(|(ours, _)| reason.contains(ours)).map_or(reason, |(_, theirs)| *theirs);

@@ -363,7 +363,7 @@ pub fn path(from: &Field, to: &Field) -> Path {
     let is_json = |f: &Field| pg_type(f).oid == JSON_OID;
     match (from.data_type(), to.data_type()) {
         (T::Null, _) => Path::Native,
-        (T::Utf8, T::Utf8) if is_json(to) && !is_json(from) => Path::Function,
+        (T::Utf8, T::Utf8) if is_json(to) != is_json(from) => Path::Function,
         (T::Utf8, T::Utf8) => {
             if !bounded(to) || length(from) == length(to) {
                 if from.metadata().get(META_TYPE) == to.metadata().get(META_TYPE) { Path::Same } else { Path::Native }

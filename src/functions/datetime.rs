@@ -285,6 +285,11 @@ fn stamps(array: TimestampMicrosecondArray, data_type: &DataType) -> Result<Arra
     Ok(Arc::new(array.with_data_type(data_type.clone())))
 }
 
+/// 22008.
+pub fn no_origin() -> Error {
+    Error::new(SqlState::DATETIME_FIELD_OVERFLOW, "origin out of range")
+}
+
 /// The length of a bin. Errors: 0A000, 22008.
 pub fn stride_micros(stride: IntervalMonthDayNano) -> Result<i64> {
     if stride.months != 0 {
@@ -311,7 +316,7 @@ fn date_bin(call: &Call<'_>) -> Result<ArrayRef> {
             return Ok(Some(time));
         }
         if infinite(origin) {
-            return Err(Error::new(SqlState::DATETIME_FIELD_OVERFLOW, "origin out of range"));
+            return Err(no_origin());
         }
         Ok(Some(floor(time, stride_micros(strides.value(row))?, origin)))
     };

@@ -1,14 +1,15 @@
 //! What operators on dates, timestamps and intervals become where DataFusion has none or another.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, Date32Array, Decimal128Array, Int32Array, IntervalMonthDayNanoArray,
+    Array, ArrayRef, AsArray, BooleanArray, Date32Array, Decimal128Array, Int32Array, IntervalMonthDayNanoArray,
     TimestampMicrosecondArray,
 };
 use arrow::datatypes::{
     DataType, Date32Type, Float64Type, Int32Type, IntervalMonthDayNano, IntervalMonthDayNanoType,
-    TimestampMicrosecondType,
+    Time64MicrosecondType, TimestampMicrosecondType,
 };
 
 use super::arithmetic::division_by_zero;
@@ -23,8 +24,25 @@ use crate::error::{Error, Result, SqlState};
 const MOVED: &[Overload] =
     &[Overload(&[T::Timestamp, T::Interval], T::Timestamp), Overload(&[T::Timestamptz, T::Interval], T::Timestamptz)];
 
+#[rustfmt::skip]
+const PERIODS: &[Overload] = &[
+    Overload(&[T::Timestamptz, T::Timestamptz, T::Timestamptz, T::Timestamptz], T::Bool),
+    Overload(&[T::Timestamptz, T::Interval, T::Timestamptz, T::Timestamptz], T::Bool),
+    Overload(&[T::Timestamptz, T::Timestamptz, T::Timestamptz, T::Interval], T::Bool),
+    Overload(&[T::Timestamptz, T::Interval, T::Timestamptz, T::Interval], T::Bool),
+    Overload(&[T::Timestamp, T::Timestamp, T::Timestamp, T::Timestamp], T::Bool),
+    Overload(&[T::Timestamp, T::Interval, T::Timestamp, T::Timestamp], T::Bool),
+    Overload(&[T::Timestamp, T::Timestamp, T::Timestamp, T::Interval], T::Bool),
+    Overload(&[T::Timestamp, T::Interval, T::Timestamp, T::Interval], T::Bool),
+    Overload(&[T::Time, T::Time, T::Time, T::Time], T::Bool),
+    Overload(&[T::Time, T::Interval, T::Time, T::Time], T::Bool),
+    Overload(&[T::Time, T::Time, T::Time, T::Interval], T::Bool),
+    Overload(&[T::Time, T::Interval, T::Time, T::Interval], T::Bool),
+];
+
 /// What depends on the TimeZone: a day of it may have 23 hours.
 pub(super) const ZONED: &[&Function] = &[
+    &Function::new("overlaps", PERIODS, overlaps),
     &Function::new("timestamp_add", MOVED, |call| moved(call, 1)),
     &Function::new("timestamp_subtract", MOVED, |call| moved(call, -1)),
 ];
@@ -44,6 +62,11 @@ pub(super) const ALL: &[&Function] = &[
     ),
     &Function::new("date_add_days", &[Overload(&[T::Date, T::Int4], T::Date)], date_add_days),
     &Function::new("date_difference", &[Overload(&[T::Date, T::Date], T::Int4)], date_difference),
+    &Function::new(
+        "make_interval",
+        &[Overload(&[T::Int4, T::Int4, T::Int4, T::Int4, T::Int4, T::Int4, T::Float8], T::Interval)],
+        make_interval,
+    ),
     &Function::new("interval_order", &[Overload(&[T::Interval], T::Scaled(0))], order),
     &Function::new("justify_hours", &[Overload(&[T::Interval], T::Interval)], |c| each(c, justify_hours)),
     &Function::new("justify_days", &[Overload(&[T::Interval], T::Interval)], |c| each(c, justify_days)),
@@ -62,6 +85,77 @@ fn intervals(array: &ArrayRef) -> &IntervalMonthDayNanoArray {
 
 fn each(call: &Call<'_>, f: fn(IntervalMonthDayNano) -> IntervalMonthDayNano) -> Result<ArrayRef> {
     Ok(Arc::new(intervals(&call.args[0]).unary::<_, IntervalMonthDayNanoType>(f)))
+}
+
+/// Checks and adds up.
+fn make_interval(call: &Call<'_>) -> Result<ArrayRef> {
+    let seconds = call.args[6].as_primitive::<Float64Type>();
+    let one = |row: usize| -> Option<IntervalMonthDayNano> {
+        let at = |n: usize| i64::from(call.args[n].as_primitive::<Int32Type>().value(row));
+        let months = i32::try_from(at(0) * 12 + at(1)).ok()?;
+        let days = i32::try_from(at(2) * 7 + at(3)).ok()?;
+        let fraction = (seconds.value(row) * 1e6).round();
+        let whole = (at(4) * 60 + at(5)).checked_mul(60_000_000_000)?;
+        let time = if fraction.abs() < 9e15 { whole.checked_add(fraction as i64 * 1000)? } else { return None };
+        Some(IntervalMonthDayNano::new(months, days, time))
+    };
+    let checked = |row: usize| match call.args.iter().all(|a| a.is_valid(row)) {
+        true => one(row).map(Some).ok_or_else(overflow),
+        false => Ok(None),
+    };
+    Ok(Arc::new((0..call.rows).map(checked).collect::<Result<IntervalMonthDayNanoArray>>()?))
+}
+
+/// Whether two periods have a moment in common; each is two ends in any order, or an end and a length.
+fn overlaps(call: &Call<'_>) -> Result<ArrayRef> {
+    let zone = matches!(call.args[0].data_type(), DataType::Timestamp(_, Some(_))).then_some(call.zone);
+    let point = |n: usize, row: usize| -> Option<i64> {
+        let array = &call.args[n];
+        match array.as_primitive_opt::<Time64MicrosecondType>() {
+            Some(times) => times.is_valid(row).then(|| times.value(row)),
+            None => array.is_valid(row).then(|| array.as_primitive::<TimestampMicrosecondType>().value(row)),
+        }
+    };
+    let end = |n: usize, row: usize, start: Option<i64>| -> Result<Option<i64>> {
+        let Some(spans) = call.args[n].as_primitive_opt::<IntervalMonthDayNanoType>() else { return Ok(point(n, row)) };
+        match start {
+            Some(t) if spans.is_valid(row) && matches!(call.args[0].data_type(), DataType::Time64(_)) => {
+                Ok(Some((t + spans.value(row).nanoseconds / 1000).rem_euclid(DAY)))
+            }
+            Some(t) if spans.is_valid(row) && infinite(t) => Ok(Some(t)),
+            Some(t) if spans.is_valid(row) => shifted(t, spans.value(row), 1, zone).map(Some).ok_or_else(out_of_range),
+            _ => Ok(None),
+        }
+    };
+    let one = |row: usize| -> Result<Option<bool>> {
+        let (a, b) = (point(0, row), point(2, row));
+        Ok(meet(ends(a, end(1, row, a)?), ends(b, end(3, row, b)?)))
+    };
+    Ok(Arc::new((0..call.rows).map(one).collect::<Result<BooleanArray>>()?))
+}
+
+/// The earlier end, and the later one if it is known.
+fn ends(a: Option<i64>, b: Option<i64>) -> Option<(i64, Option<i64>)> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some((a.min(b), Some(a.max(b)))),
+        (one, other) => one.or(other).map(|t| (t, None)),
+    }
+}
+
+fn meet(a: Option<(i64, Option<i64>)>, b: Option<(i64, Option<i64>)>) -> Option<bool> {
+    let ((start, end), (other, other_end)) = (a?, b?);
+    match start.cmp(&other) {
+        // One that starts later meets the other if that is not over; an end that is not known may be any.
+        Ordering::Greater => match other_end? {
+            over if start < over => Some(true),
+            _ => end.map(|_| false),
+        },
+        Ordering::Less => match end? {
+            over if other < over => Some(true),
+            _ => other_end.map(|_| false),
+        },
+        Ordering::Equal => end.and(other_end).map(|_| true),
+    }
 }
 
 fn sum(call: &Call<'_>, sign: i64) -> Result<ArrayRef> {

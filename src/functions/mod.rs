@@ -13,16 +13,18 @@ pub mod accumulator;
 pub mod aggregate;
 pub mod arithmetic;
 pub mod cast;
+pub mod datetime;
 pub mod extract;
 pub mod interval;
 pub mod keys;
+pub mod large;
 pub mod native;
 pub mod subquery;
 pub mod window;
 
 mod array;
 mod bucket;
-mod datetime;
+mod divisors;
 mod format;
 mod intervals;
 mod json;
@@ -76,6 +78,8 @@ fn ours() -> Vec<ScalarUDF> {
         keys::ALL.to_vec(),
         intervals::ALL.to_vec(),
         math::ALL.to_vec(),
+        large::ALL.to_vec(),
+        divisors::ALL.to_vec(),
         bucket::ALL.to_vec(),
         text::ALL.to_vec(),
         json::all(),

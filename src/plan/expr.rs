@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::Schema;
-use datafusion::common::DFSchema;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::logical_expr::execution_props::ExecutionProps;
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
@@ -15,7 +15,10 @@ use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr, create_physical_expr};
 
 use crate::error::{Error, Result};
+use crate::functions::arithmetic::numeric_overflow;
+use crate::functions::datetime::{no_origin, stride_micros};
 use crate::functions::keys::SPELLED;
+use crate::functions::large::LARGE_NUMERIC;
 
 /// One expression.
 #[derive(Clone, Debug)]
@@ -193,6 +196,18 @@ const CLOCKS: &[&str] = &[
     "clock_timestamp",
 ];
 
+/// Why constants make no bins, if they don't: all rows but the infinite ones would be errors.
+fn no_bin(args: &[Expr]) -> Option<Error> {
+    let stride = match args.first()? {
+        Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(stride)), _) => stride_micros(*stride).err(),
+        _ => None,
+    };
+    stride.or_else(|| match args.get(2)? {
+        Expr::Literal(ScalarValue::TimestampMicrosecond(Some(i64::MIN | i64::MAX), _), _) => Some(no_origin()),
+        _ => None,
+    })
+}
+
 /// Refuses what has no incremental meaning.
 fn check(expr: &Expr) -> Result<()> {
     let mut refused = None;
@@ -202,6 +217,8 @@ fn check(expr: &Expr) -> Result<()> {
                 format!("{}() in a materialized view", f.name()),
                 "Filter by the time when you SELECT from the view.",
             )),
+            Expr::ScalarFunction(f) if f.name() == LARGE_NUMERIC => Some(numeric_overflow()),
+            Expr::ScalarFunction(f) if f.name() == "date_bin" => no_bin(&f.args),
             Expr::ScalarFunction(f) if f.func.signature().volatility == Volatility::Volatile => {
                 Some(Error::unsupported(
                     format!("the volatile function {}() in a materialized view", f.name()),

@@ -1,4 +1,4 @@
-//! Our dialect: sqlparser's PostgreSQL, plus `TABLE t` as a function argument and jsonb's `?`, and EMIT, ALLOW and LATE not
+//! Our dialect: sqlparser's PostgreSQL, plus `TABLE t` as a function argument, jsonb's `?` and BETWEEN SYMMETRIC, and EMIT, ALLOW and LATE not
 //! taken for aliases where a clause of ours begins.
 
 use std::any::TypeId;
@@ -48,6 +48,38 @@ fn question(parser: &mut Parser<'_>, left: &ast::Expr, precedence: u8) -> Result
     }
     let right = Box::new(parser.parse_subexpr(precedence)?);
     Ok(ast::Expr::BinaryOp { left: Box::new(left.clone()), op, right })
+}
+
+/// `[NOT] BETWEEN SYMMETRIC` comes next, or ASYMMETRIC: whether it is NOT, and whether it is symmetric.
+fn symmetry(parser: &Parser<'_>) -> Option<(bool, bool)> {
+    let is = |n: usize, word: &str| matches!(&parser.peek_nth_token_ref(n).token, Token::Word(w) if w.quote_style.is_none() && w.value.eq_ignore_ascii_case(word));
+    let negated = is(0, "not");
+    let at = usize::from(negated);
+    let symmetric = is(at + 1, "symmetric");
+    (is(at, "between") && (symmetric || is(at + 1, "asymmetric"))).then_some((negated, symmetric))
+}
+
+/// `x BETWEEN SYMMETRIC a AND b` is `(x BETWEEN a AND b OR x BETWEEN b AND a)`.
+fn between(
+    parser: &mut Parser<'_>,
+    left: &ast::Expr,
+    (negated, symmetric): (bool, bool),
+    precedence: u8,
+) -> Result<ast::Expr, ParserError> {
+    (0..2 + usize::from(negated)).for_each(|_| parser.advance_token());
+    let low = parser.parse_subexpr(precedence)?;
+    parser.expect_keyword_is(Keyword::AND)?;
+    let high = parser.parse_subexpr(precedence)?;
+    let one = |low: &ast::Expr, high: &ast::Expr| {
+        let (low, high) = (Box::new(low.clone()), Box::new(high.clone()));
+        Box::new(ast::Expr::Between { expr: Box::new(left.clone()), negated, low, high })
+    };
+    if !symmetric {
+        return Ok(*one(&low, &high));
+    }
+    let op = if negated { ast::BinaryOperator::And } else { ast::BinaryOperator::Or };
+    let both = ast::Expr::BinaryOp { left: one(&low, &high), op, right: one(&high, &low) };
+    Ok(ast::Expr::Nested(Box::new(both)))
 }
 
 /// `TABLE t`, as a subquery: the planner of windows sees through it.
@@ -136,6 +168,9 @@ impl Dialect for HighwaterDialect {
         left: &ast::Expr,
         precedence: u8,
     ) -> Option<Result<ast::Expr, ParserError>> {
+        if let Some(how) = symmetry(parser) {
+            return Some(between(parser, left, how, self.prec_value(Precedence::Between)));
+        }
         is_question(parser).then(|| question(parser, left, precedence))
     }
 

@@ -1,11 +1,15 @@
 //! Looking elements up.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int32Array};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, DynComparator, Int32Array, make_comparator};
+use arrow::compute::SortOptions;
+use arrow::compute::kernels::zip::zip;
 use arrow::datatypes::{DataType, Field, Int32Type};
 
 use super::{Gather, keys, range, settled};
+use crate::data::key_form;
 use crate::data::types::list_of;
 use crate::error::{Error, Result};
 use crate::functions::native::{Call, Function};
@@ -16,6 +20,9 @@ pub(super) const ALL: &[&Function] = &[
     &Function::of("array_overlap", two, |c| lists(c, |a, b| a.iter().any(|x| x.is_some() && b.contains(x)))),
     &Function::of("any_of", quantified, |c| quantify(c, true)),
     &Function::of("all_of", quantified, |c| quantify(c, false)),
+    &Function::of("array_order", |types| alike(types, &DataType::Int32), order),
+    &Function::of("array_greatest", |types| alike(types, types.first()?), |call| extreme(call, Ordering::Greater)),
+    &Function::of("array_least", |types| alike(types, types.first()?), |call| extreme(call, Ordering::Less)),
     &Function::of("array_position", position_types, position),
     &Function::of("array_positions", |t| settled(t, 2, &[0], Field::new("", ints(), true)), positions),
 ];
@@ -35,6 +42,39 @@ fn two(types: &[DataType]) -> Option<(Vec<DataType>, Field)> {
 /// The element, the operator's text, the list.
 fn quantified(types: &[DataType]) -> Option<(Vec<DataType>, Field)> {
     (types.len() == 3).then(|| (types.to_vec(), bool()))
+}
+
+/// Lists of one type.
+fn alike(types: &[DataType], result: &DataType) -> Option<(Vec<DataType>, Field)> {
+    let first = types.first()?;
+    types.iter().all(|t| t == first).then(|| (types.to_vec(), Field::new("", result.clone(), true)))
+}
+
+/// How rows of two lists order: element by element, NULL above all others.
+fn comparator(a: &ArrayRef, b: &ArrayRef) -> Result<DynComparator> {
+    let options = SortOptions { descending: false, nulls_first: false };
+    Ok(make_comparator(&key_form(a)?, &key_form(b)?, options)?)
+}
+
+/// -1, 0 or 1; NULL where a list is.
+fn order(call: &Call<'_>) -> Result<ArrayRef> {
+    let (a, b) = (&call.args[0], &call.args[1]);
+    let compare = comparator(a, b)?;
+    let one = |row: usize| (a.is_valid(row) && b.is_valid(row)).then(|| compare(row, row) as i32);
+    Ok(Arc::new((0..call.rows).map(one).collect::<Int32Array>()))
+}
+
+/// GREATEST and LEAST, which pass over NULL.
+fn extreme(call: &Call<'_>, wanted: Ordering) -> Result<ArrayRef> {
+    let Some((first, rest)) = call.args.split_first() else { return Err(Error::internal("nothing to compare")) };
+    let mut best = Arc::clone(first);
+    for next in rest {
+        let compare = comparator(next, &best)?;
+        let better = |row: usize| next.is_valid(row) && (best.is_null(row) || compare(row, row) == wanted);
+        let chosen: BooleanArray = (0..call.rows).map(|row| Some(better(row))).collect();
+        best = zip(&chosen, next, &best)?;
+    }
+    Ok(best)
 }
 
 fn position_types(types: &[DataType]) -> Option<(Vec<DataType>, Field)> {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::datatypes::Schema;
+use arrow::datatypes::{DataType, Schema};
 use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{Column, DFSchema, DFSchemaRef, TableReference};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
@@ -45,7 +45,13 @@ pub(super) fn assignments(
         let position = places.at(span).unwrap_or(0);
         let index = target.schema.index_of(&column).map_err(|_| no_column(target, &column, position))?;
         if name.0.len() > 1 {
-            let kind = super::typing::type_name(target.schema.field(index));
+            let field = target.schema.field(index);
+            if let DataType::Struct(fields) = field.data_type() {
+                let all = fields.iter().map(|f| format!("({column}).{}", f.name())).collect::<Vec<_>>().join(", ");
+                let hint = format!("Assign all of it: SET {column} = ROW({all}), with the new value in its place.");
+                return Err(places.pointed(Error::unsupported("assignment to a field of a column", hint), span));
+            }
+            let kind = super::typing::type_name(field);
             let message = format!(
                 "cannot assign to a field of column \"{column}\" because its type {kind} is not a composite type"
             );

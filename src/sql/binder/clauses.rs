@@ -112,6 +112,9 @@ impl Clauses<'_, '_> {
         if let GroupByExpr::Expressions(keys, _) = &select.group_by {
             keys.iter().try_for_each(|key| self.group_key(key, select))?;
         }
+        if let Some(ast::Distinct::On(keys)) = &select.distinct {
+            keys.iter().try_for_each(|key| self.position(key, "DISTINCT ON", Some(select)).map(|_| ()))?;
+        }
         let calls = Calls { places: self.places, windows: &select.named_window };
         for item in &select.projection {
             if let SelectItem::UnnamedExpr(e) | SelectItem::ExprWithAlias { expr: e, .. } = item {

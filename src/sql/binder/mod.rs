@@ -8,6 +8,7 @@
 //! `dml` does INSERT, UPDATE, DELETE.
 
 mod aggregates;
+mod aliases;
 mod bound;
 mod calls;
 mod changes;

@@ -63,6 +63,7 @@ fn figure(expr: &Expr) -> Option<(String, bool)> {
         Expr::Exists { .. } => strong("exists"),
         Expr::Array(_) => strong("array"),
         Expr::Tuple(_) => strong("row"),
+        Expr::BinaryOp { op: ast::BinaryOperator::Overlaps, .. } => strong("overlaps"),
         Expr::Nested(inner) | Expr::Collate { expr: inner, .. } => figure(inner),
         Expr::Subquery(query) => first_column(&query.body),
         _ => None,
@@ -84,7 +85,7 @@ fn first_column(body: &SetExpr) -> Option<(String, bool)> {
 }
 
 /// PostgreSQL's internal name of a type: `int4` for integer.
-fn type_name(t: &ast::DataType) -> String {
+pub(super) fn type_name(t: &ast::DataType) -> String {
     use ast::DataType as T;
     match t {
         T::Int(_) | T::Integer(_) | T::Int4(_) => "int4".into(),

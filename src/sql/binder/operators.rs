@@ -16,7 +16,7 @@ use super::typing::{
 };
 use super::{keys, marks};
 use crate::data::text::TimeZone;
-use crate::data::types::{JSONB, interval, timestamp};
+use crate::data::types::{JSONB, interval, pg_type, timestamp};
 use crate::error::{Error, Result, SqlState};
 use crate::functions::arithmetic::{Arithmetic, Op};
 use crate::functions::{registry, zoned};
@@ -184,7 +184,7 @@ impl Typer<'_> {
         }
         let typed = self.expr(raw.clone())?;
         let same = match (self.field(&raw), self.field(&typed)) {
-            (Ok(a), Ok(b)) => a.data_type() == b.data_type(),
+            (Ok(a), Ok(b)) => a.data_type() == b.data_type() && pg_type(&a).oid == pg_type(&b).oid,
             _ => false,
         };
         Ok(if same { raw } else { typed })
@@ -297,6 +297,9 @@ impl Typer<'_> {
         };
         match target.data_type() {
             DataType::Interval(_) => Ok(native(op, call("interval_order", vec![l])?, call("interval_order", vec![r])?)),
+            DataType::List(_) if matches!(op, Operator::Lt | Operator::LtEq | Operator::Gt | Operator::GtEq) => {
+                Ok(native(op, call("array_order", vec![l, r])?, Expr::Literal(ScalarValue::Int32(Some(0)), None)))
+            }
             DataType::List(_) => Ok(native(op, keys::key(l, self.schema)?, keys::key(r, self.schema)?)),
             _ => Ok(native(op, l, r)),
         }

@@ -16,10 +16,11 @@ use datafusion::sql::sqlparser::ast::{
 use super::exists::count_in_projection;
 use super::names::{column_name, unique};
 use super::places::Places;
-use super::rows::{modulo, refuse_stars, row_tests, rows};
+use super::rows::{interval_parts, modulo, operator, overlaps, refuse_stars, row_tests, rows};
 use super::sets;
 use super::using::merged_columns;
 use crate::error::{Error, Result};
+use crate::functions::large::{LARGE_NUMERIC, is_large};
 use crate::sql::parser::cursor::fold;
 
 /// Prepares anything that holds queries or expressions. `places`: of the statement, if it stands there.
@@ -41,6 +42,7 @@ impl VisitorMut for Prepare {
             Some(error) => ControlFlow::Break(error),
             None => {
                 fetch_to_limit(query);
+                query.with.iter_mut().flat_map(|with| &mut with.cte_tables).for_each(super::aliases::complete);
                 let sorted = sorted_columns(query);
                 name_columns(&mut query.body, &sorted);
                 if let Err(error) = super::group_windows::prepare(query) {
@@ -52,6 +54,7 @@ impl VisitorMut for Prepare {
                     super::lateral::unnests(select);
                 }
                 empty_selects(&mut query.body);
+                super::written::mark_keys(query);
                 ControlFlow::Continue(())
             }
         }
@@ -116,6 +119,10 @@ impl VisitorMut for Prepare {
 }
 
 fn refuse(query: &Query) -> Option<Error> {
+    if query.fetch.as_ref().is_some_and(|fetch| fetch.with_ties) {
+        let hint = "Keep the rows whose rank() OVER (ORDER BY ..) is small enough, in a query around it.";
+        return Some(Error::unsupported("FETCH .. WITH TIES", hint));
+    }
     if !query.locks.is_empty() {
         let hint = "Conflicts are detected at COMMIT; leave it out.";
         return Some(Error::unsupported("FOR UPDATE/SHARE", hint));
@@ -173,9 +180,11 @@ fn unwrap_in_body(body: &mut SetExpr) {
     match body {
         SetExpr::Select(select) => {
             if let GroupByExpr::Expressions(exprs, _) = &mut select.group_by {
+                let before = exprs.len();
+                exprs.retain(|e| !matches!(e, Expr::Tuple(items) if items.is_empty()));
                 // GROUP BY () is one group, as aggregates without GROUP BY have.
-                if select.projection.iter().any(super::subqueries::aggregates) {
-                    exprs.retain(|e| !matches!(e, Expr::Tuple(items) if items.is_empty()));
+                if exprs.is_empty() && before > 0 && !select.projection.iter().any(super::subqueries::aggregates) {
+                    super::rows::count_all(&mut select.having);
                 }
                 exprs.iter_mut().for_each(unwrap);
             }
@@ -206,7 +215,7 @@ fn unwrap(expr: &mut Expr) {
     }
 }
 
-fn wrap(expr: Expr, data_type: DataType) -> Expr {
+pub(super) fn wrap(expr: Expr, data_type: DataType) -> Expr {
     Expr::Cast { kind: CastKind::DoubleColon, expr: Box::new(expr), data_type, array: false, format: None }
 }
 
@@ -217,10 +226,8 @@ fn expr_after(expr: &mut Expr) -> Result<()> {
             let data_type = match digits.parse::<i64>() {
                 Ok(n) if i32::try_from(n).is_ok() => DataType::Int4(None),
                 Ok(_) => DataType::Int8(None),
-                // More digits than a numeric has: it is said so when the text is read.
-                Err(_) if exponent(text).is_some_and(|e| e.abs() > 37) => {
-                    let number = Value::SingleQuotedString(digits).with_empty_span();
-                    *expr = wrap(Expr::Value(number), DataType::Numeric(ast::ExactNumberInfo::None));
+                Err(_) if is_large(&digits) => {
+                    *expr = call(LARGE_NUMERIC, vec![self::text(&digits)]);
                     return Ok(());
                 }
                 Err(_) => return Ok(()),
@@ -270,6 +277,10 @@ fn expr_after(expr: &mut Expr) -> Result<()> {
             {
                 *op = known;
             }
+            if let Some(call) = overlaps(expr)? {
+                *expr = call;
+                return Ok(());
+            }
             return rows(expr);
         }
         Expr::CompoundFieldAccess { root, access_chain } => {
@@ -293,37 +304,6 @@ fn expr_after(expr: &mut Expr) -> Result<()> {
         _ => {}
     }
     Ok(())
-}
-
-/// The exponent of `1e400`.
-fn exponent(number: &str) -> Option<i64> {
-    number.split_once(['e', 'E'])?.1.parse().ok()
-}
-
-/// `OPERATOR(pg_catalog.~)`.
-fn operator(name: &str) -> Option<BinaryOperator> {
-    Some(match name {
-        "=" => BinaryOperator::Eq,
-        "<>" | "!=" => BinaryOperator::NotEq,
-        "<" => BinaryOperator::Lt,
-        ">" => BinaryOperator::Gt,
-        "<=" => BinaryOperator::LtEq,
-        ">=" => BinaryOperator::GtEq,
-        "+" => BinaryOperator::Plus,
-        "-" => BinaryOperator::Minus,
-        "*" => BinaryOperator::Multiply,
-        "/" => BinaryOperator::Divide,
-        "||" => BinaryOperator::StringConcat,
-        "~" => BinaryOperator::PGRegexMatch,
-        "~*" => BinaryOperator::PGRegexIMatch,
-        "!~" => BinaryOperator::PGRegexNotMatch,
-        "!~*" => BinaryOperator::PGRegexNotIMatch,
-        "~~" => BinaryOperator::PGLikeMatch,
-        "~~*" => BinaryOperator::PGILikeMatch,
-        "!~~" => BinaryOperator::PGNotLikeMatch,
-        "!~~*" => BinaryOperator::PGNotILikeMatch,
-        _ => return None,
-    })
 }
 
 /// What a call becomes; `None`: changed in place.
@@ -350,6 +330,9 @@ fn function_after(function: &mut Function) -> Result<Option<Expr>> {
         && let FunctionArguments::Subquery(query) = &function.args
     {
         return sets::array_of(query).map(Some);
+    }
+    if name == "make_interval" {
+        return interval_parts(function).map(Some);
     }
     if name == "mod" {
         return Ok(modulo(function));

@@ -17,6 +17,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::scalar::ScalarValue;
 
+use super::aliases::Aliases;
 use super::operators::Operators;
 use super::typing::{no_function, plain, type_name};
 use super::windows::Windows;
@@ -51,7 +52,7 @@ impl<'a> Provider<'a> {
     fn at_depth(binder: Binder<'a>, depth: usize) -> Self {
         let ours: Arc<dyn ExprPlanner> = Arc::new(Operators::new(&binder.session.time_zone));
         let planners = std::iter::once(ours).chain(registry().planners.iter().cloned()).collect();
-        let relation_planners: Vec<Arc<dyn RelationPlanner>> = vec![Arc::new(Windows)];
+        let relation_planners: Vec<Arc<dyn RelationPlanner>> = vec![Arc::new(Windows), Arc::new(Aliases)];
         let (depends, in_view) = (RefCell::default(), Cell::new(false));
         Self { binder, planners, relation_planners, depends, depth, in_view }
     }

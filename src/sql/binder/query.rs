@@ -7,7 +7,7 @@ use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema};
 use datafusion::error::Result as DfResult;
-use datafusion::logical_expr::expr::ScalarFunction;
+use datafusion::logical_expr::expr::{GroupingSet, ScalarFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Projection, Volatility};
 use datafusion::optimizer::Analyzer;
@@ -109,7 +109,7 @@ pub(super) fn plan(
     clauses::check(&tree, &places)?;
     prepare(&mut tree, Some(&places))?;
     let plan = raw_plan(provider, tree, parameters).and_then(|plan| finish(provider, plan, in_view));
-    plan.map_err(|e| places.error(e))
+    plan.map_err(|e| super::records::whole_row(places.error(e), &query.tree))
 }
 
 /// Types, laziness, moments; then DataFusion's analyzer, and key forms.
@@ -134,7 +134,7 @@ fn typed(provider: &Provider<'_>, plan: LogicalPlan, in_view: bool) -> DfResult<
         let limit = matches!(node, LogicalPlan::Limit(_));
         let filter = matches!(node, LogicalPlan::Filter(_));
         let projection = matches!(node, LogicalPlan::Projection(_));
-        let node = node.map_expressions(|expr| {
+        let one = |expr: Expr| -> DfResult<Expr> {
             let name = names.save(&expr);
             let to_unnest = projection && expr.qualified_name().1.starts_with(UNNEST_PLACEHOLDER);
             let typed = typer.expr(expr)?;
@@ -147,7 +147,20 @@ fn typed(provider: &Provider<'_>, plan: LogicalPlan, in_view: bool) -> DfResult<
                 typed
             };
             let typed = lazy(constants(provider, typed, in_view)?)?;
-            Ok(Transformed::yes(name.restore(typed)))
+            Ok(name.restore(typed))
+        };
+        let each = |exprs: Vec<Expr>| exprs.into_iter().map(one).collect::<DfResult<Vec<Expr>>>();
+        let node = node.map_expressions(|expr| {
+            Ok(Transformed::yes(match expr {
+                // Each key has a name of its own.
+                Expr::GroupingSet(GroupingSet::Rollup(keys)) => Expr::GroupingSet(GroupingSet::Rollup(each(keys)?)),
+                Expr::GroupingSet(GroupingSet::Cube(keys)) => Expr::GroupingSet(GroupingSet::Cube(each(keys)?)),
+                Expr::GroupingSet(GroupingSet::GroupingSets(sets)) => {
+                    let sets = sets.into_iter().map(each).collect::<DfResult<_>>()?;
+                    Expr::GroupingSet(GroupingSet::GroupingSets(sets))
+                }
+                expr => one(expr)?,
+            }))
         })?;
         node.map_data(|node| keys::ordered(super::unions::matched(node, zone)?)?.recompute_schema())
     })

@@ -1,17 +1,20 @@
 //! Records: how ROW(..) becomes a STRUCT, what is null of one, and which type two of them share.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Fields};
 use datafusion::error::Result as DfResult;
 use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::expr::ScalarFunction;
+use datafusion::sql::sqlparser::ast::{self, Visit, Visitor};
 
 use super::operators::call;
 use super::query::assignable;
 use super::typing::{Typer, is_unknown, plain, type_name};
 use crate::data::types::{leaf, pg_type, record};
 use crate::error::{Error, Result, SqlState};
+use crate::sql::parser::cursor::fold;
 
 const JSON_OID: u32 = 114;
 
@@ -23,6 +26,39 @@ pub(super) fn common(a: &Fields, b: &Fields) -> Option<Field> {
     let both = |(a, b): (&Arc<Field>, &Arc<Field>)| Some(super::typing::common(a, b)?.with_name(a.name()));
     let fields = a.iter().zip(b).map(both).collect::<Option<Vec<_>>>()?;
     Some(plain(&record(fields)))
+}
+
+/// 0A000 where a table is named as a column: PostgreSQL's whole rows.
+pub(super) fn whole_row(error: Error, query: &ast::Query) -> Error {
+    let parts = error.parts();
+    let missing = parts.message.strip_prefix("column \"").and_then(|rest| rest.strip_suffix("\" does not exist"));
+    let Some(name) = missing.filter(|_| parts.code == SqlState::UNDEFINED_COLUMN) else { return error };
+    let mut tables = Tables(vec![]);
+    let _ = query.visit(&mut tables);
+    if !tables.0.iter().any(|table| table == name) {
+        return error;
+    }
+    let hint = format!("Name its columns: ROW({name}.a, {name}.b), or {name}.*.");
+    let refused = Error::unsupported(format!("the whole row \"{name}\" as a value"), hint);
+    parts.position.into_iter().fold(refused, Error::with_position)
+}
+
+/// What the tables of FROM are called.
+struct Tables(Vec<String>);
+
+impl Visitor for Tables {
+    type Break = ();
+
+    fn pre_visit_table_factor(&mut self, factor: &ast::TableFactor) -> ControlFlow<()> {
+        if let ast::TableFactor::Table { name, alias, .. } = factor {
+            let own = name.0.last().and_then(|part| part.as_ident());
+            self.0.extend(alias.as_ref().map(|alias| &alias.name).or(own).map(fold));
+        }
+        if let ast::TableFactor::Derived { alias: Some(alias), .. } = factor {
+            self.0.push(fold(&alias.name));
+        }
+        ControlFlow::Continue(())
+    }
 }
 
 /// 0A000: values of these types are not equal as their bytes are.

@@ -2,10 +2,13 @@
 //! other calls that are operators in truth.
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, UnaryOperator,
+    BinaryOperator, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, UnaryOperator, Value,
 };
 
+use super::prepare::call;
+use super::typing::no_function;
 use crate::error::{Error, Result};
+use crate::sql::parser::cursor::fold;
 
 /// `(a, b) = (c, d)` and its like, column by column.
 pub(super) fn rows(expr: &mut Expr) -> Result<()> {
@@ -125,6 +128,78 @@ pub(super) fn modulo(function: &Function) -> Option<Expr> {
         }
         _ => None,
     }
+}
+
+/// `(a, b) OVERLAPS (c, d)`. Errors: 42601.
+pub(super) fn overlaps(expr: &Expr) -> Result<Option<Expr>> {
+    let Expr::BinaryOp { left, op: BinaryOperator::Overlaps, right } = expr else { return Ok(None) };
+    let side = |side: &Expr, name: &str| match row(side).filter(|ends| ends.len() == 2) {
+        Some(ends) => Ok(ends),
+        None => Err(Error::syntax(format!("wrong number of parameters on {name} side of OVERLAPS expression"), None)),
+    };
+    Ok(Some(call("overlaps", [side(left, "left")?, side(right, "right")?].concat())))
+}
+
+/// make_interval's arguments by name or by place, all of them. Errors: 42883, 42P13.
+pub(super) fn interval_parts(function: &Function) -> Result<Expr> {
+    const NAMES: [&str; 7] = ["years", "months", "weeks", "days", "hours", "mins", "secs"];
+    let FunctionArguments::List(list) = &function.args else { return Ok(Expr::Function(function.clone())) };
+    let mut parts: [Option<Expr>; 7] = Default::default();
+    for (place, arg) in list.args.iter().enumerate() {
+        let (place, value) = match arg {
+            FunctionArg::Named { name, arg: FunctionArgExpr::Expr(value), .. } => {
+                (NAMES.iter().position(|known| *known == fold(name)), value)
+            }
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(value)) => (Some(place), value),
+            _ => (None, &Expr::Value(Value::Null.into())),
+        };
+        match place.and_then(|place| parts.get_mut(place)) {
+            Some(part) if part.is_none() => *part = Some(value.clone()),
+            _ => return Err(no_function("make_interval", &[arg.to_string()])),
+        }
+    }
+    let none = || super::prepare::wrap(Expr::Value(Value::Number("0".into(), false).into()), DataType::Int4(None));
+    Ok(call("make_interval", parts.into_iter().map(|part| part.unwrap_or_else(none)).collect()))
+}
+
+/// HAVING what is true of every group, so that there is one: `count(*) >= 0`.
+pub(super) fn count_all(having: &mut Option<Expr>) {
+    let mut count = call("count", vec![]);
+    if let Expr::Function(Function { args: FunctionArguments::List(list), .. }) = &mut count {
+        list.args.push(FunctionArg::Unnamed(FunctionArgExpr::Wildcard));
+    }
+    let zero = Expr::Value(Value::Number("0".into(), false).into());
+    let always = joined(count, BinaryOperator::GtEq, zero);
+    *having = Some(match having.take() {
+        Some(own) => joined(always, BinaryOperator::And, Expr::Nested(Box::new(own))),
+        None => always,
+    });
+}
+
+/// `OPERATOR(pg_catalog.~)`.
+pub(super) fn operator(name: &str) -> Option<BinaryOperator> {
+    Some(match name {
+        "=" => BinaryOperator::Eq,
+        "<>" | "!=" => BinaryOperator::NotEq,
+        "<" => BinaryOperator::Lt,
+        ">" => BinaryOperator::Gt,
+        "<=" => BinaryOperator::LtEq,
+        ">=" => BinaryOperator::GtEq,
+        "+" => BinaryOperator::Plus,
+        "-" => BinaryOperator::Minus,
+        "*" => BinaryOperator::Multiply,
+        "/" => BinaryOperator::Divide,
+        "||" => BinaryOperator::StringConcat,
+        "~" => BinaryOperator::PGRegexMatch,
+        "~*" => BinaryOperator::PGRegexIMatch,
+        "!~" => BinaryOperator::PGRegexNotMatch,
+        "!~*" => BinaryOperator::PGRegexNotIMatch,
+        "~~" => BinaryOperator::PGLikeMatch,
+        "~~*" => BinaryOperator::PGILikeMatch,
+        "!~~" => BinaryOperator::PGNotLikeMatch,
+        "!~~*" => BinaryOperator::PGNotILikeMatch,
+        _ => return None,
+    })
 }
 
 /// The columns of `(a, b)` and `ROW(a, b)`.

@@ -79,8 +79,8 @@ pub(super) fn in_from(factor: &mut TableFactor) -> Result<()> {
                 };
                 args.args.iter().filter_map(value).collect()
             };
-            // Its rows come one after another.
-            if function == "generate_series" && !*with_ordinality {
+            // Its rows come one after another, unless it takes parameters.
+            if function == "generate_series" && !*with_ordinality && !values().iter().any(is_parameter) {
                 return Ok(());
             }
             let (lists, columns) = if let Some((set, column)) = SETS.iter().find(|(set, _)| *set == function) {
@@ -110,6 +110,14 @@ pub(super) fn in_from(factor: &mut TableFactor) -> Result<()> {
         _ => {}
     }
     Ok(())
+}
+
+fn is_parameter(expr: &Expr) -> bool {
+    match expr {
+        Expr::Value(value) => matches!(value.value, Value::Placeholder(_)),
+        Expr::Cast { expr, .. } | Expr::Nested(expr) | Expr::UnaryOp { expr, .. } => is_parameter(expr),
+        _ => false,
+    }
 }
 
 /// UNNEST with PostgreSQL's names of its columns.

@@ -20,6 +20,7 @@ use crate::data::varies;
 use crate::error::{Error, Result, SqlState};
 use crate::functions::arithmetic::{numeric_overflow, power_of_ten};
 use crate::functions::cast::{Path, PgCast, canonical, path};
+use crate::functions::large::LARGE_NUMERIC;
 
 /// See the module.
 #[derive(Debug)]
@@ -80,6 +81,18 @@ pub(super) fn constant_of(expr: Expr) -> Expr {
             other => Expr::Negative(Box::new(other)),
         },
         other => other,
+    }
+}
+
+/// The text of a number that numeric cannot hold.
+fn large(expr: &Expr) -> Option<&str> {
+    match expr {
+        Expr::ScalarFunction(f) if f.func.name() == LARGE_NUMERIC => match f.args.first() {
+            Some(Expr::Literal(ScalarValue::Utf8(Some(text)), _)) => Some(text),
+            _ => None,
+        },
+        Expr::Alias(alias) => large(&alias.expr),
+        _ => None,
     }
 }
 
@@ -275,6 +288,11 @@ impl Typer<'_> {
     }
 
     pub(super) fn negative(&self, expr: Expr) -> DfResult<Expr> {
+        if let Some(text) = large(&expr) {
+            let text = text.strip_prefix('-').map_or_else(|| format!("-{text}"), str::to_owned);
+            let text = Expr::Literal(ScalarValue::from(text), None);
+            return Ok(super::operators::call(LARGE_NUMERIC, vec![text])?);
+        }
         let field = self.field(&expr)?;
         match field.data_type() {
             DataType::Int16 | DataType::Int32 | DataType::Int64 => {
@@ -326,6 +344,9 @@ impl Typer<'_> {
         if is_unknown(&expr) && !(is_string(&expr) && to.data_type() == &DataType::Utf8) {
             let to = literal_type(&expr, to, assignment);
             return self.coerce_unknown(expr, &to);
+        }
+        if let Some(text) = large(&expr).filter(|_| to.data_type().is_floating()) {
+            return Ok(Expr::Literal(text::parse(text, to, self.zone)?, None));
         }
         if let Some(array) = self.array_cast(&expr, to, assignment)? {
             return Ok(array);
@@ -400,7 +421,11 @@ impl Typer<'_> {
             }
             "greatest" | "least" => {
                 let what = f.func.name().to_uppercase();
-                f.args = self.unify(f.args, &what)?.0;
+                let (args, target) = self.unify(f.args, &what)?;
+                if target.data_type().is_list() {
+                    return Ok(super::operators::call(&format!("array_{}", f.func.name()), args)?);
+                }
+                f.args = args;
             }
             "nullif" if f.args.len() == 2 => {
                 let missing = || {
