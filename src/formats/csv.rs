@@ -73,7 +73,9 @@ impl Options {
         let format = Format::default().with_header(self.header).with_delimiter(self.delimiter);
         let (schema, _) = format.infer_schema(sample.bytes(), None).map_err(|e| {
             let hint = "Declare the columns of the source: records that do not fit them are reported.";
-            Error::new(SqlState::BAD_COPY_FILE_FORMAT, format!("\"{origin}\": {e}")).with_hint(hint)
+            let why =
+                self.uneven(&sample).unwrap_or_else(|| e.to_string().trim_start_matches("Csv error: ").to_owned());
+            Error::new(SqlState::BAD_COPY_FILE_FORMAT, format!("\"{origin}\": {why}")).with_hint(hint)
         })?;
         let mut names = HashSet::new();
         if let Some(twice) = schema.fields().iter().find(|field| !names.insert(field.name())) {
@@ -85,6 +87,17 @@ impl Options {
         }
         let fields = schema.fields().iter().map(|field| Field::new(field.name(), inferred(field.data_type()), true));
         Ok(Arc::new(Schema::new(fields.collect::<Vec<_>>())))
+    }
+}
+
+impl Options {
+    /// Which record has another number of fields than the first.
+    fn uneven(&self, records: &Records) -> Option<String> {
+        let count = |at: usize| self.fields(records.get(at)).len();
+        let first = count(0);
+        let other = (1..records.len()).find(|at| count(*at) != first)?;
+        let (line, fields) = (records.line(other), if count(other) == 1 { "field" } else { "fields" });
+        Some(format!("the record of line {line} has {} {fields}, the first one {first}", count(other)))
     }
 }
 
@@ -190,7 +203,7 @@ impl Csv {
         match found.cmp(&expected.len()) {
             Ordering::Less => format!("missing data for column \"{}\"", expected[found].name()),
             Ordering::Greater => "extra data after last expected column".to_owned(),
-            Ordering::Equal => error.to_string(),
+            Ordering::Equal => error.to_string().trim_start_matches("Csv error: ").to_owned(),
         }
     }
 }

@@ -8,11 +8,13 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::json::ReaderBuilder;
+use serde_json::Value;
 
 use super::align::{Align, bad_bytes};
 use super::documents;
 use super::{Decoded, Decoder, Records};
 use crate::data::text::json::members;
+use crate::data::text::{TimeZone, parse};
 use crate::data::types;
 use crate::error::{Result, SqlState};
 
@@ -69,7 +71,8 @@ impl Json {
             let why = "invalid byte sequence for encoding \"UTF8\"".to_owned();
             return Some((SqlState::CHARACTER_NOT_IN_REPERTOIRE, why));
         };
-        match serde_json::from_str::<serde_json::Value>(text) {
+        let value = serde_json::from_str::<Value>(text);
+        match &value {
             // What is nested deeper than Serde reads may be JSON.
             Err(_) if members(text).map_or_else(|e| e.code() == SqlState("54001"), |found| found.is_some()) => {}
             Err(error) => return bad(format!("invalid input syntax for type json: {error}")),
@@ -79,7 +82,43 @@ impl Json {
         match self.parse(record, 1) {
             Ok(batch) if batch.num_rows() == 1 => None,
             Ok(_) => bad("the record is not one JSON object".to_owned()),
-            Err(error) => bad(error.to_string()),
+            Err(_) => bad(self.misfit(value.ok().as_ref()).unwrap_or_else(|| "the record fits no columns".to_owned())),
+        }
+    }
+
+    /// Which member is not what its column is.
+    fn misfit(&self, record: Option<&Value>) -> Option<String> {
+        let members = record?.as_object()?;
+        self.text.fields().iter().find_map(|field| {
+            let why = shape(members.get(field.name())?, field.data_type())?;
+            Some(format!("{why} in column \"{}\"", field.name()))
+        })
+    }
+}
+
+/// Why a value cannot be read as what Arrow reads for its column.
+fn shape(value: &Value, wanted: &DataType) -> Option<String> {
+    let found = match value {
+        Value::Null => return None,
+        Value::Array(_) => "an array",
+        Value::Object(_) => "an object",
+        Value::Bool(_) | Value::Number(_) | Value::String(_) => "a scalar",
+    };
+    match (wanted, value) {
+        (DataType::List(item), Value::Array(items)) => items.iter().find_map(|value| shape(value, item.data_type())),
+        (DataType::List(_), _) => Some(format!("expected a JSON array, found {found}")),
+        (DataType::Struct(fields), Value::Object(members)) => fields.iter().find_map(|field| {
+            let why = shape(members.get(field.name())?, field.data_type())?;
+            Some(format!("{why} in field \"{}\"", field.name()))
+        }),
+        (DataType::Struct(_), _) => Some(format!("expected a JSON object, found {found}")),
+        (_, Value::Array(_) | Value::Object(_)) => Some(format!("expected a scalar, found {found}")),
+        (DataType::Utf8, _) => None,
+        (wanted, value) => {
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            let field = Field::new("", wanted.clone(), true);
+            let error = parse(&text, &field, &TimeZone::utc()).err();
+            error.map(|error| error.message().to_owned())
         }
     }
 }

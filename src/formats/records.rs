@@ -7,7 +7,7 @@ use std::io::Read;
 
 use memchr::{memchr, memchr_iter, memchr2};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// A longer record is not decoded.
 pub const RECORD_BYTES_MAX: usize = 4 << 20;
@@ -274,15 +274,17 @@ impl Cutter {
 pub struct RecordReader<R> {
     stream: R,
     cutter: Cutter,
+    /// Why the stream cannot be read further.
+    failed: Option<Error>,
 }
 
 impl<R: Read> RecordReader<R> {
     /// Starts at the beginning of a stream; a byte order mark is passed over.
     pub fn new(stream: R, cut: Cut) -> Self {
-        Self { stream, cutter: Cutter::new(cut) }
+        Self { stream, cutter: Cutter::new(cut), failed: None }
     }
 
-    /// The next records, `max` at most; none at the end of the stream.
+    /// The next records, `max` at most; none at the end of the stream. Where it cannot be read, its whole records come first.
     pub fn read(&mut self, max: usize) -> Result<Records> {
         let mut records = Records::default();
         loop {
@@ -290,9 +292,14 @@ impl<R: Read> RecordReader<R> {
             if self.cutter.ended || !records.has_room(max) {
                 return Ok(records);
             }
+            if let Some(error) = &self.failed {
+                return if records.is_empty() { Err(error.clone()) } else { Ok(records) };
+            }
             let stream = (&mut self.stream).take(CHUNK_BYTES as u64);
-            if self.cutter.fill(|buffer| { stream }.read_to_end(buffer))? < CHUNK_BYTES {
-                self.cutter.end();
+            match self.cutter.fill(|buffer| { stream }.read_to_end(buffer)) {
+                Ok(read) if read < CHUNK_BYTES => self.cutter.end(),
+                Ok(_) => {}
+                Err(error) => self.failed = Some(error.into()),
             }
         }
     }

@@ -124,7 +124,7 @@ fn json_lines_are_objects_and_the_rest_is_reported() {
             "22P02 a.json:4: invalid input syntax for type json: expected ident at line 1 column 2",
             "22P02 a.json:5: the record is not a JSON object",
             "22P02 a.json:6: invalid input syntax for type bigint: \"1.5\" in column \"n\"",
-            "22P02 a.json:7: Json error: whilst decoding field 'who': expected string got {\"x\": 1}",
+            "22P02 a.json:7: expected a scalar, found an object in column \"who\"",
             "22P02 a.json:8: invalid input syntax for type json: trailing characters at line 1 column 10",
             "23502 a.json:9: null value in column \"n\" violates not-null constraint",
         ],

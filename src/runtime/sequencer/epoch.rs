@@ -17,6 +17,7 @@ use super::super::message::{EpochInfo, Publish, input_epoch};
 use super::Sequencer;
 use super::answers::Answer;
 use super::netting::shape;
+use super::sources::READER;
 
 /// What the next epoch has so far.
 #[derive(Default)]
@@ -228,6 +229,9 @@ impl Sequencer {
             partition: p.index,
             changes: changes.clone(),
         };
+        let logged = |(object, _, error): &&(ObjectId, String, RowError)| {
+            error.operator.as_ref() == READER || !self.is_read_again(*object)
+        };
         let record = Record::Epoch(EpochRecord {
             epoch,
             tables: open.tables.iter().map(table).collect(),
@@ -236,7 +240,7 @@ impl Sequencer {
             moves: open.moves.clone(),
             ends: open.ends.clone(),
             late: open.late.clone(),
-            faults: open.errors.iter().filter(|(object, ..)| !self.is_read_again(*object)).map(fault).collect(),
+            faults: open.errors.iter().filter(logged).map(fault).collect(),
         });
         self.append(&record)
     }

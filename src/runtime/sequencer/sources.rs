@@ -22,6 +22,8 @@ use super::Sequencer;
 
 /// The operator of bad records, as errors name it.
 pub(in crate::runtime) const SOURCE: &str = "source";
+/// The operator of the error that ended a source's reading.
+pub(super) const READER: &str = "reader";
 
 /// What a connector feeds: a source, or a table.
 pub(in crate::runtime) struct Feed {
@@ -406,7 +408,11 @@ impl Sequencer {
                 if let Some(part) = self.part_mut(place) {
                     tracing::warn!("a source failed: {error}");
                     part.queue = None;
+                    let (code, message) = (error.code(), Arc::from(error.message()));
                     part.failed = Some(error);
+                    let row = RowError { operator: Arc::from(READER), code, message, row: String::new(), diff: 1 };
+                    let name = self.feeds.get(&place.0).map(|feed| feed.name.clone());
+                    self.open.errors.extend(name.map(|name| (place.0, name, row)));
                 }
             }
         }
