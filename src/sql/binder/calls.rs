@@ -9,6 +9,7 @@ use datafusion::sql::sqlparser::ast::{
 use datafusion::sql::sqlparser::tokenizer::Span;
 
 use super::places::Places;
+use super::syntax::argument;
 use super::typing::no_function;
 use crate::error::{Error, Result, SqlState};
 use crate::functions::registry;
@@ -247,12 +248,7 @@ fn distinct(function: &Function) -> bool {
 
 fn argument_exprs(args: &FunctionArguments) -> Vec<&Expr> {
     let FunctionArguments::List(list) = args else { return vec![] };
-    let mut exprs: Vec<&Expr> = Vec::new();
-    for arg in &list.args {
-        if let FunctionArg::Unnamed(FunctionArgExpr::Expr(e)) = arg {
-            exprs.push(e);
-        }
-    }
+    let mut exprs: Vec<&Expr> = list.args.iter().filter_map(argument).collect();
     for clause in &list.clauses {
         if let FunctionArgumentClause::OrderBy(keys) = clause {
             exprs.extend(keys.iter().map(|k| &k.expr));

@@ -1,10 +1,8 @@
 //! EXISTS among the result columns, where DataFusion does not know it, is a count of rows.
 
-use std::ops::ControlFlow;
+use datafusion::sql::sqlparser::ast::{Expr, GroupByExpr, Query, SelectItem, SetExpr, TableFactor};
 
-use datafusion::sql::sqlparser::ast::{
-    Expr, GroupByExpr, Query, SelectItem, SetExpr, TableFactor, VisitMut, VisitorMut,
-};
+use super::syntax::own_expressions;
 
 /// EXISTS among the result columns: DataFusion knows it in WHERE only, but counts anywhere.
 pub(super) fn count_in_projection(body: &mut SetExpr) {
@@ -12,7 +10,7 @@ pub(super) fn count_in_projection(body: &mut SetExpr) {
         SetExpr::Select(select) => {
             for item in &mut select.projection {
                 if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item {
-                    let _ = expr.visit(&mut Counts { depth: 0 });
+                    own_expressions(expr, count);
                 }
             }
         }
@@ -24,50 +22,27 @@ pub(super) fn count_in_projection(body: &mut SetExpr) {
     }
 }
 
-struct Counts {
-    depth: usize,
-}
-
-impl VisitorMut for Counts {
-    type Break = ();
-
-    fn pre_visit_query(&mut self, _query: &mut Query) -> ControlFlow<()> {
-        self.depth += 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_query(&mut self, _query: &mut Query) -> ControlFlow<()> {
-        self.depth -= 1;
-        ControlFlow::Continue(())
-    }
-
-    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-        if let Expr::Exists { subquery, negated } = expr
-            && self.depth == 0
-        {
-            let op = if *negated { "=" } else { ">" };
-            let outer = format!("SELECT count(*) {op} 0 AS \"exists\" FROM (SELECT 1) AS x");
-            let Ok(mut outer) = crate::sql::parser::reparse_query(&outer) else { return ControlFlow::Continue(()) };
-            if let SetExpr::Select(counting) = outer.tree.body.as_mut() {
-                match (subquery.body.as_ref(), simple(subquery)) {
-                    // A correlated condition must stay directly below.
-                    (SetExpr::Select(inner), true) => {
-                        counting.from.clone_from(&inner.from);
-                        counting.selection.clone_from(&inner.selection);
-                    }
-                    _ => {
-                        if let Some(TableFactor::Derived { subquery: inner, .. }) =
-                            counting.from.first_mut().map(|f| &mut f.relation)
-                        {
-                            inner.clone_from(subquery);
-                        }
-                    }
-                }
-            }
-            *expr = Expr::Subquery(outer.tree);
+fn count(expr: &mut Expr) {
+    let Expr::Exists { subquery, negated } = expr else { return };
+    let op = if *negated { "=" } else { ">" };
+    let outer = format!("SELECT count(*) {op} 0 AS \"exists\" FROM (SELECT 1) AS x");
+    let Ok(mut outer) = crate::sql::parser::reparse_query(&outer) else { return };
+    let SetExpr::Select(counting) = outer.tree.body.as_mut() else { return };
+    match (subquery.body.as_ref(), simple(subquery)) {
+        // A correlated condition must stay directly below.
+        (SetExpr::Select(inner), true) => {
+            counting.from.clone_from(&inner.from);
+            counting.selection.clone_from(&inner.selection);
         }
-        ControlFlow::Continue(())
+        _ => {
+            if let Some(TableFactor::Derived { subquery: inner, .. }) =
+                counting.from.first_mut().map(|f| &mut f.relation)
+            {
+                inner.clone_from(subquery);
+            }
+        }
     }
+    *expr = Expr::Subquery(outer.tree);
 }
 
 /// A query whose rows are those of its FROM and WHERE.

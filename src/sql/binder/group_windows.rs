@@ -10,7 +10,6 @@
 //! asks for, and so does each TUMBLE_START and its like, which then is a grouped expression like any other. In the typed
 //! plan ([`assign`]) a [`WindowAssign`] below the GROUP BY takes the place of the calls: HOP multiplies rows there.
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
@@ -22,11 +21,10 @@ use datafusion::logical_expr::{
     ScalarUDFImpl, Signature, Volatility,
 };
 use datafusion::sql::sqlparser::ast::{
-    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, Ident, ObjectName, OrderByExpr,
-    OrderByKind, Query, Select, SetExpr, VisitMut, VisitorMut,
+    Expr, Function, FunctionArguments, GroupByExpr, OrderByExpr, OrderByKind, Query, Select, SetExpr,
 };
 
-use super::prepare::call;
+use super::syntax::{argument, own_expressions, quoted_call};
 use super::typing::type_name;
 use super::windows::{check, name_of};
 use crate::error::{Error, Result, SqlState};
@@ -68,12 +66,9 @@ fn prepare_body(body: &mut SetExpr, order_by: &mut [OrderByExpr]) -> Result<()> 
         }
         SetExpr::Select(select) => {
             let Some(mut window) = window_of(select)? else { return Ok(()) };
-            let mut bounds = Bounds { window: &mut window, depth: 0 };
-            let _ = select.projection.visit(&mut bounds);
-            let _ = select.having.visit(&mut bounds);
-            order_by.iter_mut().for_each(|item| {
-                let _ = item.expr.visit(&mut bounds);
-            });
+            own_expressions(&mut select.projection, |expr| window.ask(expr));
+            own_expressions(&mut select.having, |expr| window.ask(expr));
+            order_by.iter_mut().for_each(|item| own_expressions(&mut item.expr, |expr| window.ask(expr)));
             group_by_bounds(select, &window);
             Ok(())
         }
@@ -126,13 +121,7 @@ fn window_of(select: &Select) -> Result<Option<GroupWindow>> {
 
 fn arguments(function: &Function) -> Option<Vec<&Expr>> {
     let FunctionArguments::List(list) = &function.args else { return None };
-    list.args
-        .iter()
-        .map(|a| match a {
-            FunctionArg::Unnamed(FunctionArgExpr::Expr(e)) => Some(e),
-            _ => None,
-        })
-        .collect()
+    list.args.iter().map(argument).collect()
 }
 
 /// `TUMBLE_START` and its like, as (window, which bound).
@@ -142,58 +131,32 @@ fn bound_of(name: &str) -> Option<(&str, usize)> {
     matches!(window, "tumble" | "hop" | "session").then_some((window, bound))
 }
 
-/// What is left of these functions where no GROUP BY has their window.
-pub(super) fn stray(name: &str) -> Option<Error> {
-    let (window, _) = bound_of(name)?;
+/// 42803: one of these functions where no GROUP BY has its window.
+pub(super) fn refuse_stray(name: &str) -> Result<()> {
+    let Some((window, _)) = bound_of(name) else { return Ok(()) };
     let (shown, window) = (name.to_uppercase(), window.to_uppercase());
-    Some(
-        Error::new(SqlState::GROUPING_ERROR, format!("{shown} needs GROUP BY {window} with the same arguments"))
-            .with_hint("Or use window_start and window_end of FROM TUMBLE(t, ts, size) or HOP(t, ts, slide, size)."),
-    )
-}
-
-/// Puts calls of our function where bounds are asked for.
-struct Bounds<'a> {
-    window: &'a mut GroupWindow,
-    depth: usize,
-}
-
-impl VisitorMut for Bounds<'_> {
-    type Break = ();
-
-    fn pre_visit_query(&mut self, _query: &mut Query) -> ControlFlow<()> {
-        self.depth += 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_query(&mut self, _query: &mut Query) -> ControlFlow<()> {
-        self.depth -= 1;
-        ControlFlow::Continue(())
-    }
-
-    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-        let Expr::Function(function) = expr else { return ControlFlow::Continue(()) };
-        let name = name_of(&function.name);
-        if let Some((window, bound)) = bound_of(&name)
-            && self.depth == 0
-            && window == self.window.name
-            && function.args.to_string() == self.window.arguments
-        {
-            self.window.asked[bound] = true;
-            *expr = self.window.bound(bound);
-        }
-        ControlFlow::Continue(())
-    }
+    let message = format!("{shown} needs GROUP BY {window} with the same arguments");
+    Err(Error::new(SqlState::GROUPING_ERROR, message)
+        .with_hint("Or use window_start and window_end of FROM TUMBLE(t, ts, size) or HOP(t, ts, slide, size)."))
 }
 
 impl GroupWindow {
+    /// Puts a call of our function where a bound is asked for.
+    fn ask(&mut self, expr: &mut Expr) {
+        let Expr::Function(function) = &*expr else { return };
+        let name = name_of(&function.name);
+        if let Some((window, bound)) = bound_of(&name)
+            && window == self.name
+            && function.args.to_string() == self.arguments
+        {
+            self.asked[bound] = true;
+            *expr = self.bound(bound);
+        }
+    }
+
     /// A call of our function.
     fn bound(&self, bound: usize) -> Expr {
-        let mut call = call("", vec![self.time.clone()]);
-        if let Expr::Function(function) = &mut call {
-            function.name = ObjectName::from(vec![Ident::with_quote('"', Bound { kind: self.kind, bound }.name())]);
-        }
-        call
+        quoted_call(&Bound { kind: self.kind, bound }.name(), vec![self.time.clone()])
     }
 }
 

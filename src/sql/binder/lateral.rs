@@ -4,29 +4,35 @@
 //! then the join with it becomes an Unnest over the columns on its left.
 
 use std::ops::ControlFlow;
-use std::sync::Arc;
 
 use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, TableReference, UnnestOptions};
 use datafusion::error::Result;
 use datafusion::logical_expr::expr::ScalarFunction;
-use datafusion::logical_expr::{
-    ColumnarValue, Expr, Join, JoinType, LogicalPlan, LogicalPlanBuilder, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
-    Signature, Volatility,
-};
+use datafusion::logical_expr::{Expr, Join, JoinType, LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::sqlparser::ast::{
-    self, FunctionArg, FunctionArgExpr, Ident, ObjectName, Select, SelectItem, SetExpr, TableAlias, TableFactor, Visit,
-    VisitMut, Visitor, VisitorMut,
+    self, Ident, Select, SelectItem, SetExpr, TableAlias, TableFactor, Visit, VisitMut, Visitor, VisitorMut,
 };
 
-use super::prepare::call;
+use super::stand_in::StandIn;
+use super::syntax::{argument, call, last_name, quoted_call};
 use super::typing::{no_function, plain, type_name};
 use crate::error::Error;
-use crate::sql::parser::cursor::fold;
 
-/// The name of the function that stands for an array's elements.
-pub(super) const ELEMENTS: &str = "elements of array";
+/// Stands for an array's elements.
+pub(super) static ELEMENTS: StandIn = StandIn {
+    name: "elements of array",
+    arguments: 1,
+    result: |types| match types {
+        [DataType::List(item) | DataType::LargeList(item)] => Ok(item.data_type().clone()),
+        other => {
+            let types: Vec<String> = other.iter().map(|t| type_name(&plain(t))).collect();
+            Err(no_function("unnest", &types).into())
+        }
+    },
+    run: |_| Err(Error::unsupported("unnest() here", "Use FROM t, unnest(t.a).").into()),
+};
 
 /// Rewrites the unnests of a FROM that look at relations on their left.
 pub(super) fn unnests(select: &mut Select) {
@@ -51,10 +57,7 @@ fn unnest(factor: &mut TableFactor) {
     let column = alias.as_ref().and_then(|a| a.columns.first()).map_or_else(|| table.clone(), |c| c.name.clone());
     let Ok(mut query) = crate::sql::parser::reparse_query("SELECT 1 AS x") else { return };
     let SetExpr::Select(inner) = query.tree.body.as_mut() else { return };
-    let mut elements = call("elements", vec![made(array)]);
-    if let ast::Expr::Function(f) = &mut elements {
-        f.name = ObjectName::from(vec![Ident::with_quote('"', ELEMENTS)]);
-    }
+    let elements = quoted_call(ELEMENTS.name, vec![made(array)]);
     inner.projection = vec![SelectItem::ExprWithAlias { expr: elements, alias: column }];
     let alias = TableAlias { explicit: true, name: table, columns: vec![], at: None };
     *factor = TableFactor::Derived { lateral: true, subquery: query.tree, alias: Some(alias), sample: None };
@@ -63,14 +66,10 @@ fn unnest(factor: &mut TableFactor) {
 /// `LATERAL unnest(..)` is `unnest(..)`, which sees what is on its left anyway.
 fn without_lateral(factor: &mut TableFactor) {
     let TableFactor::Function { lateral: true, name, args, alias, .. } = factor else { return };
-    if name.0.last().and_then(|p| p.as_ident()).map(fold).is_none_or(|name| name != "unnest") {
+    if last_name(name).is_none_or(|name| name != "unnest") {
         return;
     }
-    let value = |arg: &FunctionArg| match arg {
-        FunctionArg::Unnamed(FunctionArgExpr::Expr(e)) => Some(e.clone()),
-        _ => None,
-    };
-    let Some(array_exprs) = args.iter().map(value).collect() else { return };
+    let Some(array_exprs) = args.iter().map(|arg| argument(arg).cloned()).collect() else { return };
     *factor = TableFactor::UNNEST {
         alias: alias.take(),
         array_exprs,
@@ -132,7 +131,7 @@ fn elements(right: &LogicalPlan) -> Result<Option<(TableReference, String, Expr)
     let LogicalPlan::Projection(projection) = inner else { return Ok(None) };
     let [expr] = projection.expr.as_slice() else { return Ok(None) };
     let Expr::ScalarFunction(ScalarFunction { func, args }) = expr.clone().unalias() else { return Ok(None) };
-    if func.name() != ELEMENTS {
+    if func.name() != ELEMENTS.name {
         return Ok(None);
     }
     let Some(array) = args.into_iter().next() else { return Ok(None) };
@@ -163,37 +162,5 @@ fn elementwise(join: &Join, table: TableReference, column: &str, array: Expr) ->
     match &join.filter {
         Some(filter) => plan.filter(filter.clone())?.build(),
         None => plan.build(),
-    }
-}
-
-/// What [`ELEMENTS`] is while DataFusion plans.
-pub(super) fn function() -> Arc<ScalarUDF> {
-    Arc::new(ScalarUDF::new_from_impl(Elements(Signature::any(1, Volatility::Immutable))))
-}
-
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct Elements(Signature);
-
-impl ScalarUDFImpl for Elements {
-    fn name(&self) -> &str {
-        ELEMENTS
-    }
-
-    fn signature(&self) -> &Signature {
-        &self.0
-    }
-
-    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
-        match types {
-            [DataType::List(item) | DataType::LargeList(item)] => Ok(item.data_type().clone()),
-            other => {
-                let types: Vec<String> = other.iter().map(|t| type_name(&plain(t))).collect();
-                Err(no_function("unnest", &types).into())
-            }
-        }
-    }
-
-    fn invoke_with_args(&self, _args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        Err(Error::unsupported("unnest() here", "Use FROM t, unnest(t.a).").into())
     }
 }

@@ -1,11 +1,11 @@
 //! Syntax -> analyzed DataFusion plans with PostgreSQL's names, types and errors.
 //!
 //! A query's life here: `clauses` and `calls` refuse what stands where it may not, `prepare` changes its syntax (column
-//! names, literals), DataFusion's `SqlToRel` plans it over `provider`, which answers for names and functions and hooks in
-//! `operators` (types of operators) and `windows` (TUMBLE, HOP; those in GROUP BY are `group_windows`'); `typing` gives all
-//! other expressions PostgreSQL's types (`conditions` those that look at a value more than once), `lazy` makes AND and OR
-//! lazy, `keys` lets equal values meet, `errors` words what went wrong and `places` says where. `query` puts it together,
-//! `dml` does INSERT, UPDATE, DELETE.
+//! names, literals; `syntax` has what it is made with), DataFusion's `SqlToRel` plans it over `provider`, which answers for
+//! names and functions and hooks in `operators` (types of operators) and `windows` (TUMBLE, HOP; those in GROUP BY are
+//! `group_windows`'); `typing` gives all other expressions PostgreSQL's types (`conditions` those that look at a value more
+//! than once), `lazy` makes AND and OR lazy, `keys` lets equal values meet, `errors` words what went wrong and `places` says
+//! where. `query` puts it together, `dml` does INSERT, UPDATE, DELETE.
 
 mod aggregates;
 mod aliases;
@@ -36,7 +36,9 @@ mod records;
 mod rows;
 mod scope;
 mod sets;
+mod stand_in;
 mod subqueries;
+mod syntax;
 mod table_functions;
 mod typing;
 mod unions;

@@ -1,7 +1,11 @@
 //! The names of result columns, as PostgreSQL chooses them.
 
-use datafusion::sql::sqlparser::ast::{self, Expr, SelectItem, SetExpr};
+use std::collections::HashMap;
+use std::ops::ControlFlow;
 
+use datafusion::sql::sqlparser::ast::{self, Expr, Ident, Query, Select, SelectItem, SetExpr};
+
+use super::syntax::last_name;
 use crate::sql::parser::cursor::fold;
 
 /// Separates a name from what makes it unique inside a plan: DataFusion wants the names of a projection to differ,
@@ -16,6 +20,74 @@ pub(super) fn unique(name: &str, n: usize) -> String {
 /// The name as the client sees it.
 pub fn visible(name: &str) -> &str {
     name.split(UNIQUE).next().unwrap_or(name)
+}
+
+/// Columns that ORDER BY names with their table, and none of which it names without.
+pub(super) fn sorted_columns(query: &Query) -> Vec<String> {
+    let Some(ast::OrderBy { kind: ast::OrderByKind::Expressions(keys), .. }) = &query.order_by else { return vec![] };
+    let (mut qualified, mut bare) = (Vec::new(), Vec::new());
+    for key in keys {
+        let _ = ast::visit_expressions(&key.expr, |e| {
+            match e {
+                Expr::CompoundIdentifier(parts) => qualified.extend(parts.last().map(fold)),
+                Expr::Identifier(name) => bare.push(fold(name)),
+                _ => {}
+            }
+            ControlFlow::<()>::Continue(())
+        });
+    }
+    qualified.retain(|name| !bare.contains(name));
+    qualified
+}
+
+/// Gives result columns their names, unique ones. `sorted`: names that a result which is no column must not have, for ORDER BY means the column.
+pub(super) fn name_columns(body: &mut SetExpr, sorted: &[String]) {
+    match body {
+        SetExpr::Select(select) => name_select(select, sorted),
+        SetExpr::SetOperation { left, right, .. } => {
+            name_columns(left, &[]);
+            name_columns(right, &[]);
+        }
+        _ => {}
+    }
+}
+
+fn name_select(select: &mut Select, sorted: &[String]) {
+    let wildcard =
+        select.projection.iter().any(|i| !matches!(i, SelectItem::UnnamedExpr(_) | SelectItem::ExprWithAlias { .. }));
+    let mut seen: HashMap<String, usize> = HashMap::new();
+    for item in &mut select.projection {
+        let (name, column) = match item {
+            SelectItem::ExprWithAlias { alias, .. } => (fold(alias), None),
+            SelectItem::UnnamedExpr(expr) => {
+                let column = match expr {
+                    Expr::Identifier(_) | Expr::CompoundIdentifier(_) => Some(expr.to_string()),
+                    _ => None,
+                };
+                (column_name(expr), column)
+            }
+            _ => continue,
+        };
+        // Columns of different relations may share a name; the same column twice may not.
+        let count = seen.entry(column.clone().unwrap_or_else(|| name.clone())).or_insert(0);
+        *count += if *count == 0 && column.is_none() && sorted.contains(&name) { 2 } else { 1 };
+        let n = *count;
+        match item {
+            SelectItem::ExprWithAlias { alias, .. } if n > 1 => {
+                *alias = Ident::with_quote('"', unique(&name, n));
+            }
+            SelectItem::ExprWithAlias { .. } => {}
+            SelectItem::UnnamedExpr(expr) => {
+                if column.is_some() && n == 1 && !wildcard {
+                    continue;
+                }
+                let n = if column.is_some() && wildcard { n + 1 } else { n };
+                let name = if n > 1 { unique(&name, n) } else { name };
+                *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias: Ident::with_quote('"', name) };
+            }
+            _ => {}
+        }
+    }
 }
 
 /// `?column?` where nothing better is known.
@@ -37,7 +109,7 @@ fn figure(expr: &Expr) -> Option<(String, bool)> {
             });
             field.or_else(|| figure(root))
         }
-        Expr::Function(f) => f.name.0.last().and_then(|p| p.as_ident()).map(|i| (fold(i), true)),
+        Expr::Function(f) => last_name(&f.name).map(|name| (name, true)),
         Expr::Cast { expr, data_type, .. } => match figure(expr) {
             Some((name, true)) => Some((name, true)),
             _ => Some((type_name(data_type), false)),
@@ -104,7 +176,7 @@ pub(super) fn type_name(t: &ast::DataType) -> String {
         T::Interval { .. } => "interval".into(),
         T::Array(ast::ArrayElemTypeDef::SquareBracket(item, _)) => type_name(item),
         T::Custom(name, _) => {
-            let last = name.0.last().and_then(|p| p.as_ident()).map(fold).unwrap_or_default();
+            let last = last_name(name).unwrap_or_default();
             match last.as_str() {
                 "char" | "name" | "oid" | "text" => last,
                 "int" => "int4".into(),

@@ -7,6 +7,7 @@ use datafusion::sql::sqlparser::ast::{self, JoinConstraint, JoinOperator, Spanne
 use datafusion::sql::sqlparser::tokenizer::{Location, Span};
 
 use super::errors::worded;
+use super::syntax::last_ident;
 use crate::error::{Error, SqlState};
 use crate::sql::parser::cursor::{Source, fold};
 use crate::sql::statement::Text;
@@ -276,7 +277,7 @@ impl<'a> Places<'a> {
 
     fn cast(&mut self, expr: &ast::Expr, data_type: &ast::DataType) {
         let (name, own) = match data_type {
-            ast::DataType::Custom(name, _) => match name.0.last().and_then(|p| p.as_ident()) {
+            ast::DataType::Custom(name, _) => match last_ident(name) {
                 Some(ident) => (fold(ident), ident.span),
                 None => (String::new(), Span::empty()),
             },
@@ -332,7 +333,7 @@ impl Visitor for Places<'_> {
         }
         for item in &select.projection {
             if let ast::SelectItem::QualifiedWildcard(ast::SelectItemQualifiedWildcardKind::ObjectName(name), _) = item
-                && let Some(table) = name.0.last().and_then(|p| p.as_ident())
+                && let Some(table) = last_ident(name)
             {
                 self.columns.push((vec![fold(table), "*".to_owned()], table.span));
             }
@@ -344,13 +345,13 @@ impl Visitor for Places<'_> {
     fn pre_visit_table_factor(&mut self, factor: &ast::TableFactor) -> ControlFlow<()> {
         match factor {
             ast::TableFactor::Table { name, alias: Some(alias), args: None, .. } => {
-                if let Some(table) = name.0.last().and_then(|p| p.as_ident()) {
+                if let Some(table) = last_ident(name) {
                     self.aliases.push((fold(table), fold(&alias.name)));
                 }
                 self.alias(alias, false);
             }
             ast::TableFactor::Table { name, alias, args: Some(args), .. } => {
-                if let Some(ident) = name.0.last().and_then(|p| p.as_ident()) {
+                if let Some(ident) = last_ident(name) {
                     let unknown = args.args.iter().map(is_unknown).collect();
                     self.calls.push(Call { name: fold(ident), span: ident.span, unknown });
                 }

@@ -1,23 +1,23 @@
-//! What is changed in a query's syntax before DataFusion plans it.
+//! What is changed in a query's syntax before DataFusion plans it:
+//!
 //! * result columns get PostgreSQL's names, made unique where they are not;
 //! * whole numbers become integer or bigint (DataFusion has only bigint);
 //! * EXTRACT, AT TIME ZONE, `ARRAY(SELECT ..)`, casts to regclass and its like become functions;
 //! * what DataFusion would parse and leave undone is refused: FOR UPDATE, TABLESAMPLE, SELECT INTO, ..
 
-use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    self, BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
-    FunctionArguments, GroupByExpr, Ident, LimitClause, ObjectName, Query, Select, SelectItem, SetExpr, TableFactor,
-    UnaryOperator, Value, ValueWithSpan, VisitMut, VisitorMut,
+    self, BinaryOperator, CastKind, DataType, Expr, Function, FunctionArguments, GroupByExpr, LimitClause, ObjectName,
+    Query, SetExpr, TableFactor, UnaryOperator, Value, ValueWithSpan, VisitMut, VisitorMut,
 };
 
 use super::exists::count_in_projection;
-use super::names::{column_name, unique};
+use super::names::{name_columns, sorted_columns};
 use super::places::Places;
-use super::rows::{interval_parts, modulo, operator, overlaps, refuse_stars, row_tests, rows};
+use super::rows::{interval_parts, modulo, overlaps, refuse_stars, row_tests, rows};
 use super::sets;
+use super::syntax::{arguments_mut, call, last_name, operator, text};
 use super::using::merged_columns;
 use crate::error::{Error, Result};
 use crate::functions::large::{LARGE_NUMERIC, is_large};
@@ -222,17 +222,10 @@ pub(super) fn wrap(expr: Expr, data_type: DataType) -> Expr {
 fn expr_after(expr: &mut Expr) -> Result<()> {
     match expr {
         Expr::Value(ValueWithSpan { value: Value::Number(text, _), .. }) => {
-            let digits = text.replace('_', "");
-            let data_type = match digits.parse::<i64>() {
-                Ok(n) if i32::try_from(n).is_ok() => DataType::Int4(None),
-                Ok(_) => DataType::Int8(None),
-                Err(_) if is_large(&digits) => {
-                    *expr = call(LARGE_NUMERIC, vec![self::text(&digits)]);
-                    return Ok(());
-                }
-                Err(_) => return Ok(()),
-            };
-            *expr = wrap(expr.clone(), data_type);
+            let text = text.replace('_', "");
+            if let Some(typed) = number(expr, text) {
+                *expr = typed;
+            }
         }
         Expr::Value(ValueWithSpan { value, .. }) => {
             if let Value::UnicodeStringLiteral(text) = value {
@@ -247,9 +240,8 @@ fn expr_after(expr: &mut Expr) -> Result<()> {
             if let Expr::Value(ValueWithSpan { value: Value::Number(text, _), .. }) = number
                 && let Ok(n) = format!("-{}", text.replace('_', "")).parse::<i64>()
             {
-                let data_type = if i32::try_from(n).is_ok() { DataType::Int4(None) } else { DataType::Int8(None) };
                 let minus = Expr::UnaryOp { op: UnaryOperator::Minus, expr: Box::new(number.clone()) };
-                *expr = wrap(minus, data_type);
+                *expr = wrap(minus, integer(n));
             }
         }
         Expr::UnaryOp { op: UnaryOperator::Plus, expr: inner } => *expr = inner.as_ref().clone(),
@@ -262,13 +254,7 @@ fn expr_after(expr: &mut Expr) -> Result<()> {
             *expr = call("timezone", vec![time_zone.as_ref().clone(), timestamp.as_ref().clone()]);
         }
         Expr::Collate { expr: inner, collation } => {
-            let name = collation.0.last().and_then(|p| p.as_ident()).map(fold).unwrap_or_default();
-            if !matches!(name.as_str(), "default" | "c" | "C" | "posix" | "POSIX" | "ucs_basic") {
-                return Err(Error::unsupported(
-                    format!("collation \"{name}\""),
-                    "Text is ordered by its bytes (\"C\").",
-                ));
-            }
+            check_collation(&last_name(collation).unwrap_or_default())?;
             *expr = inner.as_ref().clone();
         }
         Expr::BinaryOp { op, .. } => {
@@ -277,10 +263,7 @@ fn expr_after(expr: &mut Expr) -> Result<()> {
             {
                 *op = known;
             }
-            if let Some(call) = overlaps(expr)? {
-                *expr = call;
-                return Ok(());
-            }
+            overlaps(expr)?;
             return rows(expr);
         }
         Expr::CompoundFieldAccess { root, access_chain } => {
@@ -306,6 +289,26 @@ fn expr_after(expr: &mut Expr) -> Result<()> {
     Ok(())
 }
 
+/// A number with its type; `None`: it is a numeric.
+fn number(expr: &Expr, digits: String) -> Option<Expr> {
+    match digits.parse::<i64>() {
+        Ok(n) => Some(wrap(expr.clone(), integer(n))),
+        Err(_) if is_large(&digits) => Some(call(LARGE_NUMERIC, vec![text(&digits)])),
+        Err(_) => None,
+    }
+}
+
+fn integer(n: i64) -> DataType {
+    if i32::try_from(n).is_ok() { DataType::Int4(None) } else { DataType::Int8(None) }
+}
+
+fn check_collation(name: &str) -> Result<()> {
+    if matches!(name, "default" | "c" | "C" | "posix" | "POSIX" | "ucs_basic") {
+        return Ok(());
+    }
+    Err(Error::unsupported(format!("collation \"{name}\""), "Text is ordered by its bytes (\"C\")."))
+}
+
 /// What a call becomes; `None`: changed in place.
 fn function_after(function: &mut Function) -> Result<Option<Expr>> {
     if let [schema, name] = function.name.0.as_slice()
@@ -314,9 +317,9 @@ fn function_after(function: &mut Function) -> Result<Option<Expr>> {
     {
         function.name = ObjectName(vec![name.clone()]);
     }
-    let name = function.name.0.last().and_then(|p| p.as_ident()).map(fold).unwrap_or_default();
+    let name = last_name(&function.name).unwrap_or_default();
     refuse_stars(function)?;
-    super::group_windows::stray(&name).map_or(Ok(()), Err)?;
+    super::group_windows::refuse_stray(&name)?;
     if let Some(ast::WindowType::WindowSpec(spec)) = &mut function.over
         && let Some(frame) = &mut spec.window_frame
     {
@@ -344,44 +347,17 @@ fn function_after(function: &mut Function) -> Result<Option<Expr>> {
     sets::series_once(function, &name);
     super::written::mark(function, &name);
     // Offsets and counts of window functions must be literals.
-    if function.over.is_some()
-        && matches!(name.as_str(), "ntile" | "lag" | "lead" | "nth_value")
-        && let FunctionArguments::List(list) = &mut function.args
-    {
-        for arg in list.args.iter_mut().skip(usize::from(name != "ntile")).take(1) {
-            if let FunctionArg::Unnamed(FunctionArgExpr::Expr(e)) = arg {
-                unwrap(e);
-            }
-        }
+    if function.over.is_some() && matches!(name.as_str(), "ntile" | "lag" | "lead" | "nth_value") {
+        arguments_mut(function).skip(usize::from(name != "ntile")).take(1).for_each(unwrap);
     }
     Ok(None)
-}
-
-/// A string constant.
-pub(super) fn text(value: &str) -> Expr {
-    Expr::Value(Value::SingleQuotedString(value.to_owned()).with_empty_span())
-}
-
-/// A call of a function.
-pub(super) fn call(name: &str, args: Vec<Expr>) -> Expr {
-    let args = args.into_iter().map(|a| FunctionArg::Unnamed(FunctionArgExpr::Expr(a))).collect();
-    Expr::Function(Function {
-        name: ObjectName::from(vec![Ident::new(name)]),
-        uses_odbc_syntax: false,
-        parameters: FunctionArguments::None,
-        args: FunctionArguments::List(FunctionArgumentList { duplicate_treatment: None, args, clauses: vec![] }),
-        filter: None,
-        null_treatment: None,
-        over: None,
-        within_group: vec![],
-    })
 }
 
 /// Types whose values are names of objects in text and oids in memory.
 fn object_type(t: &DataType) -> Option<&'static str> {
     match t {
         DataType::Regclass => Some("regclass"),
-        DataType::Custom(name, _) => match name.0.last().and_then(|p| p.as_ident()).map(fold)?.as_str() {
+        DataType::Custom(name, _) => match last_name(name)?.as_str() {
             "regclass" => Some("regclass"),
             "regtype" => Some("regtype"),
             "regproc" | "regprocedure" => Some("regproc"),
@@ -396,9 +372,7 @@ fn object_type(t: &DataType) -> Option<&'static str> {
 fn is_text(t: &DataType) -> bool {
     match t {
         DataType::Text | DataType::Varchar(_) | DataType::CharacterVarying(_) => true,
-        DataType::Custom(name, _) => {
-            name.0.last().and_then(|p| p.as_ident()).map(fold).is_some_and(|n| n == "name" || n == "text")
-        }
+        DataType::Custom(name, _) => last_name(name).is_some_and(|n| n == "name" || n == "text"),
         _ => false,
     }
 }
@@ -411,73 +385,5 @@ fn is_constant(expr: &Expr) -> bool {
         Expr::Nested(inner) => is_constant(inner),
         Expr::Cast { expr, data_type, .. } => is_text(data_type) && is_constant(expr),
         _ => false,
-    }
-}
-
-/// Columns that ORDER BY names with their table, and none of which it names without.
-fn sorted_columns(query: &Query) -> Vec<String> {
-    let Some(ast::OrderBy { kind: ast::OrderByKind::Expressions(keys), .. }) = &query.order_by else { return vec![] };
-    let (mut qualified, mut bare) = (Vec::new(), Vec::new());
-    for key in keys {
-        let _ = ast::visit_expressions(&key.expr, |e| {
-            match e {
-                Expr::CompoundIdentifier(parts) => qualified.extend(parts.last().map(fold)),
-                Expr::Identifier(name) => bare.push(fold(name)),
-                _ => {}
-            }
-            ControlFlow::<()>::Continue(())
-        });
-    }
-    qualified.retain(|name| !bare.contains(name));
-    qualified
-}
-
-/// `sorted`: names that a result which is no column must not have, for ORDER BY means the column.
-fn name_columns(body: &mut SetExpr, sorted: &[String]) {
-    match body {
-        SetExpr::Select(select) => name_select(select, sorted),
-        SetExpr::SetOperation { left, right, .. } => {
-            name_columns(left, &[]);
-            name_columns(right, &[]);
-        }
-        _ => {}
-    }
-}
-
-fn name_select(select: &mut Select, sorted: &[String]) {
-    let wildcard =
-        select.projection.iter().any(|i| !matches!(i, SelectItem::UnnamedExpr(_) | SelectItem::ExprWithAlias { .. }));
-    let mut seen: HashMap<String, usize> = HashMap::new();
-    for item in &mut select.projection {
-        let (name, column) = match item {
-            SelectItem::ExprWithAlias { alias, .. } => (fold(alias), None),
-            SelectItem::UnnamedExpr(expr) => {
-                let column = match expr {
-                    Expr::Identifier(_) | Expr::CompoundIdentifier(_) => Some(expr.to_string()),
-                    _ => None,
-                };
-                (column_name(expr), column)
-            }
-            _ => continue,
-        };
-        // Columns of different relations may share a name; the same column twice may not.
-        let count = seen.entry(column.clone().unwrap_or_else(|| name.clone())).or_insert(0);
-        *count += if *count == 0 && column.is_none() && sorted.contains(&name) { 2 } else { 1 };
-        let n = *count;
-        match item {
-            SelectItem::ExprWithAlias { alias, .. } if n > 1 => {
-                *alias = Ident::with_quote('"', unique(&name, n));
-            }
-            SelectItem::ExprWithAlias { .. } => {}
-            SelectItem::UnnamedExpr(expr) => {
-                if column.is_some() && n == 1 && !wildcard {
-                    continue;
-                }
-                let n = if column.is_some() && wildcard { n + 1 } else { n };
-                let name = if n > 1 { unique(&name, n) } else { name };
-                *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias: Ident::with_quote('"', name) };
-            }
-            _ => {}
-        }
     }
 }

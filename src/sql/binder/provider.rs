@@ -219,17 +219,12 @@ impl ContextProvider for Provider<'_> {
     }
 
     fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
-        if name == super::lateral::ELEMENTS {
-            return Some(super::lateral::function());
-        }
-        if name == super::written::WRITTEN {
-            return Some(super::written::function());
-        }
         let session = &self.binder.session;
         session
             .functions
             .get(name)
             .cloned()
+            .or_else(|| super::stand_in::find(name))
             .or_else(|| super::moment::function(name))
             .or_else(|| super::group_windows::function(name))
             .or_else(|| zoned(name, &session.time_zone))

@@ -5,7 +5,7 @@ use datafusion::sql::sqlparser::ast::{
     BinaryOperator, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, UnaryOperator, Value,
 };
 
-use super::prepare::call;
+use super::syntax::{argument, call};
 use super::typing::no_function;
 use crate::error::{Error, Result};
 use crate::sql::parser::cursor::fold;
@@ -17,7 +17,7 @@ pub(super) fn rows(expr: &mut Expr) -> Result<()> {
     if left.len() != right.len() {
         return Err(Error::syntax("unequal number of entries in row expressions", None));
     }
-    let pairs: Vec<(Expr, Expr)> = left.iter().cloned().zip(right.iter().cloned()).collect();
+    let pairs: Vec<(Expr, Expr)> = left.into_iter().cloned().zip(right.into_iter().cloned()).collect();
     let binary = |op: &BinaryOperator, left: Expr, right: Expr| {
         let inner = Expr::BinaryOp { left: Box::new(left), op: op.clone(), right: Box::new(right) };
         Expr::Nested(Box::new(inner))
@@ -60,28 +60,25 @@ const COMPARISONS_MAX: usize = 32;
 /// `(a, b) IN ((c, d), ..)` and `(a, b) BETWEEN (c, d) AND (e, f)` as the comparisons that they are.
 pub(super) fn row_tests(expr: &mut Expr) -> Result<()> {
     let compared = |left: &Expr, op: BinaryOperator, right: &Expr| {
-        let mut compared = Expr::BinaryOp { left: Box::new(left.clone()), op, right: Box::new(right.clone()) };
+        let mut compared = joined(left.clone(), op, right.clone());
         rows(&mut compared).map(|()| Expr::Nested(Box::new(compared)))
     };
-    if let Expr::InList { expr: left, list, .. } = &*expr
-        && row(left).is_some()
-        && !list.iter().all(|item| row(item).is_some())
-    {
-        return Err(Error::unsupported("(a, b) IN a list of other than rows", "Write (a, b) IN ((1, 2), (3, 4))."));
-    }
+    let is_row = |expr: &Expr| row(expr).is_some();
     let (test, negated) = match &*expr {
-        Expr::InList { expr: left, list, negated } if row(left).is_some() && list.iter().all(|e| row(e).is_some()) => {
-            let columns = row(left).map_or(0, |left| left.len());
-            if list.len().saturating_mul(columns) > COMPARISONS_MAX {
+        Expr::InList { expr: left, list, negated } => {
+            let Some(columns) = row(left) else { return Ok(()) };
+            if !list.iter().all(is_row) {
+                let hint = "Write (a, b) IN ((1, 2), (3, 4)).";
+                return Err(Error::unsupported("(a, b) IN a list of other than rows", hint));
+            }
+            if list.len().saturating_mul(columns.len()) > COMPARISONS_MAX {
                 let what = format!("IN (..) with rows of more than {COMPARISONS_MAX} columns in all");
                 return Err(Error::unsupported(what, "Join with the rows of VALUES."));
             }
-            let one = list.iter().map(|right| compared(left, BinaryOperator::Eq, right));
-            (any(one.collect::<Result<Vec<_>>>()?), *negated)
+            let tests = list.iter().map(|right| compared(left, BinaryOperator::Eq, right));
+            (any(tests.collect::<Result<_>>()?), *negated)
         }
-        Expr::Between { expr: left, low, high, negated }
-            if row(left).is_some() && row(low).is_some() && row(high).is_some() =>
-        {
+        Expr::Between { expr: left, low, high, negated } if [left, low, high].into_iter().all(|e| is_row(e)) => {
             let low = compared(left, BinaryOperator::GtEq, low)?;
             let high = compared(left, BinaryOperator::LtEq, high)?;
             (Some(joined(low, BinaryOperator::And, high)), *negated)
@@ -112,7 +109,7 @@ pub(super) fn refuse_stars(call: &Function) -> Result<()> {
     let is_star = |arg: &FunctionArg| {
         matches!(arg, FunctionArg::Unnamed(FunctionArgExpr::Wildcard | FunctionArgExpr::QualifiedWildcard(_)))
     };
-    match call.name.to_string().eq_ignore_ascii_case("row") && list.args.iter().any(is_star) {
+    match is_row_call(call) && list.args.iter().any(is_star) {
         true => Err(Error::unsupported("ROW(t.*)", "Name the columns: ROW(t.a, t.b).")),
         false => Ok(()),
     }
@@ -121,23 +118,20 @@ pub(super) fn refuse_stars(call: &Function) -> Result<()> {
 /// `mod(a, b)` is `a % b`.
 pub(super) fn modulo(function: &Function) -> Option<Expr> {
     let FunctionArguments::List(list) = &function.args else { return None };
-    match list.args.as_slice() {
-        [FunctionArg::Unnamed(FunctionArgExpr::Expr(l)), FunctionArg::Unnamed(FunctionArgExpr::Expr(r))] => {
-            let (left, right) = (Box::new(l.clone()), Box::new(r.clone()));
-            Some(Expr::Nested(Box::new(Expr::BinaryOp { left, op: BinaryOperator::Modulo, right })))
-        }
-        _ => None,
-    }
+    let args: Vec<&Expr> = list.args.iter().map(argument).collect::<Option<_>>()?;
+    let [left, right] = args[..] else { return None };
+    Some(Expr::Nested(Box::new(joined(left.clone(), BinaryOperator::Modulo, right.clone()))))
 }
 
-/// `(a, b) OVERLAPS (c, d)`. Errors: 42601.
-pub(super) fn overlaps(expr: &Expr) -> Result<Option<Expr>> {
-    let Expr::BinaryOp { left, op: BinaryOperator::Overlaps, right } = expr else { return Ok(None) };
+/// `(a, b) OVERLAPS (c, d)` is a call. Errors: 42601.
+pub(super) fn overlaps(expr: &mut Expr) -> Result<()> {
+    let Expr::BinaryOp { left, op: BinaryOperator::Overlaps, right } = &*expr else { return Ok(()) };
     let side = |side: &Expr, name: &str| match row(side).filter(|ends| ends.len() == 2) {
-        Some(ends) => Ok(ends),
+        Some(ends) => Ok(ends.into_iter().cloned().collect::<Vec<Expr>>()),
         None => Err(Error::syntax(format!("wrong number of parameters on {name} side of OVERLAPS expression"), None)),
     };
-    Ok(Some(call("overlaps", [side(left, "left")?, side(right, "right")?].concat())))
+    *expr = call("overlaps", [side(left, "left")?, side(right, "right")?].concat());
+    Ok(())
 }
 
 /// make_interval's arguments by name or by place, all of them. Errors: 42883, 42P13.
@@ -176,46 +170,18 @@ pub(super) fn count_all(having: &mut Option<Expr>) {
     });
 }
 
-/// `OPERATOR(pg_catalog.~)`.
-pub(super) fn operator(name: &str) -> Option<BinaryOperator> {
-    Some(match name {
-        "=" => BinaryOperator::Eq,
-        "<>" | "!=" => BinaryOperator::NotEq,
-        "<" => BinaryOperator::Lt,
-        ">" => BinaryOperator::Gt,
-        "<=" => BinaryOperator::LtEq,
-        ">=" => BinaryOperator::GtEq,
-        "+" => BinaryOperator::Plus,
-        "-" => BinaryOperator::Minus,
-        "*" => BinaryOperator::Multiply,
-        "/" => BinaryOperator::Divide,
-        "||" => BinaryOperator::StringConcat,
-        "~" => BinaryOperator::PGRegexMatch,
-        "~*" => BinaryOperator::PGRegexIMatch,
-        "!~" => BinaryOperator::PGRegexNotMatch,
-        "!~*" => BinaryOperator::PGRegexNotIMatch,
-        "~~" => BinaryOperator::PGLikeMatch,
-        "~~*" => BinaryOperator::PGILikeMatch,
-        "!~~" => BinaryOperator::PGNotLikeMatch,
-        "!~~*" => BinaryOperator::PGNotILikeMatch,
-        _ => return None,
-    })
-}
-
 /// The columns of `(a, b)` and `ROW(a, b)`.
-fn row(expr: &Expr) -> Option<Vec<Expr>> {
+fn row(expr: &Expr) -> Option<Vec<&Expr>> {
     match expr {
-        Expr::Tuple(items) => Some(items.clone()),
-        Expr::Function(f) if f.name.to_string().eq_ignore_ascii_case("row") => match &f.args {
-            FunctionArguments::List(list) => {
-                let item = |arg: &FunctionArg| match arg {
-                    FunctionArg::Unnamed(FunctionArgExpr::Expr(e)) => Some(e.clone()),
-                    _ => None,
-                };
-                list.args.iter().map(item).collect()
-            }
-            _ => None,
+        Expr::Tuple(items) => Some(items.iter().collect()),
+        Expr::Function(f) if is_row_call(f) => match &f.args {
+            FunctionArguments::List(list) => list.args.iter().map(argument).collect(),
+            FunctionArguments::None | FunctionArguments::Subquery(_) => None,
         },
         _ => None,
     }
+}
+
+fn is_row_call(function: &Function) -> bool {
+    function.name.to_string().eq_ignore_ascii_case("row")
 }

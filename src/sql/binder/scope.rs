@@ -17,6 +17,7 @@ use super::places::Places;
 use super::prepare::prepare;
 use super::provider::Provider;
 use super::query::{Parameters, constants, planner};
+use super::syntax::last_name;
 use super::typing::{Typer, is_unknown};
 use crate::catalog::object::Object;
 use crate::error::{Error, Result, SqlState};
@@ -101,7 +102,7 @@ impl Scope<'_, '_> {
                     }
                 }
                 SelectItem::QualifiedWildcard(ast::SelectItemQualifiedWildcardKind::ObjectName(name), _) => {
-                    let table = name.0.last().and_then(|p| p.as_ident()).map(fold);
+                    let table = last_name(name);
                     for (q, f) in all(table) {
                         push(Expr::Column(Column::from((q, f))), f.name().clone())?;
                     }

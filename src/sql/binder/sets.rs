@@ -6,7 +6,8 @@ use datafusion::sql::sqlparser::ast::{
     Ident, Query, Select, SelectItem, SetExpr, Subscript, TableAlias, TableAliasColumnDef, TableFactor, Value,
 };
 
-use super::prepare::{call, text, wrapped};
+use super::prepare::wrapped;
+use super::syntax::{argument, arguments_mut, call, last_name, text};
 use crate::error::{Error, Result, SqlState};
 use crate::functions::ARRAY_OF_ROWS;
 use crate::sql::parser::cursor::fold;
@@ -38,24 +39,21 @@ pub(super) fn is_set(name: &str) -> bool {
 
 /// `unnest(generate_series(..))` means its values, as does `generate_series(..)` alone.
 pub(super) fn series_once(function: &mut Function, name: &str) {
-    if !matches!(name, "unnest" | super::lateral::ELEMENTS) {
-        return;
+    if name == "unnest" || name == super::lateral::ELEMENTS.name {
+        arguments_mut(function).for_each(series_alone);
     }
-    let FunctionArguments::List(list) = &mut function.args else { return };
-    for arg in &mut list.args {
-        if let FunctionArg::Unnamed(FunctionArgExpr::Expr(e)) = arg
-            && let Some(inner) = series_of(e)
-        {
-            *e = inner;
-        }
+}
+
+fn series_alone(expr: &mut Expr) {
+    if let Some(series) = series_of(expr) {
+        *expr = series;
     }
 }
 
 /// The call of generate_series in an unnest of it.
 fn series_of(expr: &Expr) -> Option<Expr> {
     let Expr::Function(outer) = expr else { return None };
-    let named =
-        |f: &Function, name: &str| f.name.0.last().and_then(|p| p.as_ident()).map(fold).is_some_and(|n| n == name);
+    let named = |f: &Function, name: &str| last_name(&f.name).is_some_and(|n| n == name);
     let FunctionArguments::List(list) = &outer.args else { return None };
     match list.args.as_slice() {
         [FunctionArg::Unnamed(FunctionArgExpr::Expr(inner @ Expr::Function(f)))]
@@ -71,14 +69,8 @@ fn series_of(expr: &Expr) -> Option<Expr> {
 pub(super) fn in_from(factor: &mut TableFactor) -> Result<()> {
     match factor {
         TableFactor::Table { name, args: Some(args), alias, with_ordinality, .. } => {
-            let function = name.0.last().and_then(|p| p.as_ident()).map(fold).unwrap_or_default();
-            let values = || -> Vec<Expr> {
-                let value = |arg: &FunctionArg| match arg {
-                    FunctionArg::Unnamed(FunctionArgExpr::Expr(e)) => Some(e.clone()),
-                    _ => None,
-                };
-                args.args.iter().filter_map(value).collect()
-            };
+            let function = last_name(name).unwrap_or_default();
+            let values = || -> Vec<Expr> { args.args.iter().filter_map(argument).cloned().collect() };
             // Its rows come one after another, unless it takes parameters.
             if function == "generate_series" && !*with_ordinality && !values().iter().any(is_parameter) {
                 return Ok(());
@@ -96,11 +88,7 @@ pub(super) fn in_from(factor: &mut TableFactor) -> Result<()> {
             *factor = unnest(lists, alias.take(), &function, columns, *with_ordinality);
         }
         TableFactor::UNNEST { alias, array_exprs, with_ordinality, .. } => {
-            for array in array_exprs.iter_mut() {
-                if let Some(inner) = series_of(array) {
-                    *array = inner;
-                }
-            }
+            array_exprs.iter_mut().for_each(series_alone);
             if !*with_ordinality {
                 return Ok(());
             }
@@ -327,9 +315,7 @@ fn array_of_set(query: &Query) -> Option<Expr> {
     let ([from], None) = (select.from.as_slice(), &select.selection) else { return None };
     let (name, list, alias) = match &from.relation {
         TableFactor::Table { name, args: Some(args), alias, .. } => match args.args.as_slice() {
-            [FunctionArg::Unnamed(FunctionArgExpr::Expr(list))] => {
-                (name.0.last().and_then(|p| p.as_ident()).map(fold)?, list, alias)
-            }
+            [FunctionArg::Unnamed(FunctionArgExpr::Expr(list))] => (last_name(name)?, list, alias),
             _ => return None,
         },
         TableFactor::UNNEST { array_exprs, alias, .. } => match array_exprs.as_slice() {

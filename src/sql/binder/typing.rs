@@ -414,7 +414,7 @@ impl Typer<'_> {
 
     fn function(&self, mut f: ScalarFunction) -> DfResult<Expr> {
         match f.func.name() {
-            super::written::WRITTEN => return Ok(f.args.swap_remove(0)),
+            name if name == super::written::WRITTEN.name => return Ok(f.args.swap_remove(0)),
             "coalesce" => {
                 let (args, target) = self.unify(f.args, "COALESCE")?;
                 return Ok(self.named(self.first_not_null(args)?, &target));

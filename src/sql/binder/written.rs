@@ -7,46 +7,39 @@
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
-use std::sync::{Arc, LazyLock};
 
-use arrow::datatypes::DataType;
-use datafusion::error::Result;
-use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
 use datafusion::sql::sqlparser::ast::{
-    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, Ident, ObjectName, OrderBy,
-    OrderByKind, Query, Select, SelectItem, SetExpr, Value, ValueWithSpan, Visit, VisitMut, Visitor, VisitorMut,
+    Expr, Function, GroupByExpr, OrderBy, OrderByKind, Query, Select, SelectItem, SetExpr, Value, ValueWithSpan, Visit,
+    VisitMut, Visitor,
 };
 
 use super::calls::first_column;
 use super::names::type_name;
-use super::prepare::{call, text};
+use super::stand_in::StandIn;
+use super::syntax::{arguments_mut, own_expressions, quoted_call, text};
 use crate::functions::registry;
 use crate::sql::parser::cursor::fold;
 
-/// The name of the function.
-pub(super) const WRITTEN: &str = "as written";
+/// Stands for its first argument.
+pub(super) static WRITTEN: StandIn = StandIn {
+    name: "as written",
+    arguments: 2,
+    result: |types| Ok(types[0].clone()),
+    run: |mut args| Ok(args.swap_remove(0)),
+};
 
 /// Marks the arguments of an aggregate.
 pub(super) fn mark(function: &mut Function, name: &str) {
     if !registry().aggregate.contains_key(name) {
         return;
     }
-    let FunctionArguments::List(list) = &mut function.args else { return };
-    for arg in &mut list.args {
-        if let FunctionArg::Unnamed(FunctionArgExpr::Expr(e)) = arg
-            && holds_cast(e)
-        {
-            *e = marked(e, &e.to_string());
-        }
+    for arg in arguments_mut(function).filter(|arg| holds_cast(arg)) {
+        *arg = marked(arg, &arg.to_string());
     }
 }
 
 fn marked(expr: &Expr, mark: &str) -> Expr {
-    let mut marked = call(WRITTEN, vec![expr.clone(), text(mark)]);
-    if let Expr::Function(f) = &mut marked {
-        f.name = ObjectName::from(vec![Ident::with_quote('"', WRITTEN)]);
-    }
-    marked
+    quoted_call(WRITTEN.name, vec![expr.clone(), text(mark)])
 }
 
 /// Marks the casts of a query whose GROUP BY needs them to be told apart.
@@ -58,26 +51,23 @@ pub(super) fn mark_keys(query: &mut Query) {
     }
     let mut seen: HashMap<String, String> = HashMap::new();
     let clash = keys.iter().any(|key| {
-        let spelt = with_casts(key, &mut |cast| *cast = bare(cast)).to_string();
-        let own = with_casts(key, &mut |cast| *cast = with_type(cast)).to_string();
+        let changed = |change: fn(&Expr) -> Expr| {
+            let mut key = key.clone();
+            change_casts(&mut key, change);
+            key.to_string()
+        };
+        let (spelt, own) = (changed(bare), changed(with_type));
         seen.insert(spelt, own.clone()).is_some_and(|before| before != own)
     });
     if !clash {
         return;
     }
-    let mut mark = Casts { change: &mut |cast| *cast = with_type(cast), depth: 0 };
-    for item in &mut select.projection {
-        if let SelectItem::UnnamedExpr(e) | SelectItem::ExprWithAlias { expr: e, .. } = item {
-            let _ = VisitMut::visit(e, &mut mark);
-        }
-    }
-    let _ = VisitMut::visit(&mut select.group_by, &mut mark);
-    let _ = VisitMut::visit(&mut select.having, &mut mark);
-    let _ = VisitMut::visit(&mut select.distinct, &mut mark);
+    change_casts(&mut select.projection, with_type);
+    change_casts(&mut select.group_by, with_type);
+    change_casts(&mut select.having, with_type);
+    change_casts(&mut select.distinct, with_type);
     if let Some(OrderBy { kind: OrderByKind::Expressions(items), .. }) = &mut query.order_by {
-        for item in items {
-            let _ = VisitMut::visit(&mut item.expr, &mut mark);
-        }
+        items.iter_mut().for_each(|item| change_casts(&mut item.expr, with_type));
     }
 }
 
@@ -107,37 +97,13 @@ fn collect(key: &Expr, select: &Select, keys: &mut Vec<Expr>) {
     }
 }
 
-/// An expression with its casts of columns changed.
-fn with_casts(expr: &Expr, change: &mut dyn FnMut(&mut Expr)) -> Expr {
-    let mut expr = expr.clone();
-    let _ = VisitMut::visit(&mut expr, &mut Casts { change, depth: 0 });
-    expr
-}
-
-struct Casts<'c> {
-    change: &'c mut dyn FnMut(&mut Expr),
-    depth: usize,
-}
-
-impl VisitorMut for Casts<'_> {
-    type Break = ();
-
-    fn pre_visit_query(&mut self, _query: &mut Query) -> ControlFlow<()> {
-        self.depth += 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_query(&mut self, _query: &mut Query) -> ControlFlow<()> {
-        self.depth -= 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-        if self.depth == 0 && matches!(expr, Expr::Cast { .. }) && first_column(expr).is_some() {
-            (self.change)(expr);
+/// Changes casts of columns.
+fn change_casts(tree: &mut impl VisitMut, change: fn(&Expr) -> Expr) {
+    own_expressions(tree, |expr| {
+        if matches!(expr, Expr::Cast { .. }) && first_column(expr).is_some() {
+            *expr = change(expr);
         }
-        ControlFlow::Continue(())
-    }
+    });
 }
 
 fn bare(cast: &Expr) -> Expr {
@@ -164,32 +130,4 @@ fn holds_cast(expr: &Expr) -> bool {
         }
     }
     expr.visit(&mut Casts).is_break()
-}
-
-/// The function, while DataFusion plans.
-pub(super) fn function() -> Arc<ScalarUDF> {
-    static FUNCTION: LazyLock<Arc<ScalarUDF>> =
-        LazyLock::new(|| Arc::new(ScalarUDF::new_from_impl(Written(Signature::any(2, Volatility::Immutable)))));
-    Arc::clone(&FUNCTION)
-}
-
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct Written(Signature);
-
-impl ScalarUDFImpl for Written {
-    fn name(&self) -> &str {
-        WRITTEN
-    }
-
-    fn signature(&self) -> &Signature {
-        &self.0
-    }
-
-    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
-        Ok(types[0].clone())
-    }
-
-    fn invoke_with_args(&self, mut args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        Ok(args.args.swap_remove(0))
-    }
 }
