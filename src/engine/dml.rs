@@ -192,11 +192,7 @@ impl Session {
                 Some(rows) => TableWrite::Replace { table, target, rows: rows.clone(), returning: false },
                 None => TableWrite::Delete { table, target, predicate: None, returning: false },
             };
-            let committed = match lease {
-                Some(lease) => lease.commit(vec![write]).await,
-                None => self.shared.commit(vec![write]).await,
-            };
-            match committed {
+            match self.shared.commit_leased(vec![write], lease).await {
                 Ok(committed) => {
                     let count = committed.results.first().map_or(0, |r| r.count);
                     return found.done(change, count);

@@ -22,7 +22,7 @@ use crate::catalog::Snapshot;
 use crate::catalog::system::{DATABASE, Environment, OWNER};
 use crate::data::{EventTime, ObjectId};
 use crate::error::{Error, Result, SqlState};
-use crate::runtime::{Committed, TableWrite};
+use crate::runtime::{Committed, TableWrite, WriteLease};
 
 /// One session's inside.
 pub(super) struct Shared {
@@ -69,6 +69,15 @@ pub(super) struct OpenCursor {
     pub hold: bool,
     /// Microseconds since 1970.
     pub created: i64,
+}
+
+/// Takes back that something is under way, also where nobody waits for its end.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
 }
 
 impl Shared {
@@ -134,10 +143,14 @@ impl Shared {
 
     /// Commits. Once it is on its way nobody can say that it was not: a cancel only hurries it.
     pub(super) async fn commit(&self, writes: Vec<TableWrite>) -> Result<Committed> {
+        self.commit_leased(writes, None).await
+    }
+
+    /// The same, with the right to write alone if there is one.
+    pub(super) async fn commit_leased(&self, writes: Vec<TableWrite>, lease: Option<WriteLease>) -> Result<Committed> {
+        let _over = Over(&self.committing);
         let sent = || self.committing.store(true, Ordering::Relaxed);
-        let committed = self.engine.runtime.commit_telling(writes, sent).await;
-        self.committing.store(false, Ordering::Relaxed);
-        committed
+        self.engine.runtime.commit_telling(writes, lease, sent).await
     }
 
     pub(super) fn is_committing(&self) -> bool {

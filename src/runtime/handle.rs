@@ -70,13 +70,6 @@ pub struct WriteLease {
     lease: u64,
 }
 
-impl WriteLease {
-    /// Commits and gives the right back.
-    pub async fn commit(self, writes: Vec<TableWrite>) -> Result<Committed> {
-        self.runtime.commit_as(writes, Some(self.lease), || ()).await
-    }
-}
-
 impl Drop for WriteLease {
     fn drop(&mut self) {
         let _ = self.runtime.inner.shared.inbox.send(Message::Unlock(self.lease));
@@ -226,12 +219,7 @@ impl Runtime {
     /// Errors: `23505`, `23502`, `54000` above max_transaction, `40001` ([`is_conflict`]), and what an expression fails
     /// with.
     pub async fn commit(&self, writes: Vec<TableWrite>) -> Result<Committed> {
-        self.commit_as(writes, None, || ()).await
-    }
-
-    /// The same; `sent` is called when it is on its way, and cannot be taken back any more.
-    pub async fn commit_telling(&self, writes: Vec<TableWrite>, sent: impl FnOnce()) -> Result<Committed> {
-        self.commit_as(writes, None, sent).await
+        self.commit_telling(writes, None, || ()).await
     }
 
     /// Closes the open epoch as soon as there is room, whatever epoch_interval says.
@@ -239,20 +227,28 @@ impl Runtime {
         let _ = self.inner.shared.inbox.send(Message::Hurry);
     }
 
-    async fn commit_as(&self, writes: Vec<TableWrite>, lease: Option<u64>, sent: impl FnOnce()) -> Result<Committed> {
+    /// The same, and the right to write alone is given back; `sent` is called when it is on its way, and cannot be taken
+    /// back any more.
+    pub async fn commit_telling(
+        &self,
+        writes: Vec<TableWrite>,
+        lease: Option<WriteLease>,
+        sent: impl FnOnce(),
+    ) -> Result<Committed> {
         let (rows, bytes) = writes.iter().map(size).fold((0, 0), |(r, b), (rows, bytes)| (r + rows, b + bytes));
         if bytes > self.inner.max_transaction {
             let limit = self.inner.max_transaction >> 20;
             return Err(Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "transaction is too large")
                 .with_detail(format!("It has {} MiB; max_transaction is {limit} MiB.", bytes >> 20))
-                .with_hint("split it into several transactions"));
+                .with_hint("Split it into several transactions."));
         }
         let shared = &self.inner.shared;
         let kib = u32::try_from(bytes >> 10).unwrap_or(u32::MAX).clamp(1, shared.waiting_kib);
         let waiting = Arc::clone(&shared.waiting).acquire_many_owned(kib).await;
         let permit = waiting.map_err(|_| shut_down())?;
         sent();
-        self.ask(|reply| Message::Commit(Commit { writes, rows, bytes, lease, reply, permit })).await
+        let number = lease.as_ref().map(|lease| lease.lease);
+        self.ask(|reply| Message::Commit(Commit { writes, rows, bytes, lease: number, reply, permit })).await
     }
 
     /// Waits until no other transaction is under way and everything acknowledged is published, and keeps others out:
