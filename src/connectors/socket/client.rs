@@ -1,6 +1,5 @@
 //! One connection: its bytes, cut into lines and decoded.
 
-use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read as _};
 use std::sync::Arc;
 
@@ -17,9 +16,6 @@ use crate::formats::{BATCH_RECORDS_MAX, Cut, Cutter, Decoder, Records};
 
 /// Bytes read from a client in its turn.
 const TURN_BYTES: usize = 64 << 10;
-
-/// More than a kernel keeps for one connection.
-const RECEIVE_BYTES: usize = 16 << 20;
 
 /// The longest piece of half a line that is kept.
 const SHOWN_BYTES: usize = 2048;
@@ -135,39 +131,6 @@ impl Client {
             let why = format!("{}: the connection broke: {error}", self.name);
             found.report(SqlState::CONNECTION_FAILURE, why, String::new());
         }
-    }
-}
-
-/// What clients still owe from before a mark.
-#[derive(Debug, Default)]
-pub(super) enum Owed {
-    /// The next round asks who is there.
-    #[default]
-    Everything,
-    /// By client: at most so many bytes.
-    Bytes(BTreeMap<usize, usize>),
-}
-
-impl Owed {
-    /// A round begins with these clients.
-    pub(super) fn begin(&mut self, clients: impl Iterator<Item = usize>) {
-        if matches!(self, Self::Everything) {
-            *self = Self::Bytes(clients.map(|client| (client, RECEIVE_BYTES)).collect());
-        }
-    }
-
-    /// A client had its turn.
-    pub(super) fn pay(&mut self, client: usize, turn: &Turn) {
-        let Self::Bytes(owed) = self else { return };
-        let Some(bytes) = owed.get_mut(&client) else { return };
-        *bytes = bytes.saturating_sub(turn.bytes);
-        if *bytes == 0 || turn.is_dry || turn.over {
-            owed.remove(&client);
-        }
-    }
-
-    pub(super) fn is_paid(&self) -> bool {
-        matches!(self, Self::Bytes(owed) if owed.is_empty())
     }
 }
 

@@ -9,10 +9,9 @@ use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use parking_lot::Mutex;
 
-use super::client::{Client, Found, Making, Owed};
-use super::listen::wait_for;
+use super::client::{Client, Found, Making};
+use super::reader::{Connections, Owed, SocketReader, wait_for};
 use crate::connectors::options::bad_value;
-use crate::connectors::{Read, Reader};
 use crate::error::Result;
 
 /// How long after the end of a connection the next is tried; doubled with each failure.
@@ -46,11 +45,10 @@ impl Dial {
         self.trouble.lock().clone()
     }
 
-    pub(super) fn open(self: Arc<Self>, making: Arc<Making>) -> Result<Dialled> {
+    pub(super) fn open(self: Arc<Self>, making: Arc<Making>) -> Result<SocketReader<Dialled>> {
         let (poll, events) = (Poll::new()?, Events::with_capacity(8));
-        let line = Line::Down { until: Instant::now() };
-        let owed = Owed::default();
-        Ok(Dialled { dial: self, poll, events, line, backoff: BACKOFF, owed, offset: 0, making })
+        let (line, schema) = (Line::Down { until: Instant::now() }, Arc::clone(&making.schema));
+        Ok(SocketReader::new(Dialled { dial: self, poll, events, line, backoff: BACKOFF, making }, schema))
     }
 }
 
@@ -61,7 +59,7 @@ enum Line {
     Up(Box<Client>),
 }
 
-/// The reader.
+/// The connection, such as it is.
 pub(super) struct Dialled {
     dial: Arc<Dial>,
     poll: Poll,
@@ -69,18 +67,16 @@ pub(super) struct Dialled {
     line: Line,
     /// How long to wait before the next try.
     backoff: Duration,
-    owed: Owed,
-    offset: u64,
     making: Arc<Making>,
 }
 
 const LINE: Token = Token(0);
 
-impl Dialled {
-    /// One step of the connection's life; whether anything moved.
-    fn step(&mut self, found: &mut Found) -> Result<bool> {
+impl Connections for Dialled {
+    /// One step of the connection's life.
+    fn round(&mut self, found: &mut Found, owed: &mut Owed) -> Result<bool> {
         let is_up = matches!(self.line, Line::Up(_));
-        self.owed.begin(is_up.then_some(0).into_iter());
+        owed.begin(is_up.then_some(0).into_iter());
         match std::mem::replace(&mut self.line, Line::Down { until: Instant::now() }) {
             Line::Down { until } if Instant::now() < until => {
                 self.line = Line::Down { until };
@@ -99,7 +95,7 @@ impl Dialled {
             Line::Dialling { stream, until } => self.dialling(stream, until),
             Line::Up(mut client) => {
                 let turn = client.turn(found)?;
-                self.owed.pay(0, &turn);
+                owed.pay(0, &turn);
                 if turn.over {
                     self.backoff = BACKOFF;
                     self.hang_up(client.stream);
@@ -112,6 +108,16 @@ impl Dialled {
         }
     }
 
+    fn wait(&mut self, wait: Duration) -> Result<()> {
+        let wait = match &self.line {
+            Line::Down { until } => wait.min(until.saturating_duration_since(Instant::now())),
+            Line::Dialling { .. } | Line::Up(_) => wait,
+        };
+        wait_for(&mut self.poll, &mut self.events, wait)
+    }
+}
+
+impl Dialled {
     fn dial(&self) -> std::io::Result<TcpStream> {
         let mut last = std::io::Error::new(ErrorKind::NotFound, "the host has no address");
         for address in self.dial.address.to_socket_addrs()? {
@@ -159,38 +165,5 @@ impl Dialled {
         *self.dial.trouble.lock() = Some(trouble);
         self.line = Line::Down { until: Instant::now() + wait };
         self.backoff = (wait * 2).min(BACKOFF_MAX);
-    }
-}
-
-impl Reader for Dialled {
-    fn read(&mut self, wait: Duration) -> Result<Read> {
-        let mut waited = false;
-        loop {
-            let mut found = Found::default();
-            let moved = self.step(&mut found)?;
-            if let Some(read) = found.into_read(&self.making.schema, &mut self.offset)? {
-                return Ok(read);
-            }
-            if !moved {
-                if waited {
-                    return Ok(Read::Waiting);
-                }
-                waited = true;
-                let wait = match &self.line {
-                    Line::Down { until } => wait.min(until.saturating_duration_since(Instant::now())),
-                    Line::Dialling { .. } | Line::Up(_) => wait,
-                };
-                wait_for(&mut self.poll, &mut self.events, wait)?;
-            }
-        }
-    }
-
-    fn mark(&mut self) -> bool {
-        self.owed = Owed::Everything;
-        true
-    }
-
-    fn is_past_mark(&self) -> bool {
-        self.owed.is_paid()
     }
 }

@@ -11,8 +11,8 @@ use mio::{Events, Interest, Poll, Token};
 use parking_lot::Mutex;
 
 use super::CLIENTS_MAX;
-use super::client::{Client, Found, Making, Owed};
-use crate::connectors::{Read, Reader};
+use super::client::{Client, Found, Making};
+use super::reader::{Connections, Owed, SocketReader, wait_for};
 use crate::error::{Error, Result, SqlState};
 
 /// How often, and after which time, an address is tried again that a source has just let go of.
@@ -55,7 +55,7 @@ impl Listen {
         *self.current.lock() += 1;
     }
 
-    pub(super) fn open(self: Arc<Self>, making: Arc<Making>) -> Result<Clients> {
+    pub(super) fn open(self: Arc<Self>, making: Arc<Making>) -> Result<SocketReader<Clients>> {
         let number = {
             let mut current = self.current.lock();
             *current += 1;
@@ -64,7 +64,8 @@ impl Listen {
         let mut listener = TcpListener::from_std(self.listener.try_clone()?);
         let poll = Poll::new()?;
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
-        Ok(Clients {
+        let schema = Arc::clone(&making.schema);
+        let clients = Clients {
             listen: self,
             number,
             listener,
@@ -73,16 +74,15 @@ impl Listen {
             clients: BTreeMap::new(),
             next: 0,
             turn: 0,
-            offset: 0,
-            owed: Owed::default(),
             making,
-        })
+        };
+        Ok(SocketReader::new(clients, schema))
     }
 }
 
 const LISTENER: Token = Token(usize::MAX);
 
-/// The reader: all clients of an address.
+/// All clients of an address.
 pub(super) struct Clients {
     listen: Arc<Listen>,
     /// As long as this is the current one.
@@ -96,16 +96,14 @@ pub(super) struct Clients {
     next: usize,
     /// The client that is first in the next round.
     turn: usize,
-    offset: u64,
-    owed: Owed,
     making: Arc<Making>,
 }
 
-impl Clients {
-    /// One round: new clients, then each in its turn; whether anything moved.
-    fn round(&mut self, found: &mut Found) -> Result<bool> {
+impl Connections for Clients {
+    /// New clients, then each in its turn.
+    fn round(&mut self, found: &mut Found, owed: &mut Owed) -> Result<bool> {
         let mut moved = self.accept(found)?;
-        self.owed.begin(self.clients.keys().copied());
+        owed.begin(self.clients.keys().copied());
         let later: Vec<usize> = self.clients.range(self.turn..).map(|(token, _)| *token).collect();
         let earlier: Vec<usize> = self.clients.range(..self.turn).map(|(token, _)| *token).collect();
         for token in later.into_iter().chain(earlier) {
@@ -115,7 +113,7 @@ impl Clients {
             self.turn = token + 1;
             let Some(client) = self.clients.get_mut(&token) else { continue };
             let turn = client.turn(found)?;
-            self.owed.pay(token, &turn);
+            owed.pay(token, &turn);
             moved |= turn.moved || turn.over;
             if turn.over
                 && let Some(mut client) = self.clients.remove(&token)
@@ -126,6 +124,12 @@ impl Clients {
         Ok(moved)
     }
 
+    fn wait(&mut self, wait: Duration) -> Result<()> {
+        wait_for(&mut self.poll, &mut self.events, wait)
+    }
+}
+
+impl Clients {
     /// Takes in whoever waits, as far as there is room.
     fn accept(&mut self, found: &mut Found) -> Result<bool> {
         let mut moved = false;
@@ -159,43 +163,5 @@ impl Clients {
             }
         }
         Ok(moved)
-    }
-}
-
-impl Reader for Clients {
-    fn read(&mut self, wait: Duration) -> Result<Read> {
-        let mut waited = false;
-        loop {
-            let mut found = Found::default();
-            let moved = self.round(&mut found)?;
-            if let Some(read) = found.into_read(&self.making.schema, &mut self.offset)? {
-                return Ok(read);
-            }
-            // Only a whole round without a byte is a pause.
-            if !moved {
-                if waited {
-                    return Ok(Read::Waiting);
-                }
-                waited = true;
-                wait_for(&mut self.poll, &mut self.events, wait)?;
-            }
-        }
-    }
-
-    fn mark(&mut self) -> bool {
-        self.owed = Owed::Everything;
-        true
-    }
-
-    fn is_past_mark(&self) -> bool {
-        self.owed.is_paid()
-    }
-}
-
-/// Waits until something may be read. Spurious ends are fine.
-pub(super) fn wait_for(poll: &mut Poll, events: &mut Events, wait: Duration) -> Result<()> {
-    match poll.poll(events, Some(wait)) {
-        Err(error) if error.kind() != ErrorKind::Interrupted => Err(error.into()),
-        _ => Ok(()),
     }
 }

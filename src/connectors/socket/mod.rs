@@ -22,6 +22,7 @@
 mod client;
 mod dial;
 mod listen;
+mod reader;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
