@@ -110,6 +110,8 @@ pub const MAX_TRANSACTION_BYTES: usize = 1 << 30;
 pub const QUERY_BYTES: usize = 2 << 30;
 /// Rows that an operator may work on before it yields.
 pub const FUEL_ROWS: usize = 65_536;
+/// Rows that an operator which makes many of few sends while it takes input; what is more waits for `step`, which yields.
+pub const EAGER_ROWS: usize = 8 * BATCH_ROWS;
 /// Late rows kept per view, the newest.
 pub const LATE_ROWS_KEPT: usize = 10_000;
 /// Errors kept per view, the newest.
@@ -148,11 +150,12 @@ pub const SERIES_MAX: u64 = 1 << 26;
 pub fn loopback(text: &str) -> Result<SocketAddr> {
     let invalid = || Error::new(SqlState::INVALID_PARAMETER_VALUE, format!("invalid address \"{text}\""));
     let text = text.replace("localhost:", "127.0.0.1:");
-    let address: SocketAddr = text.parse().map_err(|_| invalid().with_hint("write HOST:PORT, as in 127.0.0.1:7432"))?;
+    let address: SocketAddr =
+        text.parse().map_err(|_| invalid().with_hint("Write HOST:PORT, as in 127.0.0.1:7432."))?;
     if !address.ip().is_loopback() {
         return Err(Error::unsupported(
             format!("listening on {address}, which is not a loopback address,"),
-            "there is no authentication yet: listen on 127.0.0.1 or [::1]",
+            "There is no authentication yet: listen on 127.0.0.1 or [::1].",
         ));
     }
     Ok(address)

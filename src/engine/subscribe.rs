@@ -157,7 +157,7 @@ fn refuse_sources(snapshot: &Snapshot, inputs: &[ObjectId]) -> Result<()> {
         None => Ok(()),
         Some(source) => Err(Error::unsupported(
             format!("SUBSCRIBE .. AS OF with source \"{}\"", source.name),
-            "a source keeps no history; create a materialized view over it and subscribe to that",
+            "A source keeps no history: create a materialized view over it and subscribe to that.",
         )),
     }
 }

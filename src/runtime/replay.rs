@@ -391,5 +391,5 @@ fn missing(object: ObjectId) -> Error {
 
 fn changed(source: ObjectId) -> Error {
     let message = format!("source {source} is not what it was when the log was written");
-    Error::new(SqlState::IO_ERROR, message).with_hint("put its files back as they were")
+    Error::new(SqlState::IO_ERROR, message).with_hint("Put its files back as they were.")
 }

@@ -43,11 +43,11 @@ impl Published {
             Some(Entry { left: None, version, .. }) => Ok(version.clone()),
             Some(Entry { left: Some(lag), .. }) => unready(
                 format!("{called} is {} ms behind and has left the clock", lag.as_millis()),
-                "it comes back by itself when it has caught up; see highwater.views",
+                "It comes back by itself when it has caught up; see highwater.views.",
             ),
             None => unready(
                 format!("{called} cannot be read yet: it has not joined the clock"),
-                "wait until its status in highwater.views is running",
+                "Wait until its status in highwater.views is running.",
             ),
         }
     }

@@ -195,6 +195,6 @@ fn full(through: Epoch, limit: usize) -> Error {
     )
     .with_detail(format!("Everything up to epoch {through} was sent."))
     .with_hint(format!(
-        "resume with SUBSCRIBE .. WITH (SNAPSHOT false) AS OF {through}, or raise the setting subscribe_buffer"
+        "Resume with SUBSCRIBE .. WITH (SNAPSHOT false) AS OF {through}, or raise the setting subscribe_buffer."
     ))
 }

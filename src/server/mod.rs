@@ -69,7 +69,7 @@ impl Server {
 async fn bind(address: SocketAddr) -> Result<TcpListener> {
     TcpListener::bind(address).await.map_err(|error| {
         let code = crate::error::SqlState::IO_ERROR;
-        Error::new(code, format!("could not listen on {address}: {error}")).with_hint("choose another port, or port 0")
+        Error::new(code, format!("could not listen on {address}: {error}")).with_hint("Choose another port, or port 0.")
     })
 }
 

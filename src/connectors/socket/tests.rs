@@ -161,7 +161,7 @@ fn what_does_not_fit_is_refused() {
     assert_eq!(
         code(&[("listen", "0.0.0.0:9000")], "TEXT", &[]),
         "0A000 listening on 0.0.0.0:9000, which is not a loopback address, is not supported / \
-         there is no authentication yet: listen on 127.0.0.1 or [::1]"
+         There is no authentication yet: listen on 127.0.0.1 or [::1]."
     );
     assert!(code(&[("listen", "9000")], "TEXT", &[]).starts_with("22023 invalid address \"9000\""));
     assert!(code(&[("connect", "host")], "TEXT", &[]).starts_with("22023 invalid value for option \"connect\""));

@@ -152,7 +152,7 @@ impl Parts {
             "now" | "today" | "tomorrow" | "yesterday" => {
                 return Err(Error::unsupported(
                     format!("the {name} value \"{body}\""),
-                    "use now(), current_date or current_timestamp",
+                    "Use now(), current_date or current_timestamp.",
                 ));
             }
             _ => {}

@@ -116,7 +116,7 @@ pub fn parse_numeric(text: &str, precision: u8, scale: i8, declared: bool) -> Re
     if number.special {
         return Err(Error::unsupported(
             format!("the numeric value \"{}\"", text.trim()),
-            "use double precision for NaN and infinities",
+            "Use double precision for NaN and infinities.",
         ));
     }
     let overflow = || numeric_overflow(precision, scale, declared);

@@ -441,7 +441,7 @@ impl Publisher {
                 (Err(error), _) => Err(error),
                 (Ok(_), None) => Err(Error::unsupported(
                     "SUBSCRIBE to a table",
-                    "create a materialized view on it and subscribe to that",
+                    "Create a materialized view on it and subscribe to that.",
                 )),
             };
             let _ = reply.send(answer);

@@ -54,7 +54,7 @@ impl Publisher {
 pub(super) fn too_old(called: &str, as_of: Epoch, since: Epoch) -> Error {
     let message = format!("the history of {called} does not go back to epoch {as_of}");
     Error::new(SqlState::SNAPSHOT_TOO_OLD, message)
-        .with_hint(format!("the oldest epoch is {since}; the setting history says how long changes are kept"))
+        .with_hint(format!("The oldest epoch is {since}; the setting history says how long changes are kept."))
 }
 
 /// The rows of which `later` made the present ones. New rows are in the last chunks, so the others are not looked at.

@@ -127,7 +127,7 @@ impl View {
             SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
             format!("{} fell too far behind and has left the clock", self.called()),
         );
-        self.end_subscriptions(&error.with_hint("subscribe again when its status in highwater.views is running"));
+        self.end_subscriptions(&error.with_hint("Subscribe again when its status in highwater.views is running."));
     }
 
     /// What messages call it.

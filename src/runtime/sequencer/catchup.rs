@@ -240,8 +240,9 @@ impl Sequencer {
             Arrived::Failed(error) => return Err(error),
             Arrived::End { .. } => {
                 let message = "a source ended before the place where it was read before";
-                return Err(Error::new(SqlState::IO_ERROR, message)
-                    .with_hint("its files must not change while views read them; drop and create the source anew"));
+                return Err(Error::new(SqlState::IO_ERROR, message).with_hint(
+                    "Its files must not change while views read them: drop the source and create it anew.",
+                ));
             }
         };
         let mut rows = piece.rows.num_rows() as u64;

@@ -116,7 +116,7 @@ impl Sequencer {
     pub(super) fn left(&self, object: ObjectId) -> Error {
         let message = format!("{} left the clock while a view that reads it was being filled", self.called(object));
         Error::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message)
-            .with_hint("create the view again when highwater.views shows it as running")
+            .with_hint("Create the view again when highwater.views shows it as running.")
     }
 
     /// What messages call a table or view.

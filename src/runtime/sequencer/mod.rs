@@ -428,7 +428,7 @@ impl Sequencer {
                 SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
                 "the relation has no watermark that could be moved",
             )
-            .with_hint("declare WATERMARK FOR on it; a source has a watermark once a view reads it");
+            .with_hint("Declare WATERMARK FOR on it; a source has a watermark once a view reads it.");
             let _ = reply.send(Err(error));
             return Ok(());
         }

@@ -82,7 +82,7 @@ impl TableHead {
         }
         let message = format!("cannot {verb} append-only table \"{}\"", self.spec.name);
         Err(Error::new(SqlState::WRONG_OBJECT_TYPE, message)
-            .with_hint("create the table without APPEND ONLY to change or delete its rows"))
+            .with_hint("Create the table without APPEND ONLY to change or delete its rows."))
     }
 
     /// The rows under the table's own schema; NOT NULL is checked.

@@ -105,7 +105,7 @@ impl Sequencer {
             if !known && !running {
                 let message = format!("{} reads a view that is not running", spec.called());
                 return Err(Error::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message)
-                    .with_hint("see highwater.views for its status"));
+                    .with_hint("See highwater.views for its status."));
             }
         }
         Ok(())

@@ -336,7 +336,7 @@ fn same_columns(described: Option<&[Column]>, columns: &[Column]) -> Result<()> 
         return Ok(());
     }
     Err(Error::new(SqlState::FEATURE_NOT_SUPPORTED, "cached plan must not change result type")
-        .with_hint("prepare the statement again"))
+        .with_hint("Prepare the statement again."))
 }
 
 fn no_portal(name: &str) -> Error {
@@ -345,5 +345,5 @@ fn no_portal(name: &str) -> Error {
 
 fn too_many(what: &str) -> Error {
     Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, format!("a connection can have {MAX_PREPARED} {what} at most"))
-        .with_hint("close those that are not used any more")
+        .with_hint("Close those that are not used any more.")
 }

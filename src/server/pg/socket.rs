@@ -69,7 +69,7 @@ impl Reader {
         }
         if length > MAX_MESSAGE {
             let error = violation(format!("a message of {length} bytes exceeds the limit of {MAX_MESSAGE} bytes"));
-            return Err(End::Fatal(error.with_hint("send the rows in several statements, or with COPY")));
+            return Err(End::Fatal(error.with_hint("Send the rows in several statements, or with COPY.")));
         }
         Ok(Some((tag, length)))
     }
