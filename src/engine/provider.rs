@@ -189,10 +189,22 @@ impl fmt::Debug for SourcePartition {
     }
 }
 
-/// The bad records of a partition: how many, and why the first is one.
-type Bad = Arc<Mutex<(u64, String)>>;
+/// The bad records of a partition.
+#[derive(Default)]
+struct Bad {
+    count: u64,
+    /// Why the first one is.
+    first: String,
+}
 
-const TOO_FAR_AHEAD: &str = "event time is too far ahead of the clock";
+impl Bad {
+    fn add(&mut self, count: usize, why: impl FnOnce() -> String) {
+        if self.count == 0 && count > 0 {
+            self.first = why();
+        }
+        self.count += count as u64;
+    }
+}
 
 /// Batches that a reader may be ahead of the query.
 const READ_AHEAD: usize = 4;
@@ -206,29 +218,22 @@ impl PartitionStream for SourcePartition {
         let mut builder = RecordBatchReceiverStreamBuilder::new(self.schema.clone(), READ_AHEAD);
         let (sender, connector) = (builder.tx(), self.connector.clone());
         let (schema, index, ahead) = (self.schema.clone(), self.index, self.ahead);
-        let found = Bad::default();
+        let found = Arc::new(Mutex::new(Bad::default()));
         let counted = Arc::clone(&found);
         builder.spawn_blocking(move || {
             let mut reader = connector.open_at_once(index)?;
             while !sender.is_closed() {
                 match reader.read(Duration::ZERO)? {
                     Read::Rows { rows, bad, .. } => {
-                        let read = rows.num_rows();
+                        counted.lock().add(bad.len(), || bad[0].message.clone());
                         let rows = match ahead {
-                            Some(limit) => limit.keep(rows)?,
+                            Some(limit) => {
+                                let kept = limit.keep(&rows)?;
+                                counted.lock().add(rows.num_rows() - kept.num_rows(), || limit.message());
+                                kept
+                            }
                             None => rows,
                         };
-                        let turned_away = read - rows.num_rows();
-                        if let Some(first) = bad.first().map(|bad| bad.message.as_str()).or(match turned_away {
-                            0 => None,
-                            _ => Some(TOO_FAR_AHEAD),
-                        }) {
-                            let mut counted = counted.lock();
-                            if counted.0 == 0 {
-                                first.clone_into(&mut counted.1);
-                            }
-                            counted.0 += (bad.len() + turned_away) as u64;
-                        }
                         let rows = RecordBatch::try_new(schema.clone(), rows.columns().to_vec())?;
                         if sender.blocking_send(Ok(rows)).is_err() {
                             break;
@@ -242,7 +247,7 @@ impl PartitionStream for SourcePartition {
         // A query that needs no more of the rows is not told: it depends on the threads how far the reader has come.
         let skipped = Arc::clone(&self.skipped);
         let told = futures::stream::poll_fn(move |_| {
-            let (count, first) = std::mem::take(&mut *found.lock());
+            let Bad { count, first } = std::mem::take(&mut *found.lock());
             if count > 0 {
                 skipped(count, &first);
             }

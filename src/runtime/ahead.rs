@@ -8,17 +8,14 @@ use std::sync::Arc;
 
 use arrow::array::{Array, BooleanArray, RecordBatch};
 use arrow::compute::{filter_record_batch, not};
-use arrow::datatypes::IntervalMonthDayNano;
 
 use crate::connectors::Connector;
 use crate::data::RowRanges;
-use crate::data::text::interval::write_interval;
+use crate::data::text::interval::duration_text;
 use crate::error::{Error, Result, SqlState};
 use crate::operators::{RowError, row_json};
 
 use super::arrival::micros;
-
-const DAY: i64 = 86_400_000_000;
 
 /// How many ranges a partition may have: what is turned away here and there a hundred thousand times is no accident.
 const MOST_RANGES: usize = 100_000;
@@ -52,9 +49,13 @@ impl MaxAhead {
     }
 
     /// A batch without the rows that are too far ahead now.
-    pub(crate) fn keep(&self, rows: RecordBatch) -> Result<RecordBatch> {
-        let ahead = self.find(&rows)?;
-        Ok(if ahead.is_empty() { rows } else { filter_record_batch(&rows, &not(&ahead.mask(rows.num_rows()))?)? })
+    pub(crate) fn keep(&self, rows: &RecordBatch) -> Result<RecordBatch> {
+        let ahead = self.find(rows)?;
+        Ok(if ahead.is_empty() {
+            rows.clone()
+        } else {
+            filter_record_batch(rows, &not(&ahead.mask(rows.num_rows()))?)?
+        })
     }
 
     /// Takes rows out of a batch: what is left, and what is said of them.
@@ -62,12 +63,14 @@ impl MaxAhead {
         Ok((filter_record_batch(rows, &not(ahead)?)?, self.errors(&filter_record_batch(rows, ahead)?)))
     }
 
+    /// What is wrong with a row that is turned away.
+    pub(crate) fn message(self) -> String {
+        format!("event time is more than {} ahead of the clock", duration_text(self.micros))
+    }
+
     /// What is said of each row that is turned away, in order.
     fn errors(self, rows: &RecordBatch) -> Vec<RowError> {
-        let (days, micros) = (self.micros / DAY, self.micros % DAY);
-        let mut text = String::new();
-        let _ = write_interval(&mut text, IntervalMonthDayNano::new(0, days as i32, micros * 1000));
-        let message: Arc<str> = format!("event time is more than {text} ahead of the clock").into();
+        let message: Arc<str> = self.message().into();
         let one = |i| RowError {
             operator: "source".into(),
             code: SqlState::DATETIME_FIELD_OVERFLOW,

@@ -2,14 +2,10 @@
 
 use std::borrow::Cow;
 
-use arrow::datatypes::IntervalMonthDayNano;
-
 use super::quote_ident;
 use crate::catalog::Snapshot;
 use crate::catalog::object::{Emit, Kind, MaterializedView, Object};
-use crate::data::text::interval::write_interval;
-
-const DAY: i64 = 86_400_000_000;
+use crate::data::text::interval::duration_text;
 
 /// A view's query with the clauses behind it, as PostgreSQL's pg_get_viewdef prints it; `None` for what has no query.
 pub fn view_definition(snapshot: &Snapshot, object: &Object) -> Option<String> {
@@ -34,12 +30,7 @@ pub fn clauses(snapshot: &Snapshot, view: &MaterializedView) -> String {
         Emit::OnWindowClose => clauses.push_str(" EMIT ON WINDOW CLOSE"),
     }
     if let Some(micros) = view.lateness {
-        let days = i32::try_from(micros / DAY).unwrap_or(i32::MAX);
-        let interval = IntervalMonthDayNano::new(0, days, micros % DAY * 1000);
-        let mut lateness = String::new();
-        // A String takes everything.
-        let _ = write_interval(&mut lateness, interval);
-        clauses.push_str(&format!(" ALLOW LATENESS INTERVAL '{lateness}'"));
+        clauses.push_str(&format!(" ALLOW LATENESS INTERVAL '{}'", duration_text(micros)));
     }
     // Its name is today's: it may have been renamed.
     if let Some(table) = view.late_into.and_then(|id| snapshot.get(id)) {

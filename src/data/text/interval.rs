@@ -86,6 +86,16 @@ pub fn write_interval(out: &mut impl Write, value: IntervalMonthDayNano) -> fmt:
     style.time(value.nanoseconds / 1000)
 }
 
+/// So many microseconds, as an interval is written: days of 24 hours, and time.
+pub fn duration_text(micros: i64) -> String {
+    const DAY: i64 = 24 * 3600 * SECOND;
+    let days = i32::try_from(micros / DAY).unwrap_or(i32::MAX);
+    let mut text = String::new();
+    // Strings take whatever is written.
+    let _ = write_interval(&mut text, IntervalMonthDayNano::new(0, days, micros % DAY * 1000));
+    text
+}
+
 struct Style<'a, W> {
     out: &'a mut W,
     first: bool,
