@@ -36,6 +36,11 @@ impl Late {
         self.0.iter().map(|&(row, watermark)| (row as usize, watermark))
     }
 
+    /// How many rows are late.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Whether no row is late.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

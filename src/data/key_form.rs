@@ -46,14 +46,8 @@ pub fn varies(data_type: &DataType) -> bool {
 /// The column with one value for all that are equal.
 pub fn key_form(array: &ArrayRef) -> Result<ArrayRef> {
     Ok(match array.data_type() {
-        DataType::Float64 => {
-            let one = |v: f64| if v.is_nan() { f64::NAN } else { v + 0.0 };
-            Arc::new(array.as_primitive::<Float64Type>().unary::<_, Float64Type>(one)) as ArrayRef
-        }
-        DataType::Float32 => {
-            let one = |v: f32| if v.is_nan() { f32::NAN } else { v + 0.0 };
-            Arc::new(array.as_primitive::<Float32Type>().unary::<_, Float32Type>(one)) as ArrayRef
-        }
+        // `-0 + 0` is 0.
+        DataType::Float32 | DataType::Float64 => floats(array, 0.0),
         DataType::Interval(IntervalUnit::MonthDayNano) => {
             let intervals = array.as_primitive::<IntervalMonthDayNanoType>();
             Arc::new(intervals.unary::<_, IntervalMonthDayNanoType>(justified))
@@ -67,17 +61,21 @@ pub fn key_form(array: &ArrayRef) -> Result<ArrayRef> {
 /// The column with one NaN, so that bytes order it above all numbers; all else stays as it is.
 pub fn one_nan(array: &ArrayRef) -> Result<ArrayRef> {
     Ok(match array.data_type() {
-        DataType::Float64 => {
-            let one = |v: f64| if v.is_nan() { f64::NAN } else { v };
-            Arc::new(array.as_primitive::<Float64Type>().unary::<_, Float64Type>(one)) as ArrayRef
-        }
-        DataType::Float32 => {
-            let one = |v: f32| if v.is_nan() { f32::NAN } else { v };
-            Arc::new(array.as_primitive::<Float32Type>().unary::<_, Float32Type>(one)) as ArrayRef
-        }
+        // `-0 + -0` is -0.
+        DataType::Float32 | DataType::Float64 => floats(array, -0.0),
         nested if nested.is_nested() && varies(nested) => within(array, one_nan)?,
         _ => Arc::clone(array),
     })
+}
+
+/// Floats with one NaN, and a zero added, which changes none but zeros.
+fn floats(array: &ArrayRef, zero: f32) -> ArrayRef {
+    if let Some(floats) = array.as_primitive_opt::<Float32Type>() {
+        let one = |v: f32| if v.is_nan() { f32::NAN } else { v + zero };
+        return Arc::new(floats.unary::<_, Float32Type>(one));
+    }
+    let one = |v: f64| if v.is_nan() { f64::NAN } else { v + f64::from(zero) };
+    Arc::new(array.as_primitive::<Float64Type>().unary::<_, Float64Type>(one))
 }
 
 /// Changes what an array or a row is made of.

@@ -82,14 +82,18 @@ enum Shape {
 /// Adds what an object's members look like.
 fn merge_fields(fields: &mut Vec<(String, Shape)>, members: Vec<(String, &str)>, depth: usize) -> Result<()> {
     for (name, raw) in members {
-        let (shape, full) = (Shape::of(raw, depth)?, fields.len() > COLUMNS_MAX);
-        match fields.iter_mut().find(|(known, _)| *known == name) {
-            Some((_, known)) => *known = std::mem::replace(known, Shape::Any).with(shape),
-            None if full => {}
-            None => fields.push((name, shape)),
-        }
+        merge_field(fields, name, Shape::of(raw, depth)?);
     }
     Ok(())
+}
+
+fn merge_field(fields: &mut Vec<(String, Shape)>, name: String, shape: Shape) {
+    let full = fields.len() > COLUMNS_MAX;
+    match fields.iter_mut().find(|(known, _)| *known == name) {
+        Some((_, known)) => *known = std::mem::replace(known, Shape::Any).with(shape),
+        None if full => {}
+        None => fields.push((name, shape)),
+    }
 }
 
 impl Shape {
@@ -128,12 +132,7 @@ impl Shape {
             (Bool | Int | Float | Text, Bool | Int | Float | Text) => Text,
             (List(a), List(b)) => List(Box::new(a.with(*b))),
             (Object(mut fields), Object(more)) => {
-                for (name, shape) in more {
-                    match fields.iter_mut().find(|(known, _)| *known == name) {
-                        Some((_, known)) => *known = std::mem::replace(known, Any).with(shape),
-                        None => fields.push((name, shape)),
-                    }
-                }
+                more.into_iter().for_each(|(name, shape)| merge_field(&mut fields, name, shape));
                 // Keys without end are not collected.
                 if fields.len() > FIELDS_MAX { Any } else { Object(fields) }
             }

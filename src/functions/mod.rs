@@ -84,8 +84,9 @@ fn ours() -> Vec<ScalarUDF> {
         text::ALL.to_vec(),
         json::all(),
         array::all(),
-    ];
-    let natives = [natives.concat(), record::ALL.to_vec()].concat();
+        record::ALL.to_vec(),
+    ]
+    .concat();
     all.extend(record::all());
     all.push(subquery::or_empty_array());
     all.push(uuid::gen_random_uuid());

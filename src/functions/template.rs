@@ -13,8 +13,7 @@ use crate::error::{Error, Result, SqlState};
 pub(super) const ALL: &[&Function] = &[&Function::of("format", types, format)];
 
 fn types(types: &[DataType]) -> Option<(Vec<DataType>, Field)> {
-    let template = types.first().filter(|t| matches!(t, DataType::Utf8 | DataType::Null))?;
-    debug_assert!(template.is_null() || *template == DataType::Utf8);
+    types.first().filter(|t| matches!(t, DataType::Utf8 | DataType::Null))?;
     let known = types.iter().map(|t| if t.is_null() { DataType::Utf8 } else { t.clone() }).collect();
     Some((known, Field::new("", DataType::Utf8, true)))
 }

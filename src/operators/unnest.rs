@@ -5,7 +5,7 @@
 //! Retractions: a retraction takes back every element's row
 //! Watermark: kept on the columns that are not expanded
 //!
-//! Few rows may become very many: what is more than [`EAGER`] waits for `step`, which yields.
+//! Few rows may become very many: what is more than [`EAGER_ROWS`] waits for `step`, which yields.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -16,12 +16,9 @@ use arrow::datatypes::{Schema, SchemaRef};
 
 use super::evaluate::batch;
 use super::{Fuel, Operator, Output, Step};
-use crate::config::BATCH_ROWS;
+use crate::config::{BATCH_ROWS, EAGER_ROWS};
 use crate::data::{Changes, Epoch, Watermarks};
 use crate::error::Result;
-
-/// Rows that are sent while input is taken.
-const EAGER: usize = 8 * BATCH_ROWS;
 
 pub(super) struct UnnestOperator {
     columns: Vec<(usize, bool)>,
@@ -107,7 +104,7 @@ impl Operator for UnnestOperator {
     fn apply(&mut self, _port: usize, changes: Changes, _watermarks: &Watermarks, out: &mut Output) -> Result<()> {
         self.waiting.push_back(Waiting { changes, row: 0, element: 0 });
         let mut sent = 0;
-        while sent < EAGER && !self.waiting.is_empty() {
+        while sent < EAGER_ROWS && !self.waiting.is_empty() {
             sent += self.expand(out)?;
         }
         Ok(())

@@ -7,7 +7,7 @@
 //! the watermark of the column, moved by the same arithmetic. A row without event time is an error; below `GROUP BY
 //! date_bin(..)` it is in a window without bounds, which ends when event time does
 //!
-//! Rows that lie in many windows, and are sent once for each, become very many: what is more than [`EAGER`] waits for
+//! Rows that lie in many windows, and are sent once for each, become very many: what is more than [`EAGER_ROWS`] waits for
 //! `step`, which yields.
 
 use std::collections::VecDeque;
@@ -20,16 +20,13 @@ use arrow::datatypes::{Int64Type, SchemaRef, TimestampMicrosecondType};
 
 use super::evaluate::{batch, report};
 use super::{Counters, Fuel, LateRows, Operator, Output, Step};
-use crate::config::BATCH_ROWS;
+use crate::config::{BATCH_ROWS, EAGER_ROWS};
 use crate::data::{Arrival, Changes, Epoch, EventTime, Judge, Watermarks};
 use crate::error::{Error, Result, SqlState};
 use crate::functions::window::{WindowKind, ends, last_starts};
 use crate::plan::Window;
 use crate::state::fault::{self, Fault};
 use crate::state::{Part, State};
-
-/// Rows that are sent while input is taken.
-const EAGER: usize = 8 * BATCH_ROWS;
 
 pub(super) struct WindowOperator {
     name: Arc<str>,
@@ -334,7 +331,7 @@ impl Operator for WindowOperator {
             return self.send(changes, watermarks, out);
         }
         self.waiting.push_back(changes);
-        self.send_waiting(EAGER, watermarks, out)?;
+        self.send_waiting(EAGER_ROWS, watermarks, out)?;
         Ok(())
     }
 

@@ -29,6 +29,13 @@ enum Bound {
     Each(Int64Array),
 }
 
+impl Bound {
+    /// By a delay; `complete`: all rows have a time.
+    fn delay(delay: i64, event: &Int64Array, complete: bool) -> Self {
+        Self::Delay { delay, extent: if complete { extremes(event.values()) } else { None } }
+    }
+}
+
 impl Times {
     /// Evaluates the WATERMARK expression over rows.
     pub(super) fn of(spec: &WatermarkSpec, rows: &RecordBatch) -> Result<Self> {
@@ -60,9 +67,7 @@ impl Times {
         let kept = |times| -> Result<Int64Array> { Ok(filter(times, &keep)?.as_primitive::<Int64Type>().clone()) };
         let event = kept(&self.event)?;
         let bound = match &self.bound {
-            Bound::Delay { delay, extent } => {
-                Bound::Delay { delay: *delay, extent: extent.and_then(|_| extremes(event.values())) }
-            }
+            Bound::Delay { delay, extent } => Bound::delay(*delay, &event, extent.is_some()),
             Bound::Each(bound) => Bound::Each(kept(bound)?),
         };
         Ok(Self { event, bound })
@@ -71,9 +76,7 @@ impl Times {
     pub(super) fn slice(&self, offset: usize, length: usize) -> Self {
         let event = self.event.slice(offset, length);
         let bound = match &self.bound {
-            Bound::Delay { delay, extent } => {
-                Bound::Delay { delay: *delay, extent: extent.and_then(|_| extremes(event.values())) }
-            }
+            Bound::Delay { delay, extent } => Bound::delay(*delay, &event, extent.is_some()),
             Bound::Each(bound) => Bound::Each(bound.slice(offset, length)),
         };
         Self { event, bound }
@@ -204,7 +207,7 @@ impl Clock {
         }
         let mut late = Late::default();
         self.watermark = walk(times, diffs, self.watermark, &mut late);
-        self.late += late.iter().count() as u64;
+        self.late += late.len() as u64;
         Arrival::of(self.partition, late)
     }
 }

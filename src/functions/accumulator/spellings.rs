@@ -42,10 +42,13 @@ impl Spellings {
 
     fn add(&mut self, entry: u32, value: &[u8], diff: i64) {
         let others = self.others[entry as usize].get_or_insert_default();
-        let count = others.entry(value.into()).or_insert_with(|| {
-            self.heap += value.len() + OVERHEAD;
-            0
-        });
+        let Some(count) = others.get_mut(value) else {
+            if diff != 0 {
+                self.heap += value.len() + OVERHEAD;
+                others.insert(value.into(), diff);
+            }
+            return;
+        };
         *count += diff;
         if *count == 0 {
             others.remove(value);

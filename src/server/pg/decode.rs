@@ -73,11 +73,14 @@ pub fn binary(bytes: &[u8], field: &Field) -> Result<ScalarValue, Binary> {
         DataType::Int32 => S::Int32(Some(i32::from_be_bytes(fixed(bytes)?))),
         DataType::Int64 if field.metadata().is_empty() => S::Int64(Some(i64::from_be_bytes(fixed(bytes)?))),
         DataType::Int64 => S::Int64(Some(u32::from_be_bytes(fixed(bytes)?).into())),
+        // There is one NaN.
         DataType::Float32 => {
-            S::Float32(Some(Some(f32::from_be_bytes(fixed(bytes)?)).filter(|f| !f.is_nan()).unwrap_or(f32::NAN)))
+            let value = f32::from_be_bytes(fixed(bytes)?);
+            S::Float32(Some(if value.is_nan() { f32::NAN } else { value }))
         }
         DataType::Float64 => {
-            S::Float64(Some(Some(f64::from_be_bytes(fixed(bytes)?)).filter(|f| !f.is_nan()).unwrap_or(f64::NAN)))
+            let value = f64::from_be_bytes(fixed(bytes)?);
+            S::Float64(Some(if value.is_nan() { f64::NAN } else { value }))
         }
         DataType::Decimal128(p, s) => {
             let declared = (*p, *s) != crate::data::types::NUMERIC_DEFAULT;
