@@ -10,7 +10,7 @@ use datafusion::datasource::provider_as_source;
 use datafusion::error::Result as DfResult;
 use datafusion::execution::context::{QueryPlanner, SessionState};
 use datafusion::execution::memory_pool::FairSpillPool;
-use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::{SessionStateBuilder, SessionStateDefaults, TaskContext};
 use datafusion::logical_expr::execution_props::ExecutionProps;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
@@ -44,7 +44,7 @@ impl Executor {
         let config = config.with_target_partitions(partitions.max(1)).with_information_schema(false);
         let registry = registry();
         let memory = Arc::new(FairSpillPool::new(QUERY_BYTES));
-        let runtime = RuntimeEnvBuilder::new().with_memory_pool(memory).build_arc().unwrap_or_default();
+        let runtime = Arc::new(RuntimeEnv { memory_pool: memory, ..RuntimeEnv::default() });
         // DISTINCT ON becomes a call of this by its name.
         let first = SessionStateDefaults::default_aggregate_functions().into_iter().find(|f| f.name() == "first_value");
         let state = SessionStateBuilder::new()
