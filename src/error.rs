@@ -71,6 +71,7 @@ impl SqlState {
     pub const INDETERMINATE_DATATYPE: Self = Self("42P18");
     pub const INVALID_SAVEPOINT: Self = Self("3B001");
     pub const OUT_OF_MEMORY: Self = Self("53200");
+    pub const STATEMENT_TOO_COMPLEX: Self = Self("54001");
     pub const TOO_MANY_CONNECTIONS: Self = Self("53300");
     pub const WARNING: Self = Self("01000");
     pub const SUCCESSFUL_COMPLETION: Self = Self("00000");

@@ -125,6 +125,8 @@ fn by_name(name: &str) -> Option<(u32, i16)> {
     })
 }
 
+/// json's oid: its Arrow type is text's.
+pub const JSON_OID: u32 = 114;
 /// What a STRUCT is on the wire: PostgreSQL's type of rows without a name.
 pub const RECORD: u32 = 2249;
 /// Its array.

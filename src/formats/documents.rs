@@ -11,10 +11,9 @@ use super::text::cut;
 use crate::data::text::array::write_element;
 use crate::data::text::json::{elements, members, unquoted};
 use crate::data::text::record::write_field;
-use crate::data::types::{item, leaf, pg_type};
+use crate::data::types::{JSON_OID, item, leaf, pg_type};
 use crate::error::{Error, Result};
 
-const JSON_OID: u32 = 114;
 const JSONB_OID: u32 = 3802;
 
 /// Whether a column takes a member as it is written, and not what Arrow reads of it.

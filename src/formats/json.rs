@@ -74,7 +74,9 @@ impl Json {
         let value = serde_json::from_str::<Value>(text);
         match &value {
             // What is nested deeper than Serde reads may be JSON.
-            Err(_) if members(text).map_or_else(|e| e.code() == SqlState("54001"), |found| found.is_some()) => {}
+            Err(_)
+                if members(text)
+                    .map_or_else(|e| e.code() == SqlState::STATEMENT_TOO_COMPLEX, |found| found.is_some()) => {}
             Err(error) => return bad(format!("invalid input syntax for type json: {error}")),
             Ok(value) if !value.is_object() => return bad("the record is not a JSON object".to_owned()),
             Ok(_) => {}

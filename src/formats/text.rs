@@ -7,10 +7,8 @@ use arrow::datatypes::{DataType, Field};
 use memchr::memchr;
 
 use crate::data::text::{Builder, TimeZone};
-use crate::data::types;
+use crate::data::types::{self, JSON_OID};
 use crate::error::{Error, Result, SqlState};
-
-const JSON_OID: u32 = 114;
 
 /// Why a value is not one of its column's type.
 #[derive(Clone, Debug, PartialEq, Eq)]

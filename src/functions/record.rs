@@ -2,11 +2,8 @@
 //!
 //! A STRUCT column is an Arrow struct whose fields carry their SQL types' metadata inside, so that a field taken out of it is
 //! the column it would have been. ROW(..) has no names to give: its fields are f1, f2, .. until it is cast, field by field.
-//!
-//! Uses: data, error
 
-use std::hash::Hash;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use arrow::array::{Array, ArrayRef, AsArray, BinaryBuilder, BooleanArray, StructArray};
 use arrow::compute::{SortOptions, is_null, nullif};
@@ -30,13 +27,12 @@ pub(super) const ALL: &[&Function] = &[
     &Function::of("record_is_there", test, |c| Ok(Arc::new(arrow::compute::is_not_null(&c.args[0])?))),
 ];
 
+/// Of functions that say themselves what they take.
+static SIGNATURE: LazyLock<Signature> = LazyLock::new(|| Signature::user_defined(Volatility::Immutable));
+
 /// `row` and `record_field`, whose result is more than a type.
 pub(super) fn all() -> [ScalarUDF; 2] {
-    let signature = || Signature::user_defined(Volatility::Immutable);
-    [
-        ScalarUDF::new_from_impl(Row { signature: signature() }),
-        ScalarUDF::new_from_impl(RecordField { signature: signature() }),
-    ]
+    [ScalarUDF::new_from_impl(Row), ScalarUDF::new_from_impl(RecordField)]
 }
 
 fn test(types: &[DataType]) -> Option<(Vec<DataType>, Field)> {
@@ -71,9 +67,7 @@ fn tested(call: &Call<'_>, there: bool) -> Result<ArrayRef> {
 
 /// `ROW(a, b)`.
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct Row {
-    signature: Signature,
-}
+struct Row;
 
 /// The type of a column that may be a NULL of no type.
 fn known(data_type: &DataType) -> DataType {
@@ -86,7 +80,7 @@ impl ScalarUDFImpl for Row {
     }
 
     fn signature(&self) -> &Signature {
-        &self.signature
+        &SIGNATURE
     }
 
     fn coerce_types(&self, types: &[DataType]) -> DfResult<Vec<DataType>> {
@@ -126,9 +120,7 @@ impl ScalarUDFImpl for Row {
 
 /// `(record).field`, the field's name being a constant. With a third argument it is `column.field`, which names a table.
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct RecordField {
-    signature: Signature,
-}
+struct RecordField;
 
 impl RecordField {
     fn find<'a>(of: &'a Field, name: &str) -> Result<(usize, &'a Fields)> {
@@ -152,7 +144,7 @@ impl ScalarUDFImpl for RecordField {
     }
 
     fn signature(&self) -> &Signature {
-        &self.signature
+        &SIGNATURE
     }
 
     fn coerce_types(&self, types: &[DataType]) -> DfResult<Vec<DataType>> {

@@ -34,6 +34,11 @@ pub(super) struct Entry {
 }
 
 impl Published {
+    /// The rows of an object, if it can be read.
+    pub(super) fn find(&self, object: ObjectId) -> Option<Version> {
+        self.objects.get(&object).filter(|entry| entry.left.is_none()).map(|entry| entry.version.clone())
+    }
+
     /// The rows of an object, which is called so in messages.
     pub(super) fn version(&self, object: ObjectId, called: &str) -> Result<Version> {
         let unready = |message: String, hint: &str| {

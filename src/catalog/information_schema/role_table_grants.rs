@@ -3,15 +3,14 @@
 use crate::catalog::pg_catalog::relations;
 use crate::catalog::system::{Context, OWNER, Rows, Source, SystemTable};
 
-pub(super) static TABLE: SystemTable = SystemTable {
-    name: "role_table_grants",
-    oid: 13214,
-    columns: "grantor text, grantee text, table_catalog name, table_schema name, table_name name, \
-              privilege_type text, is_grantable text, with_hierarchy text",
-    source: Source::Catalog(rows),
-};
+/// Those of `table_privileges` too.
+pub(super) const COLUMNS: &str = "grantor text, grantee text, table_catalog name, table_schema name, table_name name, \
+                                  privilege_type text, is_grantable text, with_hierarchy text";
 
-fn rows(context: &Context<'_>, rows: &mut Rows) {
+pub(super) static TABLE: SystemTable =
+    SystemTable { name: "role_table_grants", oid: 13214, columns: COLUMNS, source: Source::Catalog(rows) };
+
+pub(super) fn rows(context: &Context<'_>, rows: &mut Rows) {
     let user = context.environment.user();
     for relation in relations(context).into_iter().filter(|r| r.kind != "i") {
         let privileges: &[&str] =

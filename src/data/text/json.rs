@@ -395,7 +395,7 @@ impl<'a> Parser<'a> {
 
     fn value(&mut self, depth: usize) -> Result<Json> {
         if depth > DEPTH_MAX {
-            let error = Error::new(SqlState("54001"), "stack depth limit exceeded");
+            let error = Error::new(SqlState::STATEMENT_TOO_COMPLEX, "stack depth limit exceeded");
             return Err(error.with_hint(format!("JSON is read to a depth of {DEPTH_MAX}.")));
         }
         let value = match self.token.kind {

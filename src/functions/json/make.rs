@@ -6,7 +6,7 @@ use arrow::datatypes::{DataType, Field};
 use super::{collect, wrong};
 use crate::data::text::json::{normalise, write_string};
 use crate::data::text::{Column, TimeZone, Values};
-use crate::data::types::{JSONB, item, json};
+use crate::data::types::{JSON_OID, JSONB, item, json};
 use crate::error::{Error, Result, SqlState};
 use crate::functions::native::{Call, Function};
 
@@ -109,7 +109,6 @@ impl Value {
 }
 
 fn write_scalar(column: &Column, row: usize, zone: &TimeZone, out: &mut String) {
-    const JSON: u32 = 114;
     let mut text = String::new();
     column.write(row, zone, &mut text);
     match &column.values {
@@ -119,7 +118,7 @@ fn write_scalar(column: &Column, row: usize, zone: &TimeZone, out: &mut String) 
         }
         Values::Float32(_) | Values::Float64(_) if text.ends_with(|c: char| c.is_ascii_digit()) => out.push_str(&text),
         Values::Jsonb(_) => out.push_str(&text),
-        Values::Text(_) if column.pg.oid == JSON => out.push_str(&text),
+        Values::Text(_) if column.pg.oid == JSON_OID => out.push_str(&text),
         Values::Timestamp(_) => write_string(&text.replacen(' ', "T", 1), out),
         Values::Timestamptz(_) => {
             // `+00` is `+00:00` here.

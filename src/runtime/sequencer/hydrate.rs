@@ -52,7 +52,7 @@ impl Sequencer {
     /// The tables and views that a new view had better read before it joins: none when they are small.
     pub(super) fn large_inputs(&self, objects: &[ObjectId]) -> Vec<Stored> {
         let published = self.shared.published();
-        let version = |id: &ObjectId| published.version(*id, "").ok().map(|version| (*id, version));
+        let version = |id: &ObjectId| Some((*id, published.find(*id)?));
         let versions: Vec<(ObjectId, Version)> = objects.iter().filter_map(version).collect();
         if versions.iter().map(|(_, v)| v.rows()).sum::<usize>() <= self.config.limits.hydrate_rows {
             return vec![];

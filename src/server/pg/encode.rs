@@ -232,7 +232,28 @@ fn write_array(list: &ListArray, items: &Column, row: usize, out: &mut BytesMut)
 
 /// One row of COPY in the text format, with its newline.
 pub fn write_copy_text(columns: &[Column], row: usize, copy: &outcome::CopyFormat, zone: &TimeZone, out: &mut String) {
-    let mut value = String::new();
+    let delimiter = char::from(copy.delimiter);
+    let special = |c: char| c.is_ascii_control() || c == '\\' || c == delimiter;
+    let is_plain = |value: &str| !value.contains(special);
+    write_copy(columns, row, copy, zone, out, is_plain, |value, out| escape(value, delimiter, out));
+}
+
+/// One row of COPY in CSV, with its newline.
+pub fn write_copy_csv(columns: &[Column], row: usize, copy: &outcome::CopyFormat, zone: &TimeZone, out: &mut String) {
+    let is_plain = |value: &str| is_plain_in_csv(value, copy, columns.len() == 1);
+    write_copy(columns, row, copy, zone, out, is_plain, |value, out| quote(value, copy, out));
+}
+
+/// Values are written in their places at once; one that is not plain there is taken out, and written with its escapes.
+fn write_copy(
+    columns: &[Column],
+    row: usize,
+    copy: &outcome::CopyFormat,
+    zone: &TimeZone,
+    out: &mut String,
+    is_plain: impl Fn(&str) -> bool,
+    escape: impl Fn(&str, &mut String),
+) {
     for (i, column) in columns.iter().enumerate() {
         if i > 0 {
             out.push(copy.delimiter.into());
@@ -241,48 +262,32 @@ pub fn write_copy_text(columns: &[Column], row: usize, copy: &outcome::CopyForma
             out.push_str(&copy.null);
             continue;
         }
-        value.clear();
-        column.write(row, zone, &mut value);
-        let special = |c: char| c.is_ascii_control() || c == '\\' || c == char::from(copy.delimiter);
-        if !value.contains(special) {
-            out.push_str(&value);
-            continue;
-        }
-        for c in value.chars() {
-            match c {
-                '\x08' => out.push_str("\\b"),
-                '\x0c' => out.push_str("\\f"),
-                '\n' => out.push_str("\\n"),
-                '\r' => out.push_str("\\r"),
-                '\t' => out.push_str("\\t"),
-                '\x0b' => out.push_str("\\v"),
-                c if c == '\\' || c == char::from(copy.delimiter) => {
-                    out.push('\\');
-                    out.push(c);
-                }
-                c => out.push(c),
-            }
+        let from = out.len();
+        column.write(row, zone, out);
+        if !is_plain(&out[from..]) {
+            let value = out.split_off(from);
+            escape(&value, out);
         }
     }
     out.push('\n');
 }
 
-/// One row of COPY in CSV, with its newline.
-pub fn write_copy_csv(columns: &[Column], row: usize, copy: &outcome::CopyFormat, zone: &TimeZone, out: &mut String) {
-    let mut value = String::new();
-    for (i, column) in columns.iter().enumerate() {
-        if i > 0 {
-            out.push(copy.delimiter.into());
+fn escape(value: &str, delimiter: char, out: &mut String) {
+    for c in value.chars() {
+        match c {
+            '\x08' => out.push_str("\\b"),
+            '\x0c' => out.push_str("\\f"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '\x0b' => out.push_str("\\v"),
+            c if c == '\\' || c == delimiter => {
+                out.push('\\');
+                out.push(c);
+            }
+            c => out.push(c),
         }
-        if column.is_null(row) {
-            out.push_str(&copy.null);
-            continue;
-        }
-        value.clear();
-        column.write(row, zone, &mut value);
-        write_csv_field(&value, copy, columns.len() == 1, out);
     }
-    out.push('\n');
 }
 
 /// The first line of COPY with HEADER.
@@ -291,18 +296,20 @@ pub fn write_header(names: &[&str], copy: &outcome::CopyFormat, out: &mut String
         if i > 0 {
             out.push(copy.delimiter.into());
         }
-        if copy.csv { write_csv_field(name, copy, names.len() == 1, out) } else { out.push_str(name) }
+        let is_plain = !copy.csv || is_plain_in_csv(name, copy, names.len() == 1);
+        if is_plain { out.push_str(name) } else { quote(name, copy, out) }
     }
     out.push('\n');
 }
 
-fn write_csv_field(value: &str, copy: &outcome::CopyFormat, alone: bool, out: &mut String) {
+/// Whether a CSV reader takes a value as it is; `alone`: it is the only one of its row.
+fn is_plain_in_csv(value: &str, copy: &outcome::CopyFormat, alone: bool) -> bool {
+    let special = |c: char| c == char::from(copy.delimiter) || c == char::from(copy.quote) || c == '\n' || c == '\r';
+    !value.contains(special) && value != copy.null && !(alone && value == "\\.")
+}
+
+fn quote(value: &str, copy: &outcome::CopyFormat, out: &mut String) {
     let (quote, escape) = (char::from(copy.quote), char::from(copy.escape));
-    let special = |c: char| c == char::from(copy.delimiter) || c == quote || c == '\n' || c == '\r';
-    if !value.contains(special) && value != copy.null && !(alone && value == "\\.") {
-        out.push_str(value);
-        return;
-    }
     out.push(quote);
     for c in value.chars() {
         if c == quote || c == escape {

@@ -12,10 +12,9 @@ use datafusion::sql::sqlparser::ast::BinaryOperator;
 use super::operators::{call, missing};
 use super::typing::{Category, Typer, category, common, is_unknown, name_in_message, no_function, plain, type_name};
 use crate::data::text;
-use crate::data::types::{self, JSONB, dimensions, list_of, nested, pg_type};
+use crate::data::types::{self, JSON_OID, JSONB, dimensions, list_of, nested, pg_type};
 use crate::error::{Error, Result, SqlState};
 
-const JSON_OID: u32 = 114;
 /// `oid` and its array: what Arrow's type does not tell, and drivers ask for.
 const OID_OIDS: [u32; 2] = [26, 1028];
 

@@ -12,11 +12,9 @@ use datafusion::sql::sqlparser::ast::{self, Visit, Visitor};
 use super::operators::call;
 use super::query::assignable;
 use super::typing::{Typer, is_unknown, plain, type_name};
-use crate::data::types::{leaf, pg_type, record};
+use crate::data::types::{JSON_OID, leaf, pg_type, record};
 use crate::error::{Error, Result, SqlState};
 use crate::sql::parser::cursor::fold;
-
-const JSON_OID: u32 = 114;
 
 /// The type that two records of as many fields become, field by field; the names are those of the first.
 pub(super) fn common(a: &Fields, b: &Fields) -> Option<Field> {

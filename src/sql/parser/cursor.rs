@@ -190,7 +190,7 @@ impl<'a> Cursor<'a> {
         let message = match error {
             ParserError::TokenizerError(m) | ParserError::ParserError(m) => m,
             ParserError::RecursionLimitExceeded => {
-                return Error::new(SqlState("54001"), "stack depth limit exceeded")
+                return Error::new(SqlState::STATEMENT_TOO_COMPLEX, "stack depth limit exceeded")
                     .with_hint(format!("Expressions and subqueries nest up to about {DEPTH_MAX} levels."));
             }
         };

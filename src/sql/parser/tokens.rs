@@ -24,7 +24,7 @@ pub(super) fn check_depth(tokens: &[TokenWithSpan]) -> Result<()> {
             open = usize::saturating_sub(open, 1);
         }
         if negations >= DEPTH_MAX / 2 || open >= DEPTH_MAX / 2 {
-            return Err(Error::new(SqlState("54001"), "stack depth limit exceeded")
+            return Err(Error::new(SqlState::STATEMENT_TOO_COMPLEX, "stack depth limit exceeded")
                 .with_hint(format!("Expressions and subqueries nest up to about {DEPTH_MAX} levels.")));
         }
         let operator = match &token.token {
@@ -49,9 +49,9 @@ pub(super) fn check_depth(tokens: &[TokenWithSpan]) -> Result<()> {
         if operator && let Some(chain) = chains.last_mut() {
             *chain += 1;
             if *chain > CHAIN_MAX {
-                return Err(Error::new(SqlState("54001"), "stack depth limit exceeded").with_hint(format!(
-                    "At most {CHAIN_MAX} operators may follow one another; use IN (..) or VALUES."
-                )));
+                return Err(Error::new(SqlState::STATEMENT_TOO_COMPLEX, "stack depth limit exceeded").with_hint(
+                    format!("At most {CHAIN_MAX} operators may follow one another; use IN (..) or VALUES."),
+                ));
             }
         }
     }
