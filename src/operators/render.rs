@@ -71,20 +71,7 @@ fn render_node(plan: &Plan, graph: &mut Graph) -> Upstream {
     {
         inputs = inputs.into_iter().map(|input| preaggregate(n, input, graph)).collect();
     }
-    let exchanges: Vec<Exchange> = match plan {
-        Plan::Aggregate(n) => vec![Exchange::Key(n.exchange())],
-        Plan::Join(n) => {
-            let side = |f: fn(&(usize, usize)) -> usize| Exchange::Key(n.on.iter().map(f).collect());
-            vec![side(|p| p.0), side(|p| p.1)]
-        }
-        Plan::Source(_)
-        | Plan::Values(_)
-        | Plan::Filter(_)
-        | Plan::Project(_)
-        | Plan::Unnest(_)
-        | Plan::Union(_)
-        | Plan::Window(_) => vec![Exchange::Pipeline; inputs.len()],
-    };
+    let exchanges = plan.exchanges().into_iter().map(|by| by.map_or(Exchange::Pipeline, Exchange::Key));
     let properties = plan.properties();
     let of = |input: &&Plan| (input.properties().schema.clone(), input.properties().append_only);
     let promise = Promise {

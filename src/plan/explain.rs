@@ -87,21 +87,11 @@ fn node(plan: &Plan, next: &mut usize) -> Described {
     }
 }
 
+/// By which columns of its first input rows are exchanged; those of another are equal to them.
 fn exchange(plan: &Plan) -> Option<Vec<String>> {
-    let names = |input: &Plan, columns: Vec<usize>| {
-        columns.into_iter().map(|c| input.properties().schema.field(c).name().clone()).collect()
-    };
-    match plan {
-        Plan::Aggregate(n) => Some(names(&n.input, n.exchange())),
-        Plan::Join(n) => Some(names(&n.left, n.on.iter().map(|p| p.0).collect())),
-        Plan::Source(_)
-        | Plan::Values(_)
-        | Plan::Filter(_)
-        | Plan::Project(_)
-        | Plan::Unnest(_)
-        | Plan::Union(_)
-        | Plan::Window(_) => None,
-    }
+    let by = plan.exchanges().into_iter().next()??;
+    let schema = &plan.inputs().first()?.properties().schema;
+    Some(by.into_iter().map(|c| schema.field(c).name().clone()).collect())
 }
 
 fn bound(p: &Properties) -> Option<&'static str> {

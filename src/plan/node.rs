@@ -260,6 +260,24 @@ impl Plan {
         }
     }
 
+    /// By which columns the rows of each input, by port, go to the worker that owns their key; `None`: they stay.
+    pub fn exchanges(&self) -> Vec<Option<Vec<usize>>> {
+        match self {
+            Self::Aggregate(n) => vec![Some(n.exchange())],
+            Self::Join(n) => {
+                let side = |f: fn(&(usize, usize)) -> usize| Some(n.on.iter().map(f).collect());
+                vec![side(|pair| pair.0), side(|pair| pair.1)]
+            }
+            Self::Source(_)
+            | Self::Values(_)
+            | Self::Filter(_)
+            | Self::Project(_)
+            | Self::Unnest(_)
+            | Self::Union(_)
+            | Self::Window(_) => vec![None; self.inputs().len()],
+        }
+    }
+
     /// The operator's word in EXPLAIN, `highwater.operators` and `highwater.errors`.
     pub fn name(&self) -> &'static str {
         match self {
