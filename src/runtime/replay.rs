@@ -306,7 +306,7 @@ impl Sequencer {
             // Its rows are among the table changes.
             if let Some(part) = self.feeds.get_mut(&source).and_then(|f| f.parts.get_mut(index as usize)) {
                 part.position = range.to;
-                part.rows += range.rows;
+                part.clock.rows += range.rows;
             }
             self.open.ranges.push(range.clone());
             return Ok(());
@@ -320,7 +320,7 @@ impl Sequencer {
         let place = (source, index as usize);
         loop {
             let part = self.feeds.get(&source).and_then(|f| f.parts.get(place.1));
-            let at = part.map_or(0, |p| p.rows);
+            let at = part.map_or(0, |p| p.clock.rows);
             if rows >= range.rows && part.is_none_or(|p| p.position >= range.to) {
                 break;
             }

@@ -226,7 +226,7 @@ impl Sequencer {
         match &part.goal {
             Goal::Shared => {
                 let shared = self.feeds.get(&part.source).and_then(|f| f.parts.get(part.index));
-                shared.map_or(0, |p| p.rows.saturating_sub(part.clock.rows))
+                shared.map_or(0, |p| p.clock.rows.saturating_sub(part.clock.rows))
             }
             Goal::Group(group) => self.group_offset(group).saturating_sub(part.position.offset),
         }

@@ -43,7 +43,6 @@ pub(in crate::runtime) struct Part {
     /// `None` when it has ended or failed.
     pub(in crate::runtime) queue: Option<Arc<Queue>>,
     pub(in crate::runtime) position: Position,
-    pub(in crate::runtime) rows: u64,
     pub(in crate::runtime) bad: u64,
     pub(in crate::runtime) ended: bool,
     pub(in crate::runtime) failed: Option<Error>,
@@ -107,7 +106,7 @@ impl Feed {
                     watermark: w.watermark,
                     lag_ms: lag(w.watermark),
                     idle: w.idle,
-                    rows: part.rows,
+                    rows: part.clock.rows,
                     late: part.clock.late,
                     held_by: held_by.clone(),
                 });
@@ -118,7 +117,7 @@ impl Feed {
                 partition: partition.index,
                 status: part.status(),
                 offset: part.position.offset,
-                rows: part.rows,
+                rows: part.clock.rows,
                 bad_records: part.bad,
                 queued_rows: part.queue.as_ref().map_or(0, |q| q.rows() as u64),
                 error: part.failed.as_ref().map(ToString::to_string).or_else(|| self.connector.trouble()),
@@ -148,7 +147,6 @@ impl Part {
             clock,
             queue,
             position,
-            rows: 0,
             bad: 0,
             ended: false,
             failed: None,
@@ -202,7 +200,6 @@ impl Sequencer {
                 let entry = PartitionWatermark { watermark: clock.watermark, idle: false };
                 Arc::make_mut(&mut self.vector).0.insert(partition, entry);
             }
-            let rows = clock.rows;
             let queue = if self.replaying {
                 None
             } else {
@@ -214,7 +211,7 @@ impl Sequencer {
                     From::Position(Position { offset, skip: 0 }),
                 )?)
             };
-            feed.parts.push(Part { rows, ..Part::new(clock, queue, Position { offset, skip: 0 }) });
+            feed.parts.push(Part::new(clock, queue, Position { offset, skip: 0 }));
         }
         Ok(())
     }
@@ -340,9 +337,8 @@ impl Sequencer {
         let (rows, bytes, to) = (piece.rows.num_rows(), piece.bytes, piece.end());
         let mut range =
             SourceRange { partition, from: part.position, to, rows: rows as u64, ahead: RowRanges::default() };
-        range.ahead.extend(&piece.ahead, part.rows);
+        range.ahead.extend(&piece.ahead, part.clock.rows);
         part.position = to;
-        part.rows += rows as u64;
         part.bad += piece.bad.len() as u64;
         part.credit = part.credit.saturating_sub(rows);
         if rows > 0 {
