@@ -183,6 +183,10 @@ impl ScalarUDFImpl for OrEmptyArray {
         let list = arrow::array::AsArray::as_list::<i32>(&array);
         // A NULL list has no elements: without its validity it is empty.
         let list = arrow::array::ListArray::try_new(item.clone(), list.offsets().clone(), list.values().clone(), None);
-        Ok(ColumnarValue::Array(Arc::new(list?)))
+        let list = super::array::rectangular(list?).map_err(|e| match e.code() {
+            SqlState("2202E") => Error::new(e.code(), "cannot accumulate arrays of different dimensionality"),
+            _ => e,
+        })?;
+        Ok(ColumnarValue::Array(Arc::new(list)))
     }
 }

@@ -8,7 +8,7 @@ use arrow::datatypes::{DataType, Field};
 
 use super::{Gather, keys, range, rectangular, settled};
 use crate::data::types::{dimensions, leaf, list_of};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
 use crate::functions::native::{Call, Function};
 
 pub(super) const ALL: &[&Function] = &[
@@ -42,7 +42,16 @@ fn extend(call: &Call<'_>, list_at: usize) -> Result<ArrayRef> {
         let old = old.map(|at| (0, at));
         if list_at == 0 { out.row(old.chain([(1, row)])) } else { out.row([(1, row)].into_iter().chain(old)) }
     }
-    out.finish(call.result)
+    out.finish(call.result).map_err(|e| incompatible(e, "dimensions"))
+}
+
+/// PostgreSQL's words where what is put together does not fit.
+fn incompatible(error: Error, what: &str) -> Error {
+    if error.code() != SqlState("2202E") {
+        return error;
+    }
+    let detail = format!("Arrays with differing {what} are not compatible for concatenation.");
+    Error::new(error.code(), "cannot concatenate incompatible arrays").with_detail(detail)
 }
 
 /// One behind the other. NULL is nothing beside an array.
@@ -56,7 +65,7 @@ fn cat(call: &Call<'_>) -> Result<ArrayRef> {
         };
         if a.is_null(row) && b.is_null(row) { out.null() } else { out.row(part(a, 0).chain(part(b, 1))) }
     }
-    out.finish(call.result)
+    out.finish(call.result).map_err(|e| incompatible(e, "element dimensions"))
 }
 
 fn remove(call: &Call<'_>) -> Result<ArrayRef> {
@@ -88,8 +97,7 @@ fn replace(call: &Call<'_>) -> Result<ArrayRef> {
 }
 
 fn checked(call: &Call<'_>) -> Result<ArrayRef> {
-    rectangular(call.args[0].as_list::<i32>())?;
-    Ok(Arc::clone(&call.args[0]))
+    Ok(Arc::new(rectangular(call.args[0].as_list::<i32>().clone())?))
 }
 
 fn flat_types(types: &[DataType]) -> Option<(Vec<DataType>, Field)> {

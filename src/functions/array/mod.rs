@@ -14,9 +14,9 @@ mod words;
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, ListArray};
+use arrow::array::{Array, ArrayRef, AsArray, ListArray, UInt32Array};
 use arrow::buffer::{NullBuffer, OffsetBuffer};
-use arrow::compute::interleave;
+use arrow::compute::{interleave, take};
 use arrow::datatypes::{DataType, Field, Schema};
 
 use super::native::Function;
@@ -89,21 +89,52 @@ impl<'a> Gather<'a> {
         let offsets = OffsetBuffer::from_lengths(self.lengths);
         let nulls = NullBuffer::from(self.present);
         let list = ListArray::try_new(Arc::clone(item), offsets, values, Some(nulls))?;
-        rectangular(&list)?;
-        Ok(Arc::new(list))
+        Ok(Arc::new(rectangular(list)?))
     }
 }
 
-/// 2202E: the sub-arrays of an array are equally long.
-fn rectangular(list: &ListArray) -> Result<()> {
-    let Some(inner) = list.values().as_list_opt::<i32>() else { return Ok(()) };
-    for row in 0..list.len() {
-        let mut lengths = range(list, row).map(|at| inner.is_valid(at).then(|| inner.value_length(at)));
+/// Arrays as PostgreSQL has them: the sub-arrays of one are equally long at every depth, and one without elements is empty.
+/// Errors: 2202E.
+pub(super) fn rectangular(list: ListArray) -> Result<ListArray> {
+    if !list.values().data_type().is_list() {
+        return Ok(list);
+    }
+    let mut empty = vec![false; list.len()];
+    for (row, empty) in empty.iter_mut().enumerate() {
+        let elements = elements(&list, row).ok_or_else(|| {
+            let message = "multidimensional arrays must have array expressions with matching dimensions";
+            Error::new(SqlState("2202E"), message)
+        })?;
+        *empty = elements == 0 && !range(&list, row).is_empty();
+    }
+    if !empty.contains(&true) {
+        return Ok(list);
+    }
+    let kept = |row: usize| if empty[row] { 0..0 } else { range(&list, row) };
+    let places: UInt32Array = (0..list.len()).flat_map(kept).map(|at| at as u32).collect();
+    let lengths = OffsetBuffer::from_lengths((0..list.len()).map(|row| kept(row).len()));
+    let DataType::List(item) = list.data_type() else { return Err(Error::internal("a list is no list")) };
+    let values = take(list.values(), &places, None)?;
+    Ok(ListArray::try_new(Arc::clone(item), lengths, values, list.nulls().cloned())?)
+}
+
+/// How many elements a row has at the greatest depth; `None` where sub-arrays differ in length.
+fn elements(list: &ListArray, row: usize) -> Option<usize> {
+    let mut range = range(list, row);
+    let mut values = list.values();
+    while let Some(inner) = values.as_list_opt::<i32>() {
+        let mut lengths = range.clone().map(|at| inner.is_valid(at).then(|| inner.value_length(at)));
         let first = lengths.next();
         if lengths.any(|length| Some(length) != first) {
-            let message = "multidimensional arrays must have array expressions with matching dimensions";
-            return Err(Error::new(SqlState("2202E"), message));
+            return None;
         }
+        // A NULL sub-array has no elements, whatever lies where they would be.
+        if matches!(first, None | Some(None)) {
+            return Some(0);
+        }
+        let offsets = inner.value_offsets();
+        range = offsets[range.start] as usize..offsets[range.end] as usize;
+        values = inner.values();
     }
-    rectangular(inner)
+    Some(range.len())
 }
