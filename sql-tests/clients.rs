@@ -21,6 +21,7 @@ pub fn trials() -> Vec<Trial> {
         trial("clients::uuid_json_and_arrays_in_binary", with(uuid_json_and_arrays_in_binary)),
         trial("clients::records_in_binary", with(records_in_binary)),
         trial("clients::cancel_reaches_everything", with(cancel_reaches_everything)),
+        trial("clients::a_long_step_holds_up_nobody", with(a_long_step_holds_up_nobody)),
         trial("clients::a_late_cancel_hits_nobody", with(a_late_cancel_hits_nobody)),
         trial("clients::vanished_clients_are_noticed", with(vanished_clients_are_noticed)),
         trial("clients::a_client_that_does_not_read", with(a_client_that_does_not_read)),
@@ -284,9 +285,11 @@ async fn cancel_reaches_everything(database: Arc<Database>) -> Result<(), String
     let rows = client.copy_out(sql).await.map_err(|e| e.to_string())?;
     token.cancel_query(NoTls).await.map_err(|e| e.to_string())?;
     let ended = rows.try_collect::<Vec<_>>().await;
-    check(&code(ended.err()), "57014")?;
+    check(&format!("{sql}: {}", code(ended.err())), &format!("{sql}: 57014"))?;
     let rows = client.copy_in::<_, bytes::Bytes>("COPY t FROM STDIN").await.map_err(|e| e.to_string())?;
     token.cancel_query(NoTls).await.map_err(|e| e.to_string())?;
+    // The request may still be on its way.
+    until_running(&watcher, "COPY t", false).await?;
     let ended = std::pin::pin!(rows).finish().await;
     check(&code(ended.err()), "57014")?;
     // A FETCH that waits ends well, and its cursor stays.
@@ -301,6 +304,32 @@ async fn cancel_reaches_everything(database: Arc<Database>) -> Result<(), String
     watcher.batch_execute("INSERT INTO t VALUES (1)").await.map_err(|e| e.to_string())?;
     let rows = client.query("FETCH 1 FROM c", &[]).await.map_err(|e| e.to_string())?;
     check(&rows.len().to_string(), "1")
+}
+
+/// An expression over one batch can't be interrupted: nobody waits for it, not even who has asked for it.
+async fn a_long_step_holds_up_nobody(database: Arc<Database>) -> Result<(), String> {
+    let text = |e: tokio_postgres::Error| format!("{e:?}");
+    let (watcher, client) = (connect(&database).await?, connect(&database).await?);
+    watcher.batch_execute("CREATE TABLE t (a INT PRIMARY KEY, b TEXT)").await.map_err(text)?;
+    watcher.batch_execute("INSERT INTO t VALUES (1, repeat('ab', 1000000))").await.map_err(text)?;
+    for sql in [
+        "SELECT length(regexp_replace(repeat('ab', 1000000), '(a|b)', 'xy', 'g'))",
+        "UPDATE t SET b = regexp_replace(b, '(a|b)', 'xy', 'g')",
+        "EXPLAIN ANALYZE SELECT regexp_replace(b, '(a|b)', 'xy', 'g') FROM t",
+    ] {
+        let token = client.cancel_token();
+        let (failed, done) = tokio::join!(client.batch_execute(sql), async {
+            until_running(&watcher, sql.split('\'').next().unwrap_or(sql), true).await?;
+            watcher.batch_execute("INSERT INTO t VALUES (2, 'x'); DELETE FROM t WHERE a = 2").await.map_err(text)?;
+            token.cancel_query(NoTls).await.map_err(text)
+        });
+        done?;
+        check(&format!("{sql}: {}", code(failed.err())), &format!("{sql}: 57014"))?;
+        client.batch_execute("SELECT 1").await.map_err(text)?;
+    }
+    let rows = client.query("SELECT a, length(b) FROM t", &[]).await.map_err(text)?;
+    let rows: Vec<(i32, i32)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+    check(&format!("{rows:?}"), "[(1, 2000000)]")
 }
 
 async fn a_late_cancel_hits_nobody(database: Arc<Database>) -> Result<(), String> {

@@ -6,6 +6,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::error::{Error, Result, SqlState};
 
@@ -108,6 +109,17 @@ pub const READER_QUEUE: usize = 4;
 pub const MAX_TRANSACTION_BYTES: usize = 1 << 30;
 /// Memory of all queries (not of views) together; they sort and group on disk when it is not enough, or end with 53200.
 pub const QUERY_BYTES: usize = 2 << 30;
+/// Threads of queries at most: those that compute, and those that stand in for them meanwhile.
+pub const QUERY_THREADS: usize = 1024;
+/// Computations of one session that nobody waits for any more (cancelled, timed out), at most; beyond it the session's
+/// next statement waits for one of them.
+pub const ABANDONED_OF_SESSION: usize = 16;
+/// The same of all sessions together.
+pub const ABANDONED: usize = 64;
+/// Bytes of a statement's text that are bound at once; longer ones are bound aside.
+pub const QUICK_TEXT: usize = 1000;
+/// Bytes of rows that a query hands to a connection at once.
+pub const PIECE_BYTES: usize = 8 << 20;
 /// Rows that an operator may work on before it yields.
 pub const FUEL_ROWS: usize = 65_536;
 /// Rows that an operator which makes many of few sends while it takes input; what is more waits for `step`, which yields.
@@ -130,6 +142,8 @@ pub const SUBSCRIBE_BUFFER_BYTES: usize = 64 << 20;
 pub const HEAD_SCAN_ROWS: usize = 10_000;
 /// Times that a scanning UPDATE or DELETE reads anew after a conflict, before it runs inside the sequencer.
 pub const WRITE_RETRIES: usize = 3;
+/// How long such a write may hold off all others while it computes; then it fails with 40001.
+pub const WRITE_LEASE: Duration = Duration::from_secs(1);
 /// `server_version`: what `version()` and the startup parameters say.
 pub const SERVER_VERSION: &str = "15.0";
 /// `server_version_num`.

@@ -154,8 +154,17 @@ impl Error {
     pub fn panicked(panic: &(dyn std::any::Any + Send)) -> Self {
         let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
         let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+        if text.contains("offset overflow") {
+            return Self::too_much_text();
+        }
         Self::internal(format!("the statement panicked: {text}"))
             .with_hint("This is a bug in Highwater. The statement had no effect; other connections are not affected.")
+    }
+
+    /// `54000`: a column of one batch has more bytes of text than Arrow's offsets can tell.
+    fn too_much_text() -> Self {
+        Self::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "the texts that are computed at once have more than 2 GiB")
+            .with_hint("Rows are computed some thousands at once: make their texts shorter, or ask for fewer rows.")
     }
 
     /// `42601` at a 1-based character position, when it is known.

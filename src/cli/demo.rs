@@ -17,7 +17,7 @@ pub async fn run(engine: &Arc<Engine>, script: &str) -> Result<()> {
     let startup = Startup { user: "demo".to_owned(), database: "highwater".to_owned(), ..Startup::default() };
     let mut session = engine.connect(startup)?;
     for statement in session.parse(script)? {
-        let prepared = session.prepare(&statement, &[])?;
+        let prepared = session.prepare(&statement, &[]).await?;
         match session.execute(&prepared, Vec::new()).await? {
             Outcome::Rows { mut rows, .. } | Outcome::CopyOut { mut rows, .. } => {
                 while let Some(batch) = rows.next().await {

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, UInt32Array};
 use arrow::compute::{concat_batches, filter_record_batch, interleave_record_batch, take_record_batch};
 
-use super::dml::Conflict;
 use super::environment::Shared;
-use super::transaction::row_keys;
+use super::insert::Conflict;
+use super::transaction::{Overlay, row_keys};
 use crate::catalog::object::Object;
 use crate::catalog::pg_catalog::key_name;
 use crate::data::text::columns as text_columns;
@@ -17,18 +17,15 @@ use crate::store::Version;
 
 /// INSERT: the rows as they were written (for RETURNING).
 pub(super) fn insert(
-    shared: &Shared,
+    overlay: &mut Overlay,
     table: &Object,
     version: &Version,
     rows: RecordBatch,
     conflict: &Conflict,
 ) -> Result<RecordBatch> {
     let key = table.primary_key();
-    let mut transaction = shared.transaction.lock();
-    let overlay = transaction.overlay(table.id, &table.schema, key);
     if key.is_empty() {
         overlay.insert(rows.clone())?;
-        transaction.check_size()?;
         return Ok(rows);
     }
     let existing = existing(overlay, version, &rows.project(key)?)?;
@@ -65,7 +62,6 @@ pub(super) fn insert(
             concat_batches(&table.schema, [&fresh, &new])?
         }
     };
-    transaction.check_size()?;
     Ok(written)
 }
 
@@ -76,7 +72,7 @@ enum Place {
 }
 
 /// The rows of the table, as the block sees it, that have one of these keys.
-fn existing(overlay: &super::transaction::Overlay, version: &Version, keys: &RecordBatch) -> Result<RecordBatch> {
+fn existing(overlay: &Overlay, version: &Version, keys: &RecordBatch) -> Result<RecordBatch> {
     let stored = overlay.apply_deleted(version.lookup(keys)?)?;
     let own = overlay.own_with_keys(&row_keys(keys)?)?;
     Ok(concat_batches(&overlay.schema, [&stored, &own])?)
@@ -136,7 +132,7 @@ pub(super) fn replace(
 ) -> Result<()> {
     let key = table.primary_key();
     let mut transaction = shared.transaction.lock();
-    let overlay = transaction.overlay(table.id, &table.schema, key);
+    let overlay = transaction.overlay_of(table);
     overlay.delete(old)?;
     if let Some(new) = new {
         if !key.is_empty() {

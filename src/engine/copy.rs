@@ -7,8 +7,11 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::common::DFSchema;
 use datafusion::physical_plan::PhysicalExpr;
 
-use super::dml::{Conflict, checked, writable};
+use super::aside::Pace;
+use super::dml::{checked, writable};
 use super::environment::Shared;
+use super::head::is_quick;
+use super::insert::Conflict;
 use super::outcome::{CopyFormat, CopySink, Outcome};
 use super::session::Session;
 use super::stream::Guard;
@@ -25,7 +28,7 @@ impl Session {
     /// COPY (query) TO STDOUT.
     pub(super) async fn copy_query(&self, bound: &BoundQuery, options: &CopyOptions, guard: Guard) -> Result<Outcome> {
         let format = format(options)?;
-        let rows = guard.wait(query::run(&self.shared, bound.plan.clone(), None)).await?;
+        let rows = guard.wait(query::run(&self.shared, bound.plan.clone().into(), None, Pace::Ahead)).await?;
         let schema = Arc::new(Schema::new(bound.columns.clone()));
         Ok(Outcome::CopyOut { schema, rows: guard.rows(rows), format })
     }
@@ -71,7 +74,7 @@ impl Session {
             Ok(match definition.defaults.get(i).and_then(Option::as_ref) {
                 Some(text) => {
                     let expr = self.binder_session(|binder| binder.expression(text, &Schema::empty(), field))?;
-                    Fill::Default(executor.physical_expr(&expr, &empty)?)
+                    Fill::Default { slow: !is_quick(&expr), expr: executor.physical_expr(&expr, &empty)? }
                 }
                 None => Fill::Null(field.data_type().clone()),
             })
@@ -103,10 +106,15 @@ fn positions(table: &Object, columns: &[(String, usize)]) -> Result<Vec<usize>> 
 }
 
 /// Where a column's values come from.
+#[derive(Clone)]
 pub(super) enum Fill {
     /// Column of the input.
     Given(usize),
-    Default(Arc<dyn PhysicalExpr>),
+    Default {
+        expr: Arc<dyn PhysicalExpr>,
+        /// It may take long to evaluate.
+        slow: bool,
+    },
     Null(arrow::datatypes::DataType),
 }
 
@@ -115,7 +123,7 @@ impl Fill {
         let count = rows.num_rows();
         Ok(match self {
             Self::Given(column) => rows.column(*column).clone(),
-            Self::Default(expr) => {
+            Self::Default { expr, .. } => {
                 let options = RecordBatchOptions::new().with_row_count(Some(count));
                 let empty = RecordBatch::try_new_with_options(Arc::new(Schema::empty()), Vec::new(), &options)?;
                 expr.evaluate(&empty)?.into_array(count)?
@@ -123,6 +131,14 @@ impl Fill {
             Self::Null(data_type) => arrow::array::new_null_array(data_type, count),
         })
     }
+}
+
+/// Whole rows of a table.
+fn filled(table: &Object, fill: &[Fill], rows: &RecordBatch) -> Result<RecordBatch> {
+    let arrays = fill.iter().map(|f| f.array(rows)).collect::<Result<Vec<_>>>()?;
+    let fields: Vec<Field> = table.schema.fields().iter().map(|f| f.as_ref().clone().with_nullable(true)).collect();
+    let schema: SchemaRef = Arc::new(Schema::new(fields));
+    checked(table, vec![RecordBatch::try_new(schema, arrays)?])
 }
 
 /// Collects what COPY FROM STDIN brings; all of it lands together.
@@ -158,13 +174,20 @@ impl Sink {
     }
 
     pub(super) fn take(&mut self, rows: &RecordBatch) -> Result<()> {
-        let arrays = self.fill.iter().map(|f| f.array(rows)).collect::<Result<Vec<_>>>()?;
-        let fields: Vec<Field> =
-            self.table.schema.fields().iter().map(|f| f.as_ref().clone().with_nullable(true)).collect();
-        let schema: SchemaRef = Arc::new(Schema::new(fields));
-        let whole = checked(&self.table, vec![RecordBatch::try_new(schema, arrays)?])?;
+        self.keep(filled(&self.table, &self.fill, rows)?)
+    }
+
+    /// As [`Self::take`], where a default may take long.
+    async fn take_slowly(&mut self, rows: RecordBatch) -> Result<()> {
+        let (table, fill) = (self.table.clone(), self.fill.clone());
+        let whole = self.shared.compute(move || filled(&table, &fill, &rows));
+        let whole = self.guard.wait(whole).await?;
+        self.keep(whole)
+    }
+
+    fn keep(&mut self, whole: RecordBatch) -> Result<()> {
         self.bytes += whole.get_array_memory_size();
-        self.count += rows.num_rows() as u64;
+        self.count += whole.num_rows() as u64;
         self.batches.push(whole);
         if self.bytes > MAX_TRANSACTION_BYTES {
             let message = "transaction is larger than max_transaction (1 GiB)";
@@ -178,13 +201,10 @@ impl Sink {
         let mut epoch = None;
         if self.shared.transaction.lock().is_open() {
             let snapshot = self.guard.wait(query::current_snapshot(&self.shared)).await?;
-            buffer::insert(
-                &self.shared,
-                &self.table,
-                &snapshot.version(self.table.id, &self.table.name)?,
-                rows,
-                &Conflict::Error,
-            )?;
+            let version = snapshot.version(self.table.id, &self.table.name)?;
+            let mut transaction = self.shared.transaction.lock();
+            buffer::insert(transaction.overlay_of(&self.table), &self.table, &version, rows, &Conflict::Error)?;
+            transaction.check_size()?;
         } else {
             let on_conflict = OnConflict::Error;
             let write = TableWrite::Insert { table: self.table.id, rows, on_conflict, returning: false };
@@ -197,7 +217,12 @@ impl Sink {
 #[async_trait::async_trait]
 impl CopySink for Sink {
     async fn rows(&mut self, rows: RecordBatch) -> Result<()> {
-        let taken = if self.guard.token.is_cancelled() { Err(self.shared.cancelled()) } else { self.take(&rows) };
+        let slow = self.fill.iter().any(|f| matches!(f, Fill::Default { slow: true, .. }));
+        let taken = match self.guard.token.is_cancelled() {
+            true => Err(self.shared.cancelled()),
+            false if slow => self.take_slowly(rows).await,
+            false => self.take(&rows),
+        };
         if taken.is_err() {
             self.shared.fail();
         }

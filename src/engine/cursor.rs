@@ -7,6 +7,7 @@ use arrow::array::RecordBatch;
 use futures::StreamExt;
 use tokio::time::Instant;
 
+use super::aside::Pace;
 use super::outcome::{Column, Outcome};
 use super::session::Session;
 use super::stream::{Batches, Guard};
@@ -49,7 +50,7 @@ impl Session {
             Streamed::Query(query) => {
                 let bound = self.binder_session(|binder| binder.closed_query(query))?;
                 let columns = super::query::columns_of(&bound);
-                (columns, guard.wait(super::query::run(&self.shared, bound.plan, None)).await?)
+                (columns, guard.wait(super::query::run(&self.shared, bound.plan.into(), None, Pace::Asked)).await?)
             }
         };
         let source = Arc::new(tokio::sync::Mutex::new(Source { rows: Some(rows), rest: None }));

@@ -1,8 +1,9 @@
-//! INSERT, UPDATE, DELETE, TRUNCATE: at the head, or buffered by a transaction block.
+//! UPDATE, DELETE, TRUNCATE: at the head, or buffered by a transaction block.
 //!
 //! Outside a block a change that looks at its own row alone is evaluated by the sequencer at the head, in one step. One
-//! that looks further (subqueries, FROM, a scan of a large table) is read outside, at an epoch with all acknowledged
-//! writes, and lands only if the rows it saw are still there: three times, and then with all other writers held off.
+//! that looks further (subqueries, FROM, a scan of a large table), or that may take long ([`is_quick`]), is read outside,
+//! at an epoch with all acknowledged writes, and lands only if the rows it saw are still there: three times, and then
+//! with all other writers held off, which they are for [`WRITE_LEASE`] at most.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -14,30 +15,32 @@ use datafusion::common::{DFSchema, DFSchemaRef, ScalarValue, TableReference};
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, Operator};
 use datafusion::physical_plan::PhysicalExpr;
+use tokio::time::timeout;
 
 use super::environment::Shared;
+use super::head::is_quick;
 use super::outcome::{Column, Outcome};
 use super::query::{collect, current_snapshot, fill_expr, fill_plan};
 use super::session::Session;
 use super::stream::{Guard, once};
 use super::transaction::{Mode, row_keys};
 use crate::catalog::object::{Kind, Object};
-use crate::config::{HEAD_SCAN_ROWS, WRITE_RETRIES};
+use crate::config::{HEAD_SCAN_ROWS, WRITE_LEASE, WRITE_RETRIES};
 use crate::data::text::{columns as text_columns, row_detail};
 use crate::data::types::pg_type;
 use crate::error::{Error, Result, SqlState};
-use crate::runtime::{Committed, OnConflict, ReadMode, TableWrite, Target, WriteResult, is_conflict};
-use crate::sql::binder::{BoundDelete, BoundInsert, BoundUpdate, ConflictAction, Local, Returning};
+use crate::runtime::{Committed, ReadMode, TableWrite, Target, WriteResult, is_conflict};
+use crate::sql::binder::{BoundDelete, BoundUpdate, Local, Returning};
 use crate::sql::statement::Name;
 
 /// What a DML statement did.
-struct Done {
-    count: u64,
-    returned: Option<(Vec<Column>, RecordBatch)>,
+pub(super) struct Done {
+    pub count: u64,
+    pub returned: Option<(Vec<Column>, RecordBatch)>,
 }
 
 impl Done {
-    fn outcome(self, tag: &'static str) -> Outcome {
+    pub(super) fn outcome(self, tag: &'static str) -> Outcome {
         match self.returned {
             Some((columns, rows)) => Outcome::Rows { columns, rows: once(rows), tag },
             None => Outcome::Done { tag: format!("{tag} {}", self.count) },
@@ -46,58 +49,6 @@ impl Done {
 }
 
 impl Session {
-    /// INSERT INTO t [AS alias].
-    pub(super) async fn insert(
-        &self,
-        bound: &BoundInsert,
-        alias: Option<&str>,
-        parameters: &[ScalarValue],
-        guard: Guard,
-    ) -> Result<Outcome> {
-        writable(&bound.target, "insert into")?;
-        let table = bound.target.clone();
-        if matches!(bound.on_conflict, Some(ConflictAction::Update { .. })) {
-            changeable(&table, "ON CONFLICT DO UPDATE")?;
-        }
-        let returning = Evaluated::new(&self.shared, bound.returning.as_ref(), &table, alias, parameters)?;
-        let plan = fill_plan(bound.source.clone(), parameters)?;
-        let done = guard.wait(async {
-            let rows = checked(&table, collect(&self.shared, plan, None).await?)?;
-            let conflict = self.on_conflict(bound, alias, parameters)?;
-            if self.in_transaction() {
-                let snapshot = current_snapshot(&self.shared).await?;
-                let rows =
-                    buffer::insert(&self.shared, &table, &snapshot.version(table.id, &table.name)?, rows, &conflict)?;
-                return returning.done(rows.num_rows() as u64, Some(rows));
-            }
-            let write = TableWrite::Insert {
-                table: table.id,
-                rows,
-                on_conflict: conflict.for_runtime(),
-                returning: bound.returning.is_some(),
-            };
-            returning.result(self.commit_one(write).await?)
-        });
-        Ok(done.await?.outcome("INSERT 0"))
-    }
-
-    /// ON CONFLICT with its expressions ready to run.
-    fn on_conflict(&self, bound: &BoundInsert, alias: Option<&str>, parameters: &[ScalarValue]) -> Result<Conflict> {
-        Ok(match &bound.on_conflict {
-            None => Conflict::Error,
-            Some(ConflictAction::Nothing) => Conflict::Nothing,
-            Some(ConflictAction::Update { assignments, filter }) => {
-                let old = qualified(&bound.target, alias)?;
-                let proposed = DFSchema::try_from_qualified_schema("excluded", &bound.target.schema)?;
-                let schema = old.join(&proposed)?;
-                Conflict::Update {
-                    assignments: self.assignments(assignments, &schema, parameters)?,
-                    filter: filter.as_ref().map(|f| self.physical(f, &schema, parameters)).transpose()?,
-                }
-            }
-        })
-    }
-
     pub(super) async fn update(
         &self,
         bound: &BoundUpdate,
@@ -139,6 +90,7 @@ impl Session {
             return self.buffer_change(&change).await;
         }
         if let Some(local) = change.local
+            && change.is_quick(local)
             && let Some(target) = self.head_target(&change.table, local, parameters).await?
         {
             return self.change_at_head(&change, local, target, parameters).await;
@@ -183,7 +135,11 @@ impl Session {
         for attempt in 0..=WRITE_RETRIES {
             let lease = if attempt == WRITE_RETRIES { Some(runtime.lock_writes().await?) } else { None };
             let snapshot = runtime.snapshot(ReadMode::Acknowledged).await?;
-            let found = Found::read(&self.shared, change, snapshot).await?;
+            let read = Found::read(&self.shared, change, snapshot);
+            let found = match &lease {
+                Some(_) => timeout(WRITE_LEASE, read).await.map_err(|_| overtaken())??,
+                None => read.await?,
+            };
             if found.old.num_rows() == 0 {
                 return found.done(change, 0);
             }
@@ -210,13 +166,13 @@ impl Session {
         let count = found.old.num_rows() as u64;
         if count > 0 {
             let version = snapshot.version(change.table.id, &change.table.name)?;
-            buffer::replace(&self.shared, &change.table, &version, &found.old, found.new.clone())?;
+            super::buffer::replace(&self.shared, &change.table, &version, &found.old, found.new.clone())?;
         }
         found.done(change, count)
     }
 
     /// A transaction of one write.
-    async fn commit_one(&self, write: TableWrite) -> Result<WriteResult> {
+    pub(super) async fn commit_one(&self, write: TableWrite) -> Result<WriteResult> {
         let Committed { results, .. } = self.shared.commit(vec![write]).await?;
         results.into_iter().next().ok_or_else(|| Error::internal("a write without a result"))
     }
@@ -239,7 +195,7 @@ impl Session {
                         let overlay = self.shared.transaction.lock().overlays.get(&table.id).cloned();
                         let rows = overlay.map_or(Ok(stored.clone()), |o| o.apply(stored))?;
                         let mut transaction = self.shared.transaction.lock();
-                        let overlay = transaction.overlay(table.id, &table.schema, table.primary_key());
+                        let overlay = transaction.overlay_of(table);
                         for batch in &rows {
                             overlay.delete(batch)?;
                         }
@@ -257,11 +213,16 @@ impl Session {
         self.shared.transaction.lock().mode != Mode::None
     }
 
-    fn physical(&self, expr: &Expr, schema: &DFSchema, parameters: &[ScalarValue]) -> Result<Arc<dyn PhysicalExpr>> {
+    pub(super) fn physical(
+        &self,
+        expr: &Expr,
+        schema: &DFSchema,
+        parameters: &[ScalarValue],
+    ) -> Result<Arc<dyn PhysicalExpr>> {
         self.shared.engine.executor().physical_expr(&fill_expr(expr.clone(), parameters)?, schema)
     }
 
-    fn assignments(
+    pub(super) fn assignments(
         &self,
         assignments: &[Option<Expr>],
         schema: &DFSchema,
@@ -282,6 +243,21 @@ struct Change<'a> {
     update: bool,
 }
 
+impl Change<'_> {
+    /// Whether the sequencer may evaluate it.
+    fn is_quick(&self, local: &Local) -> bool {
+        let assigned = local.assignments.iter().flatten();
+        let returned = self.returning.iter().flat_map(|r| &r.exprs);
+        local.filter.iter().chain(assigned).chain(returned).all(is_quick)
+    }
+}
+
+/// 40001: the rows change faster than the statement computes.
+fn overtaken() -> Error {
+    let hint = "Others changed its rows each time before it was done. Run it again, or change fewer rows at once.";
+    Error::new(SqlState::SERIALIZATION_FAILURE, "could not serialize access due to concurrent update").with_hint(hint)
+}
+
 /// What an UPDATE's or DELETE's query found.
 struct Found {
     old: RecordBatch,
@@ -293,7 +269,7 @@ impl Found {
     async fn read(shared: &Arc<Shared>, change: &Change<'_>, snapshot: crate::runtime::Snapshot) -> Result<Self> {
         let version = snapshot.version(change.table.id, &change.table.name)?;
         let schema: SchemaRef = Arc::new(change.plan.schema().as_arrow().clone());
-        let batches = collect(shared, change.plan.clone(), Some(snapshot)).await?;
+        let batches = collect(shared, change.plan.clone().into(), Some(snapshot)).await?;
         let batches: Vec<RecordBatch> = batches
             .iter()
             .map(|b| Ok(RecordBatch::try_new(relaxed(&schema), b.columns().to_vec())?))
@@ -361,31 +337,15 @@ fn first_matches(
     Ok(UInt32Array::from(keep))
 }
 
-/// ON CONFLICT, ready to run.
-pub(super) enum Conflict {
-    Error,
-    Nothing,
-    Update { assignments: Vec<(usize, Arc<dyn PhysicalExpr>)>, filter: Option<Arc<dyn PhysicalExpr>> },
-}
-
-impl Conflict {
-    fn for_runtime(self) -> OnConflict {
-        match self {
-            Self::Error => OnConflict::Error,
-            Self::Nothing => OnConflict::Nothing,
-            Self::Update { assignments, filter } => OnConflict::Update { assignments, filter },
-        }
-    }
-}
-
 /// RETURNING, ready to run over whole rows of the table.
-struct Evaluated {
+#[derive(Clone)]
+pub(super) struct Evaluated {
     exprs: Option<Vec<Arc<dyn PhysicalExpr>>>,
     columns: Vec<Column>,
 }
 
 impl Evaluated {
-    fn new(
+    pub(super) fn new(
         shared: &Shared,
         returning: Option<&Returning>,
         table: &Object,
@@ -408,11 +368,15 @@ impl Evaluated {
         Ok(Self { exprs: Some(exprs), columns: returning_columns(returning) })
     }
 
-    fn result(self, result: WriteResult) -> Result<Done> {
+    pub(super) fn is_wanted(&self) -> bool {
+        self.exprs.is_some()
+    }
+
+    pub(super) fn result(self, result: WriteResult) -> Result<Done> {
         self.done(result.count, result.returned)
     }
 
-    fn done(self, count: u64, rows: Option<RecordBatch>) -> Result<Done> {
+    pub(super) fn done(self, count: u64, rows: Option<RecordBatch>) -> Result<Done> {
         let (Some(exprs), Some(rows)) = (self.exprs, rows) else { return Ok(Done { count, returned: None }) };
         let fields: Vec<_> = self.columns.iter().map(|c| c.field.clone().with_nullable(true)).collect();
         let value =
@@ -430,7 +394,7 @@ pub(super) fn returning_columns(returning: &Returning) -> Vec<Column> {
 }
 
 /// The table's columns, qualified as the statement names it.
-fn qualified(table: &Object, alias: Option<&str>) -> Result<DFSchema> {
+pub(super) fn qualified(table: &Object, alias: Option<&str>) -> Result<DFSchema> {
     let reference = TableReference::bare(alias.unwrap_or(&table.name).to_owned());
     Ok(DFSchema::try_from_qualified_schema(reference, &table.schema)?)
 }
@@ -538,7 +502,7 @@ pub(super) fn writable(object: &Object, verb: &str) -> Result<()> {
 }
 
 /// APPEND ONLY tables only take new rows.
-fn changeable(object: &Object, what: &str) -> Result<()> {
+pub(super) fn changeable(object: &Object, what: &str) -> Result<()> {
     match &object.kind {
         Kind::Table(table) if table.append_only => {
             let what = format!("{what} on append-only table \"{}\"", object.name);
@@ -547,5 +511,3 @@ fn changeable(object: &Object, what: &str) -> Result<()> {
         Kind::Table(_) | Kind::Source(_) | Kind::View(_) | Kind::MaterializedView(_) => Ok(()),
     }
 }
-
-pub(super) use super::buffer;

@@ -5,7 +5,7 @@ use std::fmt;
 use std::hash::BuildHasher;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -45,6 +45,8 @@ pub(super) struct Shared {
     pub terminated: CancellationToken,
     /// A transaction is on its way into the log.
     committing: AtomicBool,
+    /// Computations that nobody waits for any more: see `aside`.
+    pub abandoned: AtomicUsize,
 }
 
 /// What pg_stat_activity says of a session.
@@ -109,6 +111,7 @@ impl Shared {
             running: Mutex::default(),
             deadline: Mutex::default(),
             committing: AtomicBool::new(false),
+            abandoned: AtomicUsize::new(0),
             terminated: CancellationToken::new(),
         })
     }

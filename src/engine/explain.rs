@@ -13,13 +13,14 @@ use datafusion::physical_plan::{ExecutionPlan, displayable, execute_stream};
 use futures::StreamExt;
 use serde_json::{Map, Value, json};
 
+use super::aside::Pace;
 use super::ddl::find_any;
 use super::outcome::{Column, Outcome};
 use super::query;
 use super::session::Session;
 use super::show::{text_columns, texts};
 use super::stream::Guard;
-use crate::catalog::object::{Emit, Kind};
+use crate::catalog::object::Kind;
 use crate::data::text::datetime::{TIMESTAMP_FIRST, TIMESTAMP_LAST, write_timestamp};
 use crate::data::{EventTime, PartitionWatermark, WatermarkVector};
 use crate::error::{Error, Result, SqlState};
@@ -55,16 +56,17 @@ impl Session {
         let (node, report) = match &explain.what {
             Explained::Query(query) => self.explain_query(query, options, guard).await?,
             Explained::View(create) => {
-                (described(&plan::explain(&self.plan_create(create)?.view), options, &[]), Report::default())
+                let planned = guard.wait(self.plan_create(create)).await?;
+                (described(&plan::explain(&planned.view), options, &[]), Report::default())
             }
             Explained::Subscribe(subscribe) => match &subscribe.relation {
-                Some(name) if self.is_view(name) => self.explain_running(name, options).await?,
+                Some(name) if self.is_view(name) => guard.wait(self.explain_running(name, options)).await?,
                 _ => {
-                    let planned = self.plan_view(&subscribe.query, &[], Emit::OnUpdate, None, None)?;
+                    let planned = guard.wait(self.plan_subscription(subscribe)).await?;
                     (described(&plan::explain(&planned.view), options, &[]), Report::default())
                 }
             },
-            Explained::Running(name) => self.explain_running(name, options).await?,
+            Explained::Running(name) => guard.wait(self.explain_running(name, options)).await?,
         };
         let lines = if options.json { json_lines(node, report)? } else { text_lines(&node, report) };
         texts(columns(), lines.into_iter().map(|l| vec![Some(l)]).collect(), "EXPLAIN")
@@ -83,13 +85,20 @@ impl Session {
             report.before.extend(bound.plan.display_indent().to_string().lines().map(str::to_owned));
             report.before.push(String::new());
         }
-        let physical = guard.wait(query::prepare(&self.shared, bound.plan, None)).await?;
+        let shared = &self.shared;
+        let physical = guard.wait(async {
+            let ready = query::prepare(shared, bound.plan.into(), None).await?;
+            shared.aside(|ended| ready.physical(ended)).await
+        });
+        let physical = physical.await?;
         if options.analyze {
             let planned = started.elapsed();
             let running = Instant::now();
-            let mut rows = execute_stream(physical.clone(), self.shared.engine.executor().task())?;
+            let (run, task) = (physical.clone(), shared.engine.executor().task());
+            let rows = shared.rows_aside(Pace::Ahead, |_| async move { Ok(execute_stream(run, task)?) });
             guard
                 .wait(async {
+                    let mut rows = rows.await?;
                     while let Some(batch) = rows.next().await {
                         batch?;
                     }
@@ -111,7 +120,8 @@ impl Session {
             let message = format!("\"{}\" is not a materialized view", object.name);
             return Err(Error::new(SqlState::WRONG_OBJECT_TYPE, message));
         }
-        let planned = self.binder_session(|binder| engine.replan(binder, &object))?;
+        let (planner, view) = (engine.clone(), object.clone());
+        let planned = self.bind_aside(move |binder| planner.replan(binder, &view)).await?;
         if !options.analyze {
             return Ok((described(&plan::explain(&planned.view), options, &[]), Report::default()));
         }

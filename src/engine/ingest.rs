@@ -28,7 +28,7 @@ impl Session {
     /// Errors: `42P01` no such table; `42809` not a table.
     pub fn ingest(&mut self, table: &str) -> Result<Ingest<'_>> {
         let token = self.shared.begin_statement(&format!("POST /ingest/{table}"));
-        let guard = Guard::new(self.shared.clone(), token, 0, "");
+        let guard = Guard::new(self.shared.clone(), token, 0);
         let (schema, name) = match table.split_once('.') {
             Some((schema, name)) => (Some(schema.to_owned()), name),
             None => (None, table),

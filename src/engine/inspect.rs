@@ -5,7 +5,7 @@ use std::sync::Arc;
 use datafusion::logical_expr::LogicalPlan;
 
 use super::ddl::Ddl;
-use super::views::PlannedView;
+use super::views::{PlannedView, plan_create};
 use super::{Engine, Startup};
 use crate::catalog::Catalog;
 use crate::catalog::object::{Kind, Object};
@@ -57,7 +57,7 @@ impl Engine {
         let Some(Statement::CreateMaterializedView(create)) = parsed else {
             return Err(Error::internal("not a CREATE MATERIALIZED VIEW"));
         };
-        let planned = session.plan_create(&create)?;
+        let planned = session.binder_session(|binder| plan_create(binder, &session.base(), &create))?;
         let kind = Kind::MaterializedView(session.describe(&create, &planned));
         let object = session.new_object(&create.name.name, planned.schema(), kind);
         planned.spec(object.id, &object.name, Ddl::Create(object.clone()).bytes()?)

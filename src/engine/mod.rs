@@ -4,8 +4,9 @@
 //!  text --Session::parse--> Parsed --prepare--> Prepared --execute--> Outcome
 //!                                                 |
 //!        ddl.rs        CREATE, DROP, ALTER, COMMENT: catalog + runtime
-//!        dml.rs        INSERT, UPDATE, DELETE: at the head, or buffered by a transaction block (transaction.rs)
+//!        insert.rs, dml.rs  INSERT; UPDATE, DELETE: at the head, or buffered by a transaction block (transaction.rs)
 //!        query.rs      SELECT: DataFusion over one published epoch (provider.rs)
+//!        aside.rs      what a statement computes, away from the threads that serve connections; stream.rs waits for it
 //!        subscribe.rs  SUBSCRIBE; cursor.rs DECLARE, FETCH; copy.rs COPY; ingest.rs the same without a statement
 //!        show.rs       SHOW, DESCRIBE, EXPLAIN; settings.rs SET; introspect.rs the system relations of what runs
 //! ```
@@ -15,6 +16,8 @@
 mod inspect;
 pub mod outcome;
 
+mod aside;
+mod binding;
 mod blocks;
 mod buffer;
 mod copy;
@@ -25,7 +28,9 @@ mod dml;
 mod envelope;
 mod environment;
 mod explain;
+mod head;
 mod ingest;
+mod insert;
 mod introspect;
 mod prepared;
 mod provider;
@@ -58,6 +63,7 @@ use crate::error::{Error, Result, SqlState};
 use crate::metrics::Metrics;
 use crate::runtime::{Limits, Runtime, RuntimeConfig};
 use crate::sql::Executor;
+use aside::Aside;
 use environment::Shared;
 
 /// A running database.
@@ -73,6 +79,7 @@ pub struct Engine {
     /// Everything below SQL.
     pub runtime: Runtime,
     executor: Executor,
+    aside: Aside,
     sessions: Mutex<BTreeMap<i32, Weak<Shared>>>,
     next_pid: AtomicI32,
     /// Connectors of sources and tables, as CREATE made them.
@@ -109,6 +116,7 @@ impl Engine {
         let runtime = Runtime::start(runtime_config(&config, metrics.clone()))?;
         let executor = Executor::new(config.workers);
         let engine = Arc::new(Self {
+            aside: Aside::start(config.workers)?,
             config,
             data_dir: Mutex::new(data_dir),
             catalog: Catalog::default(),

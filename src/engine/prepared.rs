@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::Field;
+use datafusion::common::ScalarValue;
 
 use super::outcome::Outcome;
 use super::session::{Parsed, Prepared, Session, done, in_block};
 use super::settings;
 use super::stream::Guard;
-use crate::data::types::{by_oid, dimensions, leaf};
 use crate::error::{Error, Result, SqlState};
 use crate::sql;
 use crate::sql::statement::{Discard, Statement};
@@ -54,27 +53,6 @@ impl Session {
         }
     }
 
-    /// The client's types of parameters, without those of arrays whose place wants more dimensions: an array's oid says
-    /// nothing of them.
-    pub(super) fn placed(&self, statement: &Statement, oids: &[u32]) -> Vec<u32> {
-        let declared = |oid: &u32| by_oid(*oid).filter(|f| dimensions(f.data_type()) > 0);
-        if !oids.iter().any(|oid| declared(oid).is_some()) {
-            return oids.to_vec();
-        }
-        let open: Vec<u32> = oids.iter().map(|oid| if declared(oid).is_some() { 0 } else { *oid }).collect();
-        let Ok((_, fields, _)) = self.bound(statement, &open) else { return oids.to_vec() };
-        let fits = |declared: &Field, wanted: &Field| {
-            let (declared, wanted) = (leaf(declared), leaf(wanted));
-            let (declared, wanted) = (declared.data_type(), wanted.data_type());
-            declared == wanted || declared.is_numeric() && wanted.is_numeric()
-        };
-        let placed = oids.iter().enumerate().map(|(i, oid)| match (declared(oid), fields.get(i)) {
-            (Some(own), Some(wanted)) if dimensions(wanted.data_type()) > 1 && fits(&own, wanted) => 0,
-            _ => *oid,
-        });
-        placed.collect()
-    }
-
     pub(super) fn sql_prepared(&self, name: &str) -> Result<&Prepared> {
         let missing = || {
             let message = format!("prepared statement \"{name}\" does not exist");
@@ -83,12 +61,13 @@ impl Session {
         self.prepared.get(name).ok_or_else(missing)
     }
 
-    pub(super) fn prepare_sql(
+    pub(super) async fn prepare_sql(
         &mut self,
         name: &str,
         types: &[sql::TypeName],
         statement: &Statement,
         text: &str,
+        guard: Guard,
     ) -> Result<Outcome> {
         if self.prepared.contains_key(name) {
             let message = format!("prepared statement \"{name}\" already exists");
@@ -96,7 +75,7 @@ impl Session {
         }
         let oids = types.iter().map(sql::type_oid).collect::<Result<Vec<_>>>()?;
         let parsed = Parsed { text: text.to_owned(), statement: Arc::new(statement.clone()) };
-        let prepared = self.bind(&parsed, &oids)?;
+        let prepared = guard.wait(self.bind(&parsed, &oids)).await?;
         self.prepared.insert(name.to_owned(), prepared);
         Ok(done("PREPARE"))
     }
@@ -114,10 +93,11 @@ impl Session {
             let detail = format!("Expected {} parameters but got {}.", wanted.len(), arguments.len());
             return Err(Error::new(SqlState::SYNTAX_ERROR, message).with_detail(detail));
         }
-        let value = |(argument, field): (&sql::statement::Expr, &Field)| {
-            self.binder_session(|b| b.constant(&argument.tree, Some(field)))
-        };
-        let parameters = arguments.iter().zip(wanted).map(value).collect::<Result<Vec<_>>>()?;
+        let places: Vec<_> = arguments.iter().cloned().zip(wanted.clone()).collect();
+        let values = self.bind_aside(move |binder| {
+            places.iter().map(|(argument, field)| binder.constant(&argument.tree, Some(field))).collect()
+        });
+        let parameters: Vec<ScalarValue> = guard.wait(values).await?;
         self.statement(&prepared, &parameters, guard).await
     }
 

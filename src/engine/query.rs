@@ -11,8 +11,10 @@ use datafusion::catalog::{MemTable, TableProvider};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::logical_expr::{Expr, LogicalPlan, TableSource};
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use futures::StreamExt;
 
+use super::aside::Pace;
 use super::environment::Shared;
 use super::introspect;
 use super::outcome::{Column, Outcome};
@@ -31,8 +33,8 @@ use crate::sql::interrupt::Ended;
 impl Session {
     /// SELECT.
     pub(super) async fn query(&self, bound: &BoundQuery, parameters: &[ScalarValue], guard: Guard) -> Result<Outcome> {
-        let plan = fill_plan(bound.plan.clone(), parameters)?;
-        let rows = guard.wait(run(&self.shared, plan, None)).await?;
+        let query = Filled { plan: bound.plan.clone(), parameters: parameters.to_vec() };
+        let rows = guard.wait(run(&self.shared, query, None, Pace::Ahead)).await?;
         Ok(Outcome::Rows { columns: columns_of(bound), rows: guard.rows(rows), tag: "SELECT" })
     }
 }
@@ -43,20 +45,40 @@ pub(super) fn columns_of(bound: &BoundQuery) -> Vec<Column> {
     bound.columns.iter().zip(origins).map(|(field, origin)| Column { field: field.clone(), origin }).collect()
 }
 
+/// A plan, and what is to be put in the place of its `$1`, ..
+pub(super) struct Filled {
+    pub plan: LogicalPlan,
+    pub parameters: Vec<ScalarValue>,
+}
+
+impl From<LogicalPlan> for Filled {
+    fn from(plan: LogicalPlan) -> Self {
+        Self { plan, parameters: Vec::new() }
+    }
+}
+
 /// Runs a plan over `snapshot`, or else over the epoch that the session is to see.
-pub(super) async fn run(shared: &Arc<Shared>, plan: LogicalPlan, snapshot: Option<Snapshot>) -> Result<Batches> {
-    let physical = prepare(shared, plan, snapshot).await?;
-    let stream = datafusion::physical_plan::execute_stream(physical, shared.engine.executor().task())?;
-    Ok(stream.map(|batch| batch.map_err(Error::from)).boxed())
+pub(super) async fn run(
+    shared: &Arc<Shared>,
+    query: Filled,
+    snapshot: Option<Snapshot>,
+    pace: Pace,
+) -> Result<Batches> {
+    let prepared = prepare(shared, query, snapshot).await?;
+    let start = |ended| async move {
+        let task = prepared.shared.engine.executor().task();
+        Ok(execute_stream(prepared.physical(ended).await?, task)?)
+    };
+    shared.rows_aside(pace, start).await
 }
 
 /// Runs a plan to its end; its rows are bounded like a transaction.
 pub(super) async fn collect(
     shared: &Arc<Shared>,
-    plan: LogicalPlan,
+    query: Filled,
     snapshot: Option<Snapshot>,
 ) -> Result<Vec<RecordBatch>> {
-    let mut rows = run(shared, plan, snapshot).await?;
+    let mut rows = run(shared, query, snapshot, Pace::Ahead).await?;
     let (mut batches, mut bytes) = (Vec::new(), 0);
     while let Some(batch) = rows.next().await.transpose()? {
         bytes += batch.get_array_memory_size();
@@ -69,13 +91,9 @@ pub(super) async fn collect(
     Ok(batches)
 }
 
-/// The physical plan, with its sources in place.
-pub(super) async fn prepare(
-    shared: &Arc<Shared>,
-    plan: LogicalPlan,
-    snapshot: Option<Snapshot>,
-) -> Result<Arc<dyn datafusion::physical_plan::ExecutionPlan>> {
-    let reads = Reads::of(&plan)?;
+/// Waits for what a plan is to read.
+pub(super) async fn prepare(shared: &Arc<Shared>, query: Filled, snapshot: Option<Snapshot>) -> Result<Ready> {
+    let reads = Reads::of(&query.plan)?;
     let snapshot = match snapshot {
         None if reads.stored() => Some(current_snapshot(shared).await?),
         given => given,
@@ -85,11 +103,26 @@ pub(super) async fn prepare(
     for relation in reads.system.iter().filter(|r| system::running(r)) {
         running.insert(relation.oid, introspect::rows(shared, relation).await?);
     }
-    let executor = shared.engine.executor();
-    let plan = executor.with_sources(plan, &mut |source| provide(shared, snapshot.as_ref(), &running, source))?;
-    let weak = Arc::downgrade(shared);
-    let ended: Ended = Arc::new(move || weak.upgrade().is_none_or(|shared| shared.has_to_end()));
-    executor.physical_plan(&plan, &ended).await
+    Ok(Ready { shared: Arc::clone(shared), query, snapshot, running })
+}
+
+/// A plan with all that it reads.
+pub(super) struct Ready {
+    shared: Arc<Shared>,
+    query: Filled,
+    snapshot: Option<Snapshot>,
+    running: HashMap<u32, RecordBatch>,
+}
+
+impl Ready {
+    /// The physical plan, with its sources in place. To be called aside: the optimizer computes what is constant.
+    pub(super) async fn physical(self, ended: Ended) -> Result<Arc<dyn ExecutionPlan>> {
+        let Self { shared, query, snapshot, running } = self;
+        let executor = shared.engine.executor();
+        let plan = fill_plan(query.plan, &query.parameters)?;
+        let plan = executor.with_sources(plan, &mut |source| provide(&shared, snapshot.as_ref(), &running, source))?;
+        executor.physical_plan(&plan, &ended).await
+    }
 }
 
 /// What a plan scans.

@@ -4,26 +4,23 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arrow::datatypes::{DataType, Field};
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::ScalarUDF;
 use tokio_util::sync::CancellationToken;
 
+use super::binding::Bound;
 use super::cursor::Cursor;
-use super::dml::returning_columns;
 use super::environment::{OpenCursor, Shared};
-use super::outcome::{Column, Description, Notice, Outcome, TransactionStatus};
+use super::outcome::{Description, Notice, Outcome, TransactionStatus};
+use super::settings;
 use super::stream::{Guard, unwinding};
 use super::transaction::Mode;
-use super::{micros_now, query, settings, show};
 use crate::catalog::functions;
 use crate::catalog::system::Environment;
-use crate::data::text::TimeZone;
-use crate::data::types::parameter;
+use crate::config::QUICK_TEXT;
 use crate::error::{Error, Result, SqlState};
-use crate::sql::binder::{Binder, BoundDelete, BoundInsert, BoundQuery, BoundUpdate};
+use crate::sql;
 use crate::sql::statement::{Statement, Streamed, TransactionModes};
-use crate::sql::{self, BindSession};
 use crate::stack;
 
 /// One statement's syntax.
@@ -40,54 +37,16 @@ pub struct Parsed {
 pub struct Prepared {
     /// Parameters and result columns.
     pub description: Description,
-    parsed: Parsed,
-    oids: Vec<u32>,
-    bound: Arc<Bound>,
+    pub(super) parsed: Parsed,
+    pub(super) oids: Vec<u32>,
+    pub(super) bound: Arc<Bound>,
     /// The catalog's version and the moment at which it was bound.
-    version: u64,
-    at: Instant,
+    pub(super) version: u64,
+    pub(super) at: Instant,
 }
 
 /// How long a plan may wait for its first execution: `now()` is a constant in it.
 const PLAN_AGE: Duration = Duration::from_millis(50);
-
-/// What binding a statement gave.
-#[derive(Debug)]
-pub(super) enum Bound {
-    Query(BoundQuery),
-    Insert(BoundInsert),
-    Update(BoundUpdate),
-    Delete(BoundDelete),
-    /// Bound when it runs.
-    Other,
-}
-
-impl Bound {
-    /// Parameter values in exactly the types that the plan was made for: the wire knows no precision and scale.
-    fn fit(&self, parameters: &[ScalarValue]) -> Result<Vec<ScalarValue>> {
-        let fields = match self {
-            Self::Query(bound) => &bound.parameters,
-            Self::Insert(bound) => &bound.parameters,
-            Self::Update(bound) => &bound.parameters,
-            Self::Delete(bound) => &bound.parameters,
-            Self::Other => return Ok(parameters.to_vec()),
-        };
-        let utc = TimeZone::utc();
-        let fit = |(i, value): (usize, &ScalarValue)| match fields.get(i) {
-            Some(field) if *field.data_type() != value.data_type() => match value {
-                // Rounding, and PostgreSQL's error where it does not fit.
-                ScalarValue::Decimal128(Some(_), ..) if matches!(field.data_type(), DataType::Decimal128(..)) => {
-                    let own = Field::new("", value.data_type(), true);
-                    let text = crate::data::text::display(value, &own, &utc)?.unwrap_or_default();
-                    crate::data::text::parse(&text, field, &utc)
-                }
-                _ => Ok(value.cast_to(field.data_type())?),
-            },
-            _ => Ok(value.clone()),
-        };
-        parameters.iter().enumerate().map(fit).collect()
-    }
-}
 
 /// One client's session. `execute` is not re-entrant; dropping the session rolls back, closes cursors and ends streams.
 pub struct Session {
@@ -96,7 +55,7 @@ pub struct Session {
     /// With the pid, what a cancel request must know.
     pub secret: i32,
     pub(super) shared: Arc<Shared>,
-    functions: Arc<HashMap<String, Arc<ScalarUDF>>>,
+    pub(super) functions: Arc<HashMap<String, Arc<ScalarUDF>>>,
     pub(super) cursors: HashMap<String, Cursor>,
     /// Of PREPARE.
     pub(super) prepared: HashMap<String, Prepared>,
@@ -134,21 +93,34 @@ impl Session {
 
     /// Binds a statement. `parameter_oids`: the client's types for `$1`, ..; 0 or missing is to be inferred.
     /// In a failed transaction everything but COMMIT and ROLLBACK is 25P02.
-    pub fn prepare(&mut self, parsed: &Parsed, parameter_oids: &[u32]) -> Result<Prepared> {
-        let done = self.refuse_if_failed(&parsed.statement);
-        let done = done.and_then(|()| stack::for_text(&parsed.text, || self.bind(parsed, parameter_oids)));
+    pub async fn prepare(&mut self, parsed: &Parsed, parameter_oids: &[u32]) -> Result<Prepared> {
+        let done = match self.refuse_if_failed(&parsed.statement) {
+            // Nothing to be cancelled: it does not wait.
+            Ok(()) if parsed.text.len() <= QUICK_TEXT && !matches!(*parsed.statement, Statement::Subscribe(_)) => {
+                self.bind(parsed, parameter_oids).await
+            }
+            Ok(()) => {
+                let guard = self.begin_statement(&parsed.text);
+                guard.wait(self.bind(parsed, parameter_oids)).await
+            }
+            Err(error) => Err(error),
+        };
         if done.is_err() {
             self.shared.fail();
         }
         done
     }
 
+    fn begin_statement(&self, text: &str) -> Guard {
+        let token = self.shared.begin_statement(text);
+        let timeout = self.shared.settings.lock().duration_ms("statement_timeout");
+        Guard::new(self.shared.clone(), token, timeout)
+    }
+
     /// Runs a bound statement with values for its parameters (types as in its description). Row streams are ended with
     /// 57014 by cancel and statement_timeout; an error in a stream fails the transaction by itself.
     pub async fn execute(&mut self, prepared: &Prepared, parameters: Vec<ScalarValue>) -> Result<Outcome> {
-        let token = self.shared.begin_statement(&prepared.parsed.text);
-        let timeout = self.shared.settings.lock().duration_ms("statement_timeout");
-        let guard = Guard::new(self.shared.clone(), token, timeout, &prepared.parsed.text);
+        let guard = self.begin_statement(&prepared.parsed.text);
         self.list_held();
         let done = match unbound(prepared, &parameters) {
             Some(error) => Err(error),
@@ -250,108 +222,6 @@ impl Session {
         self.shared.terminated.clone()
     }
 
-    /// Runs `f` with a binder over the catalog as it is now.
-    pub(super) fn binder_session<T>(&self, f: impl FnOnce(&Binder<'_>) -> Result<T>) -> Result<T> {
-        let snapshot = self.shared.engine.catalog.snapshot();
-        let session = self.bind_session();
-        f(&Binder::new(&snapshot, &session))
-    }
-
-    /// What the binder needs to know of this session now.
-    pub(super) fn bind_session(&self) -> BindSession {
-        let (began, open) = {
-            let transaction = self.shared.transaction.lock();
-            (transaction.began, transaction.is_open())
-        };
-        let values = self.shared.settings.lock();
-        BindSession {
-            functions: self.functions.clone(),
-            time_zone: values.time_zone(),
-            search_path: values.search_path(),
-            now: if open { began } else { micros_now() },
-        }
-    }
-
-    pub(super) fn bind(&self, parsed: &Parsed, oids: &[u32]) -> Result<Prepared> {
-        let version = self.shared.engine.catalog.snapshot().version;
-        let at = Instant::now();
-        let placed = self.placed(&parsed.statement, oids);
-        let (bound, parameters, columns) = self.bound(&parsed.statement, &placed)?;
-        let description = Description { parameters, columns };
-        Ok(Prepared { description, parsed: parsed.clone(), oids: oids.to_vec(), bound: Arc::new(bound), version, at })
-    }
-
-    /// Binds what has a plan, and describes the rest.
-    pub(super) fn bound(
-        &self,
-        statement: &Statement,
-        oids: &[u32],
-    ) -> Result<(Bound, Vec<Field>, Option<Vec<Column>>)> {
-        let types = |fields: &[Field]| fields.iter().map(parameter).collect::<Vec<_>>();
-        Ok(match statement {
-            Statement::Query(query) => {
-                let bound = self.binder_session(|b| b.query(query, oids))?;
-                let (parameters, columns) = (types(&bound.parameters), query::columns_of(&bound));
-                (Bound::Query(bound), parameters, Some(columns))
-            }
-            Statement::Insert(insert) => {
-                let bound = self.binder_session(|b| b.insert(insert, oids))?;
-                let columns = bound.returning.as_ref().map(returning_columns);
-                let parameters = types(&bound.parameters);
-                (Bound::Insert(bound), parameters, columns)
-            }
-            Statement::Update(update) => {
-                let bound = self.binder_session(|b| b.update(update, oids))?;
-                let columns = bound.returning.as_ref().map(returning_columns);
-                let parameters = types(&bound.parameters);
-                (Bound::Update(bound), parameters, columns)
-            }
-            Statement::Delete(delete) => {
-                let bound = self.binder_session(|b| b.delete(delete, oids))?;
-                let columns = bound.returning.as_ref().map(returning_columns);
-                let parameters = types(&bound.parameters);
-                (Bound::Delete(bound), parameters, columns)
-            }
-            Statement::Subscribe(subscribe) => (Bound::Other, Vec::new(), Some(self.subscription_columns(subscribe)?)),
-            Statement::Show(show) => (Bound::Other, Vec::new(), Some(show::show_columns(show)?)),
-            Statement::Explain(_) => (Bound::Other, Vec::new(), Some(super::explain::columns())),
-            Statement::Fetch(fetch) if !fetch.skip => {
-                (Bound::Other, Vec::new(), Some(self.cursor(&fetch.cursor)?.columns.clone()))
-            }
-            Statement::Execute { name, .. } => {
-                (Bound::Other, Vec::new(), self.sql_prepared(name)?.description.columns.clone())
-            }
-            Statement::Truncate(_)
-            | Statement::CopyFrom(_)
-            | Statement::CopyTo(_)
-            | Statement::CreateTable(_)
-            | Statement::CreateSource(_)
-            | Statement::CreateView(_)
-            | Statement::CreateMaterializedView(_)
-            | Statement::Drop(_)
-            | Statement::Rename(_)
-            | Statement::AlterSystem { .. }
-            | Statement::Comment(_)
-            | Statement::Flush
-            | Statement::Begin(_)
-            | Statement::Commit
-            | Statement::Rollback
-            | Statement::Savepoint(_)
-            | Statement::Release(_)
-            | Statement::RollbackTo(_)
-            | Statement::SetTransaction(_)
-            | Statement::Declare(_)
-            | Statement::Fetch(_)
-            | Statement::Close(_)
-            | Statement::Set { .. }
-            | Statement::Reset(_)
-            | Statement::Discard(_)
-            | Statement::Prepare { .. }
-            | Statement::Deallocate(_)
-            | Statement::Unlisten => (Bound::Other, Vec::new(), None),
-        })
-    }
-
     /// The life of a statement.
     pub(super) async fn statement(
         &mut self,
@@ -366,7 +236,7 @@ impl Session {
             prepared.at.elapsed() > PLAN_AGE || self.shared.engine.catalog.snapshot().version != prepared.version;
         let bound = match (prepared.bound.as_ref(), stale) {
             (Bound::Other, _) | (_, false) => prepared.bound.clone(),
-            (_, true) => self.bind(&prepared.parsed, &prepared.oids)?.bound,
+            (_, true) => guard.wait(self.bind(&prepared.parsed, &prepared.oids)).await?.bound,
         };
         let parameters = &bound.fit(parameters)?;
         match (statement, bound.as_ref()) {
@@ -414,7 +284,9 @@ impl Session {
             Statement::Show(show) => self.show(show).await,
             Statement::Explain(explain) => self.explain(explain, guard).await,
             Statement::Execute { name, arguments } => self.execute_prepared(name, arguments, guard).await,
-            Statement::Prepare { name, types, statement, text } => self.prepare_sql(name, types, statement, text),
+            Statement::Prepare { name, types, statement, text } => {
+                self.prepare_sql(name, types, statement, text, guard).await
+            }
             Statement::Deallocate(name) => self.deallocate(name.as_deref()),
             Statement::Commit => guard.clone().wait(self.commit_statement()).await,
             Statement::Rollback => guard.clone().wait(self.rollback_statement()).await,

@@ -24,15 +24,14 @@ pub(super) struct Guard {
     pub shared: Arc<Shared>,
     pub token: CancellationToken,
     deadline: Option<Instant>,
-    text: Arc<str>,
 }
 
 impl Guard {
     /// A statement begins now; `timeout_ms` 0 is none.
-    pub(super) fn new(shared: Arc<Shared>, token: CancellationToken, timeout_ms: u64, text: &str) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, token: CancellationToken, timeout_ms: u64) -> Self {
         let deadline = (timeout_ms > 0).then(|| Instant::now() + Duration::from_millis(timeout_ms));
         *shared.deadline.lock() = deadline;
-        Self { shared, token, deadline, text: text.into() }
+        Self { shared, token, deadline }
     }
 
     /// Ends when the statement must: why.
@@ -77,9 +76,7 @@ impl Guard {
         let shared = self.shared.clone();
         let steps = futures::stream::unfold(Some((self, rows.boxed())), |state| async move {
             let (guard, mut rows) = state?;
-            let next = stack::polled_for_text(&guard.text, async { rows.next().await.transpose() });
-            let next = guard.wait(next).await;
-            match next {
+            match guard.wait(async { rows.next().await.transpose() }).await {
                 Ok(Some(batch)) => Some((Ok(batch), Some((guard, rows)))),
                 Ok(None) => None,
                 Err(error) => Some((Err(error), None)),

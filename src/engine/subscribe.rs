@@ -33,12 +33,12 @@ impl Session {
     }
 
     /// The columns that a subscription will have.
-    pub(super) fn subscription_columns(&self, subscribe: &Subscribe) -> Result<Vec<Column>> {
+    pub(super) async fn subscription_columns(&self, subscribe: &Subscribe) -> Result<Vec<Column>> {
         let snapshot = self.shared.engine.catalog.snapshot();
         let (fields, key) = match materialized(&snapshot, subscribe)? {
             Some(view) => (plain(&view), derived(&view)),
             None => {
-                let planned = self.plan_view(&subscribe.query, &[], Emit::OnUpdate, None, None)?;
+                let planned = self.plan_subscription(subscribe).await?;
                 (planned.bound.columns, planned.view.key)
             }
         };
@@ -91,7 +91,7 @@ impl Session {
     async fn temporary_view(&self, subscribe: &Subscribe) -> Result<(TemporaryView, PlannedView)> {
         let engine = self.shared.engine.clone();
         let id = engine.catalog.allocate();
-        let planned = self.plan_view(&subscribe.query, &[], Emit::OnUpdate, None, None)?;
+        let planned = self.plan_subscription(subscribe).await?;
         let name = format!("subscription_{id}");
         let mut spec = planned.spec(id, &name, self.subscription_ddl(id, &name, subscribe, &planned)?)?;
         let as_of = subscribe.as_of.map(Epoch);

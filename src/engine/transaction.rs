@@ -14,6 +14,7 @@ use arrow::row::{RowConverter, SortField};
 
 use super::outcome::TransactionStatus;
 use super::settings::Values;
+use crate::catalog::object::Object;
 use crate::config::MAX_TRANSACTION_BYTES;
 use crate::data::ObjectId;
 use crate::error::{Error, Result, SqlState};
@@ -112,9 +113,8 @@ impl Transaction {
     }
 
     /// The overlay of a table, to be changed.
-    pub(super) fn overlay(&mut self, table: ObjectId, schema: &SchemaRef, key: &[usize]) -> &mut Overlay {
-        let new = || Arc::new(Overlay::new(schema.clone(), key.to_vec()));
-        let overlay = self.overlays.entry(table).or_insert_with(new);
+    pub(super) fn overlay_of(&mut self, table: &Object) -> &mut Overlay {
+        let overlay = self.overlays.entry(table.id).or_insert_with(|| Arc::new(Overlay::of(table)));
         Arc::make_mut(overlay)
     }
 
@@ -132,16 +132,7 @@ impl Transaction {
     pub(super) fn writes(&self) -> Result<Vec<TableWrite>> {
         let mut writes = Vec::new();
         for (table, overlay) in &self.overlays {
-            if !overlay.deleted_rows.is_empty() {
-                let rows = concat_batches(&overlay.schema, &overlay.deleted_rows)?;
-                let target = Target::Rows(rows);
-                writes.push(TableWrite::Delete { table: *table, target, predicate: None, returning: false });
-            }
-            if !overlay.inserted.is_empty() {
-                let rows = concat_batches(&overlay.schema, &overlay.inserted)?;
-                let on_conflict = OnConflict::Error;
-                writes.push(TableWrite::Insert { table: *table, rows, on_conflict, returning: false });
-            }
+            writes.extend(overlay.writes(*table)?);
         }
         Ok(writes)
     }
@@ -176,9 +167,25 @@ impl Transaction {
 }
 
 impl Overlay {
-    fn new(schema: SchemaRef, key: Vec<usize>) -> Self {
+    /// No changes of a table yet.
+    pub(super) fn of(table: &Object) -> Self {
+        let (schema, key) = (table.schema.clone(), table.primary_key().to_vec());
         let (deleted_rows, inserted) = (Vec::new(), Vec::new());
         Self { schema, key, own_keys: HashSet::new(), deleted: HashMap::new(), deleted_rows, inserted }
+    }
+
+    /// What the runtime is asked for, to make these changes.
+    pub(super) fn writes(&self, table: ObjectId) -> Result<Vec<TableWrite>> {
+        let mut writes = Vec::new();
+        if !self.deleted_rows.is_empty() {
+            let target = Target::Rows(concat_batches(&self.schema, &self.deleted_rows)?);
+            writes.push(TableWrite::Delete { table, target, predicate: None, returning: false });
+        }
+        if !self.inserted.is_empty() {
+            let rows = concat_batches(&self.schema, &self.inserted)?;
+            writes.push(TableWrite::Insert { table, rows, on_conflict: OnConflict::Error, returning: false });
+        }
+        Ok(writes)
     }
 
     pub(super) fn is_empty(&self) -> bool {

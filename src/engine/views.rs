@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::Schema;
 use datafusion::config::ConfigOptions;
+use tokio::sync::{Mutex, MutexGuard};
 
 use super::Engine;
 use super::ddl::{Ddl, find_any};
@@ -19,7 +20,10 @@ use crate::operators;
 use crate::plan::{self, ViewOptions, ViewPlan};
 use crate::runtime::{LateTarget, ViewSpec};
 use crate::sql::binder::{Binder, BoundView};
-use crate::sql::statement::{CreateMaterializedView, Name, Query};
+use crate::sql::statement::{CreateMaterializedView, Name, Query, Subscribe};
+
+/// Times that a view is planned without holding the catalog.
+const PLANS_BESIDE_OTHERS: usize = 3;
 
 /// A view that is planned, and not yet running.
 pub(super) struct PlannedView {
@@ -71,31 +75,37 @@ pub(super) fn plan_view(
     Ok(PlannedView { bound, view })
 }
 
+/// Plans what CREATE MATERIALIZED VIEW says.
+pub(super) fn plan_create(
+    binder: &Binder<'_>,
+    base: &ConfigOptions,
+    create: &CreateMaterializedView,
+) -> Result<PlannedView> {
+    let late_into = create.late_into.as_ref().map(|name| late_target(binder.snapshot, name)).transpose()?;
+    let target = late_into.as_deref();
+    let planned = plan_view(binder, base, &create.query, &create.columns, create.emit, create.lateness, target)?;
+    if let Some(target) = target {
+        check_cycle(binder.snapshot, &planned.bound.depends, target)?;
+    }
+    Ok(planned)
+}
+
 impl Session {
-    /// Plans a view in this session.
-    pub(super) fn plan_view(
-        &self,
-        query: &Query,
-        columns: &[String],
-        emit: Emit,
-        lateness: Option<i64>,
-        late_into: Option<&Object>,
-    ) -> Result<PlannedView> {
-        let executor = self.shared.engine.executor();
-        let base = executor.state().config().options().clone();
-        self.binder_session(|binder| plan_view(binder, &base, query, columns, emit, lateness, late_into))
+    /// Plans, aside, what a subscription to a query runs on.
+    pub(super) async fn plan_subscription(&self, subscribe: &Subscribe) -> Result<PlannedView> {
+        let (query, base) = (subscribe.query.clone(), self.base());
+        self.bind_aside(move |binder| plan_view(binder, &base, &query, &[], Emit::OnUpdate, None, None)).await
     }
 
-    /// Plans what CREATE MATERIALIZED VIEW says.
-    pub(super) fn plan_create(&self, create: &CreateMaterializedView) -> Result<PlannedView> {
-        let snapshot = self.shared.engine.catalog.snapshot();
-        let late_into = create.late_into.as_ref().map(|name| late_target(&snapshot, name)).transpose()?;
-        let planned =
-            self.plan_view(&create.query, &create.columns, create.emit, create.lateness, late_into.as_deref())?;
-        if let Some(target) = &late_into {
-            check_cycle(&snapshot, &planned.bound.depends, target)?;
-        }
-        Ok(planned)
+    /// Plans, aside, what CREATE MATERIALIZED VIEW says.
+    pub(super) async fn plan_create(&self, create: &CreateMaterializedView) -> Result<PlannedView> {
+        let (create, base) = (create.clone(), self.base());
+        self.bind_aside(move |binder| plan_create(binder, &base, &create)).await
+    }
+
+    /// DataFusion's options for views.
+    pub(super) fn base(&self) -> ConfigOptions {
+        self.shared.engine.executor().state().config().options().as_ref().clone()
     }
 
     /// CREATE MATERIALIZED VIEW: returns when the view has joined the clock, or at once with `background_ddl`.
@@ -106,11 +116,8 @@ impl Session {
     ) -> Result<Outcome> {
         let tag = || Outcome::Done { tag: "CREATE MATERIALIZED VIEW".into() };
         let engine = self.shared.engine.clone();
-        let names = engine.ddl.lock().await;
-        if self.taken(&create.name, create.if_not_exists)? {
-            return Ok(tag());
-        }
-        let planned = self.plan_create(create)?;
+        let planned = guard.wait(self.plan_free(create, &engine.ddl)).await?;
+        let Some((names, planned)) = planned else { return Ok(tag()) };
         for notice in &planned.view.notices {
             self.shared.notice("NOTICE", Error::new(SqlState::SUCCESSFUL_COMPLETION, notice.clone()));
         }
@@ -122,11 +129,37 @@ impl Session {
         let undo = Undo { engine: engine.clone(), view: Some(id) };
         drop(names);
         if self.shared.settings.lock().on("background_ddl") {
-            tokio::spawn(join(engine, spec, undo));
+            tokio::spawn(join(engine.clone(), spec, undo));
         } else {
-            guard.wait(join(engine, spec, undo)).await?;
+            guard.wait(join(engine.clone(), spec, undo)).await?;
         }
         Ok(tag())
+    }
+
+    /// Plans while others may use the catalog, and holds it when nothing has changed meanwhile; where something always
+    /// does, holds it first. `None`: the view is there, and that is fine.
+    async fn plan_free<'a>(
+        &self,
+        create: &CreateMaterializedView,
+        ddl: &'a Mutex<()>,
+    ) -> Result<Option<(MutexGuard<'a, ()>, PlannedView)>> {
+        for _ in 0..PLANS_BESIDE_OTHERS {
+            if self.taken(&create.name, create.if_not_exists)? {
+                return Ok(None);
+            }
+            let version = self.shared.engine.catalog.snapshot().version;
+            let planned = self.plan_create(create).await?;
+            let names = ddl.lock().await;
+            if self.shared.engine.catalog.snapshot().version == version {
+                return Ok(Some((names, planned)));
+            }
+        }
+        let names = ddl.lock().await;
+        if self.taken(&create.name, create.if_not_exists)? {
+            return Ok(None);
+        }
+        let planned = self.plan_create(create).await?;
+        Ok(Some((names, planned)))
     }
 
     /// What the catalog keeps of a view.

@@ -21,7 +21,7 @@ use datafusion::physical_plan::{ExecutionPlan, PhysicalExpr};
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 use datafusion::prelude::SessionConfig;
 
-use super::interrupt::{Ended, interruptible};
+use super::interrupt::{Ended, interruptible, polled_alone};
 use super::window_exec::WindowPlanner;
 use crate::config::QUERY_BYTES;
 use crate::error::Result;
@@ -39,6 +39,7 @@ pub struct Executor {
 impl Executor {
     /// `partitions`: threads that one query may use.
     pub fn new(partitions: usize) -> Self {
+        polled_alone();
         let mut config = SessionConfig::new().with_target_partitions(partitions.max(1));
         config.options_mut().clone_from(super::binder::options());
         let config = config.with_target_partitions(partitions.max(1)).with_information_schema(false);

@@ -3,14 +3,23 @@
 //! DataFusion's plans yield where they read their inputs. A join or an UNNEST makes many rows out of few inputs, and a
 //! nested loop may look at all pairs before it finds a row that it can give; so these yield by what they give, and the
 //! loop asks between its steps whether the query is still wanted, and leaves its thread's other work to another thread.
+//!
+//! One step (an expression over a batch) can't be interrupted, however long it takes. The tasks of a query, those that
+//! DataFusion spawns among them, are polled by [`alone`]: their thread leaves its other work to another thread where a
+//! step may be long.
 
+use std::any::Any;
 use std::fmt::{self, Display, Formatter};
+use std::future::{Future, poll_fn};
 use std::hash::{Hash, Hasher};
-use std::sync::Arc;
+use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Once};
+use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, FieldRef, Schema};
+use datafusion::common::runtime::{JoinSetTracer, set_join_set_tracer};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::ColumnarValue;
@@ -21,6 +30,7 @@ use datafusion::physical_plan::joins::{
 };
 use datafusion::physical_plan::unnest::UnnestExec;
 use datafusion::physical_plan::{ExecutionPlan, PhysicalExpr};
+use futures::future::{BoxFuture, FutureExt};
 use tokio::runtime::{Handle, RuntimeFlavor};
 
 /// Whether a query has to end. Cheap: it is asked once per batch.
@@ -29,6 +39,54 @@ pub type Ended = Arc<dyn Fn() -> bool + Send + Sync>;
 /// For queries that are not ended from outside.
 pub fn never() -> Ended {
     Arc::new(|| false)
+}
+
+/// A step that took longer makes the next one wait for a thread of its own.
+const LONG_STEP: Duration = Duration::from_micros(500);
+
+/// Polls a future of which a step may be long. The first is taken to be, and others if the one before was.
+pub async fn alone<F: Future>(future: F) -> F::Output {
+    let mut future = pin!(future);
+    let mut long = true;
+    poll_fn(move |context| {
+        let began = Instant::now();
+        let polled = match many_threads().filter(|_| long) {
+            // Its budget (what makes DataFusion's operators yield) is lifted there, and block_on gives it a new one.
+            Some(handle) => tokio::task::block_in_place(|| handle.block_on(async { future.as_mut().poll(context) })),
+            None => future.as_mut().poll(context),
+        };
+        long = began.elapsed() > LONG_STEP;
+        polled
+    })
+    .await
+}
+
+/// The runtime, if it has other threads than this.
+fn many_threads() -> Option<Handle> {
+    Handle::try_current().ok().filter(|handle| handle.runtime_flavor() == RuntimeFlavor::MultiThread)
+}
+
+/// From now on the tasks that DataFusion spawns are polled by [`alone`].
+pub(super) fn polled_alone() {
+    static ONCE: Once = Once::new();
+    // An error would say that it was done before.
+    ONCE.call_once(|| drop(set_join_set_tracer(&Spawned)));
+}
+
+/// What DataFusion spawns.
+struct Spawned;
+
+impl JoinSetTracer for Spawned {
+    fn trace_future(&self, future: BoxFuture<'static, Box<dyn Any + Send>>) -> BoxFuture<'static, Box<dyn Any + Send>> {
+        alone(future).boxed()
+    }
+
+    fn trace_block(
+        &self,
+        work: Box<dyn FnOnce() -> Box<dyn Any + Send> + Send>,
+    ) -> Box<dyn FnOnce() -> Box<dyn Any + Send> + Send> {
+        work
+    }
 }
 
 /// Pairs of rows after which a loop lets the others have its thread.
@@ -84,8 +142,7 @@ impl PhysicalExpr for Watched {
             return Err(DataFusionError::Execution("the query was ended".into()));
         }
         let pairs = self.pairs.fetch_add(batch.num_rows(), Ordering::Relaxed) + batch.num_rows();
-        let many_threads = || Handle::try_current().is_ok_and(|h| h.runtime_flavor() == RuntimeFlavor::MultiThread);
-        if pairs >= PAIRS_PER_TURN && many_threads() {
+        if pairs >= PAIRS_PER_TURN && many_threads().is_some() {
             self.pairs.store(0, Ordering::Relaxed);
             return tokio::task::block_in_place(|| self.inner.evaluate(batch));
         }

@@ -17,7 +17,7 @@ use super::socket::{End, Reader, Writer};
 use crate::config::SHUTDOWN_S;
 use crate::data::text::TimeZone;
 use crate::engine::outcome::TransactionStatus;
-use crate::engine::{Engine, Session};
+use crate::engine::{Engine, Parsed, Prepared, Session};
 use crate::error::{Error, Result, SqlState};
 use crate::metrics::{self, Metrics};
 
@@ -138,7 +138,7 @@ impl Connection {
             Ok(Message::FunctionCall) => {
                 Err(Error::unsupported("the function call interface", "call the function in a SELECT").into())
             }
-            Ok(Message::Parse(parse)) => self.parse(parse),
+            Ok(Message::Parse(parse)) => self.parse(parse).await,
             Ok(Message::Bind(bind)) => self.bind(bind),
             Ok(Message::Describe(target)) => self.describe(target),
             Ok(Message::Execute { portal, max_rows }) => self.execute(portal, max_rows).await,
@@ -244,10 +244,18 @@ impl Connection {
         Err(End::Fatal(shut_down()).into())
     }
 
+    /// Binds a statement, beside the watch on the client.
+    pub(super) async fn prepare(&mut self, parsed: &Parsed, types: &[u32]) -> Result<Prepared, Stop> {
+        let (pid, secret) = (self.session.pid, self.session.secret);
+        let engine = &self.engine;
+        let work = self.session.prepare(parsed, types);
+        watched(&mut self.reader, || engine.cancel(pid, secret), work).await
+    }
+
     /// Runs a session's future beside the watch on the client; when the client goes, it is cancelled.
     pub(super) async fn execute_prepared(
         &mut self,
-        prepared: &crate::engine::Prepared,
+        prepared: &Prepared,
         parameters: Vec<datafusion::common::ScalarValue>,
     ) -> Result<crate::engine::outcome::Outcome, Stop> {
         let (pid, secret) = (self.session.pid, self.session.secret);

@@ -60,7 +60,7 @@ enum State {
 
 impl Connection {
     /// Parse: makes a statement.
-    pub(super) fn parse(&mut self, parse: Parse) -> Result<(), Stop> {
+    pub(super) async fn parse(&mut self, parse: Parse) -> Result<(), Stop> {
         if !parse.name.is_empty() && self.statements.contains_key(&parse.name) {
             let message = format!("prepared statement \"{}\" already exists", parse.name);
             return Err(Error::new(SqlState::DUPLICATE_PREPARED_STATEMENT, message).into());
@@ -72,7 +72,7 @@ impl Connection {
         let parsed = unpanicked(|| self.session.parse(&parse.query))?;
         let prepared = match parsed.as_slice() {
             [] => None,
-            [one] => Some(unpanicked(|| self.session.prepare(one, &parse.types))?),
+            [one] => Some(self.prepare(one, &parse.types).await?),
             _ => {
                 let message = "cannot insert multiple commands into a prepared statement";
                 return Err(Error::syntax(message, None).into());
@@ -174,7 +174,7 @@ impl Connection {
     pub(super) async fn execute(&mut self, name: String, max_rows: u32) -> Result<(), Stop> {
         let mut portal = match self.portals.remove(&name) {
             Some(portal) => portal,
-            None => self.cursor_portal(&name, max_rows)?,
+            None => self.cursor_portal(&name, max_rows).await?,
         };
         let start = Instant::now();
         if matches!(portal.state, State::Bound) {
@@ -191,12 +191,15 @@ impl Connection {
     }
 
     /// Execute on a cursor of DECLARE fetches from it.
-    fn cursor_portal(&mut self, name: &str, max_rows: u32) -> Result<Portal> {
+    async fn cursor_portal(&mut self, name: &str, max_rows: u32) -> Result<Portal, Stop> {
         let columns = self.session.cursor_columns(name).ok_or_else(|| no_portal(name))?;
         let count = if max_rows > 0 { max_rows.to_string() } else { "ALL".to_owned() };
         let sql = format!("FETCH {count} FROM \"{}\"", name.replace('"', "\"\""));
         let parsed = self.session.parse(&sql)?;
-        let prepared = parsed.first().map(|one| self.session.prepare(one, &[])).transpose()?;
+        let prepared = match parsed.first() {
+            Some(one) => Some(self.prepare(one, &[]).await?),
+            None => None,
+        };
         let formats = vec![Format::Text; columns.len()];
         let statement = Arc::new(Statement { prepared });
         Ok(Portal { statement, parameters: Vec::new(), formats, state: State::Bound, fetch: true })

@@ -70,6 +70,10 @@ impl Connection {
             for row in first..end {
                 ready.write(row, &mut self.writer.buffer)?;
                 if self.writer.is_full() {
+                    // A client that reads as fast as we write never makes it wait.
+                    if rows.cancel.is_cancelled() {
+                        return Err(self.ended().into());
+                    }
                     self.flush(Some(&rows.cancel)).await?;
                 }
             }

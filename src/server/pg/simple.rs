@@ -70,7 +70,7 @@ impl Connection {
     async fn statement(&mut self, parsed: &Parsed) -> Result<(), Stop> {
         let start = Instant::now();
         self.metrics.statements.inc();
-        let prepared = unpanicked(|| self.session.prepare(parsed, &[]))?;
+        let prepared = self.prepare(parsed, &[]).await?;
         let outcome = self.execute_prepared(&prepared, Vec::new()).await?;
         self.notices();
         match outcome {

@@ -66,10 +66,14 @@ fn evaluate(expr: &Expr) -> Option<DfResult<ScalarValue>> {
         _ => return None,
     };
     match value {
-        // A text constant would count as one without type; lists stay calls, so that plans stay readable.
-        Ok(ScalarValue::Utf8(_) | ScalarValue::List(_) | ScalarValue::Utf8View(_) | ScalarValue::Struct(_)) => None,
+        Ok(value) if stays_a_call(&value.data_type()) => None,
         other => Some(other),
     }
+}
+
+/// A text constant would count as one without type; lists stay calls, so that plans stay readable.
+fn stays_a_call(t: &DataType) -> bool {
+    matches!(t, DataType::Utf8 | DataType::Utf8View | DataType::List(_) | DataType::Struct(_))
 }
 
 fn call(f: &ScalarFunction) -> Option<DfResult<ScalarValue>> {
@@ -86,11 +90,18 @@ fn call(f: &ScalarFunction) -> Option<DfResult<ScalarValue>> {
         _ => None,
     });
     let values = values.collect::<Option<Vec<_>>>()?;
+    let arg_fields: Vec<FieldRef> = values.iter().map(|v| Arc::new(plain(&v.data_type()))).collect();
+    let scalars: Vec<Option<&ScalarValue>> = values.iter().map(Some).collect();
+    let args = datafusion::logical_expr::ReturnFieldArgs { arg_fields: &arg_fields, scalar_arguments: &scalars };
+    let return_field = match f.func.return_field_from_args(args) {
+        Ok(field) => field,
+        Err(error) => return Some(Err(error)),
+    };
+    // It might be long in coming; a cast is only as long as what is written, and its errors are wanted now.
+    if stays_a_call(return_field.data_type()) && f.func.name() != "cast" {
+        return None;
+    }
     Some((|| {
-        let arg_fields: Vec<FieldRef> = values.iter().map(|v| Arc::new(plain(&v.data_type()))).collect();
-        let scalars: Vec<Option<&ScalarValue>> = values.iter().map(Some).collect();
-        let args = datafusion::logical_expr::ReturnFieldArgs { arg_fields: &arg_fields, scalar_arguments: &scalars };
-        let return_field = f.func.return_field_from_args(args)?;
         let coerced = fields_with_udf(&arg_fields, f.func.as_ref())?;
         if coerced.iter().zip(&arg_fields).any(|(a, b)| a.data_type() != b.data_type()) {
             return Err(DataFusionError::Plan("not yet coerced".into()));
