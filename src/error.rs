@@ -281,6 +281,7 @@ impl From<datafusion::error::DataFusionError> for Error {
                         words(&message).unwrap_or_else(|| Self::internal(message))
                     }
                 },
+                ArrowError::OffsetOverflowError(_) => Self::too_much_text(),
                 ArrowError::CastError(message) | ArrowError::ParseError(message) => {
                     match message.strip_prefix("Invalid input syntax for type interval") {
                         Some(rest) => {

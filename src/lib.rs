@@ -38,8 +38,9 @@
 //!      name. The runtime builds the dataflow on every worker, feeds it what its inputs hold, and joins it to the
 //!      clock at one epoch.
 //!    * SUBSCRIBE: a view's store as of one epoch, then each later epoch's changes.
+//!    * Whatever is computed for it is computed aside, on threads that serve no connection: one expression may take long.
 //! 5. The outcome streams back through [`server`], which encodes Arrow columns as PostgreSQL text or binary. Dropping
-//!    the stream, a cancel or a vanished client ends whatever the statement waits for.
+//!    the stream, a cancel or a vanished client ends whatever the statement waits for, and leaves what it computes.
 //!
 //! # The life of a row
 //!

@@ -18,6 +18,8 @@
 //! * **Bounds.** A session with [`ABANDONED_OF_SESSION`] abandoned jobs that still compute, or any when there are
 //!   [`ABANDONED`] of all sessions, waits before its next job until one of them has ended; the wait is under
 //!   statement_timeout and ends at once when it is cancelled. So a cancel is always answered at once.
+//! * **Views are not jobs.** Their expressions run on the workers, where no statement is to be cancelled: calls over
+//!   constants are computed when a view is planned, which is a job, and whatever looks at rows takes the time it takes.
 //! * **Panics** are caught in the job, and are its statement's error.
 //! * Batches leave a job in pieces that a connection can encode between two looks at the clock. A job is one batch
 //!   ahead of its reader; that of a cursor makes a batch only when it is asked for one.

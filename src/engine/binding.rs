@@ -16,7 +16,7 @@ use crate::data::types::{by_oid, dimensions, leaf, parameter};
 use crate::error::{Error, Result};
 use crate::sql::BindSession;
 use crate::sql::binder::{Binder, BoundDelete, BoundInsert, BoundQuery, BoundUpdate};
-use crate::sql::statement::Statement;
+use crate::sql::statement::{Query, Statement};
 use crate::stack;
 
 /// What binding a statement gave.
@@ -76,6 +76,15 @@ impl Session {
         let snapshot = self.shared.engine.catalog.snapshot();
         let session = self.bind_session();
         self.shared.compute(move || f(&Binder::new(&snapshot, &session))).await
+    }
+
+    /// Binds a query without parameters that is a part of a statement.
+    pub(super) async fn closed_query(&self, query: &Query) -> Result<BoundQuery> {
+        if query.text.len() <= QUICK_TEXT {
+            return self.binder_session(|binder| binder.closed_query(query));
+        }
+        let query = query.clone();
+        self.bind_aside(move |binder| binder.closed_query(&query)).await
     }
 
     /// What the binder needs to know of this session now.

@@ -48,7 +48,7 @@ impl Session {
         let (columns, rows) = match &declare.source {
             Streamed::Subscribe(subscribe) => guard.wait(self.subscription(subscribe)).await?,
             Streamed::Query(query) => {
-                let bound = self.binder_session(|binder| binder.closed_query(query))?;
+                let bound = guard.wait(self.closed_query(query)).await?;
                 let columns = super::query::columns_of(&bound);
                 (columns, guard.wait(super::query::run(&self.shared, bound.plan.into(), None, Pace::Asked)).await?)
             }

@@ -25,13 +25,14 @@ use super::session::Session;
 use super::stream::{Guard, once};
 use super::transaction::{Mode, row_keys};
 use crate::catalog::object::{Kind, Object};
-use crate::config::{HEAD_SCAN_ROWS, WRITE_LEASE, WRITE_RETRIES};
+use crate::config::{HEAD_SCAN_ROWS, PIECE_BYTES, WRITE_LEASE, WRITE_RETRIES};
 use crate::data::text::{columns as text_columns, row_detail};
 use crate::data::types::pg_type;
 use crate::error::{Error, Result, SqlState};
 use crate::runtime::{Committed, ReadMode, TableWrite, Target, WriteResult, is_conflict};
 use crate::sql::binder::{BoundDelete, BoundUpdate, Local, Returning};
 use crate::sql::statement::Name;
+use crate::store::Version;
 
 /// What a DML statement did.
 pub(super) struct Done {
@@ -270,24 +271,33 @@ impl Found {
         let version = snapshot.version(change.table.id, &change.table.name)?;
         let schema: SchemaRef = Arc::new(change.plan.schema().as_arrow().clone());
         let batches = collect(shared, change.plan.clone().into(), Some(snapshot)).await?;
-        let batches: Vec<RecordBatch> = batches
-            .iter()
-            .map(|b| Ok(RecordBatch::try_new(relaxed(&schema), b.columns().to_vec())?))
-            .collect::<Result<_>>()?;
-        let rows = concat_batches(&relaxed(&schema), &batches)?;
-        let table = &change.table;
+        let large = batches.iter().map(RecordBatch::get_array_memory_size).sum::<usize>() > PIECE_BYTES;
+        let (table, update) = (change.table.clone(), change.update);
+        let found = move || Self::of(&table, update, &relaxed(&schema), &batches, &version);
+        if large { shared.compute(found).await } else { found() }
+    }
+
+    fn of(
+        table: &Object,
+        update: bool,
+        schema: &SchemaRef,
+        batches: &[RecordBatch],
+        version: &Version,
+    ) -> Result<Self> {
+        let batches = batches.iter().map(|b| Ok(RecordBatch::try_new(schema.clone(), b.columns().to_vec())?));
+        let rows = concat_batches(schema, &batches.collect::<Result<Vec<_>>>()?)?;
         let width = table.schema.fields().len();
         let old = with_schema(&relaxed(&table.schema), &rows, 0)?;
         let keep = first_matches(table, &old, || version.batches())?;
         let (rows, old) = (take_record_batch(&rows, &keep)?, take_record_batch(&old, &keep)?);
         let old = RecordBatch::try_new(table.schema.clone(), old.columns().to_vec())?;
-        let new = if change.update {
+        let new = if update {
             let new = with_schema(&relaxed(&table.schema), &rows, width)?;
             Some(checked(table, vec![new])?)
         } else {
             None
         };
-        let begin = if change.update { 2 * width } else { width };
+        let begin = if update { 2 * width } else { width };
         let returned = rows.project(&(begin..rows.num_columns()).collect::<Vec<_>>())?;
         Ok(Self { old, new, returned })
     }

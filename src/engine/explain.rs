@@ -79,7 +79,7 @@ impl Session {
 
     async fn explain_query(&self, query: &Query, options: &ExplainOptions, guard: Guard) -> Result<(Node, Report)> {
         let started = Instant::now();
-        let bound = self.binder_session(|binder| binder.closed_query(query))?;
+        let bound = guard.wait(self.closed_query(query)).await?;
         let mut report = Report::default();
         if options.verbose {
             report.before.extend(bound.plan.display_indent().to_string().lines().map(str::to_owned));

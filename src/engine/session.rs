@@ -268,7 +268,7 @@ impl Session {
             Statement::CopyFrom(copy) => self.copy_from(copy, guard),
             Statement::CopyTo(copy) => match &copy.source {
                 Streamed::Query(query) => {
-                    let bound = self.binder_session(|b| b.closed_query(query))?;
+                    let bound = guard.wait(self.closed_query(query)).await?;
                     self.copy_query(&bound, &copy.options, guard).await
                 }
                 Streamed::Subscribe(subscribe) => self.copy_subscription(subscribe, &copy.options, guard).await,

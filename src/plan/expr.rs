@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch};
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::Schema;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, ScalarValue};
@@ -10,8 +10,8 @@ use datafusion::logical_expr::execution_props::ExecutionProps;
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
-use datafusion::logical_expr::{Expr, Operator, Volatility, binary_expr};
-use datafusion::physical_expr::expressions::Column;
+use datafusion::logical_expr::{ColumnarValue, Expr, Operator, Volatility, binary_expr};
+use datafusion::physical_expr::expressions::{Column, Literal};
 use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr, create_physical_expr};
 
 use crate::error::{Error, Result};
@@ -39,7 +39,7 @@ impl Scalar {
         check(expr)?;
         let plain = expanded(expr)?;
         let compiled = create_physical_expr(&plain, input, props, &PhysicalPlanningContext::default())?;
-        Ok(Self { expr: compiled, text: display(expr) })
+        Ok(Self { expr: folded(compiled)?, text: display(expr) })
     }
 
     /// A column by its position.
@@ -143,6 +143,43 @@ fn expanded(expr: &Expr) -> Result<Expr> {
         other => Ok(Transformed::no(other)),
     };
     Ok(expr.clone().transform_up(expand)?.data)
+}
+
+/// Computes calls over constants now, once and where it can be cancelled, and not row by row on a worker. What fails
+/// stays, and is an error of each row.
+fn folded(expr: Arc<dyn PhysicalExpr>) -> Result<Arc<dyn PhysicalExpr>> {
+    let fold = |e: Arc<dyn PhysicalExpr>| {
+        let plain = e.downcast_ref::<ScalarFunctionExpr>().is_some_and(|call| {
+            let field = call.return_field(&Schema::empty());
+            field.is_ok_and(|field| field.metadata().is_empty())
+        });
+        Ok(match if plain && is_constant(&e)? { constant(&e) } else { None } {
+            Some(value) => {
+                Transformed::new(Arc::new(Literal::new(value)) as Arc<dyn PhysicalExpr>, true, TreeNodeRecursion::Jump)
+            }
+            None => Transformed::no(e),
+        })
+    };
+    Ok(expr.transform_down(fold)?.data)
+}
+
+/// Whether it reads no column and is the same at any time.
+fn is_constant(expr: &Arc<dyn PhysicalExpr>) -> datafusion::error::Result<bool> {
+    let varies = |e: &Arc<dyn PhysicalExpr>| {
+        let call = e.downcast_ref::<ScalarFunctionExpr>();
+        Ok(e.is::<Column>() || call.is_some_and(|c| c.fun().signature().volatility != Volatility::Immutable))
+    };
+    Ok(!expr.exists(varies)?)
+}
+
+fn constant(expr: &Arc<dyn PhysicalExpr>) -> Option<ScalarValue> {
+    let options = RecordBatchOptions::new().with_row_count(Some(1));
+    let one = RecordBatch::try_new_with_options(Arc::new(Schema::empty()), Vec::new(), &options).ok()?;
+    let value = match expr.evaluate(&one).ok()? {
+        ColumnarValue::Scalar(value) => value,
+        ColumnarValue::Array(array) => ScalarValue::try_from_array(&array, 0).ok()?,
+    };
+    (!value.is_null()).then_some(value)
 }
 
 /// An expression's text with column names unqualified.
