@@ -117,6 +117,7 @@ pub fn trials() -> Vec<Trial> {
         trial("recovery::a_lost_file_keeps_nothing_else_from_starting", a_lost_file()),
         trial("recovery::one_server_at_a_time", one_server_at_a_time()),
         trial("recovery::what_was_going_on", what_was_going_on()),
+        trial("recovery::views_that_are_still_being_filled", views_that_are_still_being_filled()),
     ]
 }
 
@@ -273,4 +274,31 @@ async fn what_was_going_on() -> Result<()> {
     let ids = "SELECT count(DISTINCT oid) = count(*) AND max(oid) = 16390 FROM pg_class WHERE oid >= 16384";
     let table = ["CREATE TABLE new (n INT)".to_owned()];
     expect(life(folder.path(), &table, ids).await?, &["t"])
+}
+
+/// A view that was created in the background, and had not joined when the server stopped, joins after the next start.
+async fn views_that_are_still_being_filled() -> Result<()> {
+    let folder = TempDir::new().map_err(text)?;
+    let create = [
+        "CREATE TABLE t (n INT)",
+        "INSERT INTO t SELECT generate_series(1, 200000)",
+        "SET background_ddl = on",
+        "CREATE MATERIALIZED VIEW v AS SELECT n % 10 AS g, count(*) AS c FROM t GROUP BY n % 10",
+    ]
+    .map(str::to_owned);
+    life(folder.path(), &create, "SELECT 1").await?;
+    let config = EngineConfig { workers: 2, data_dir: Some(folder.path().join("data")), ..EngineConfig::default() };
+    let database = Database::with(Mode::One, config).await?;
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(60);
+    let counted = loop {
+        match ask(&database, &[], "SELECT count(*) || ' ' || sum(c) FROM v").await {
+            // It has not joined yet.
+            Err(error) if error.contains("55000") && tokio::time::Instant::now() < deadline => {
+                tokio::task::yield_now().await;
+            }
+            other => break other,
+        }
+    };
+    database.stop().await;
+    expect(counted?, &["10 200000"])
 }

@@ -32,7 +32,7 @@
 //! 4. [`engine`] does what the statement is:
 //!    * SELECT: the plan runs as batch over the table and view stores of one published epoch.
 //!    * INSERT, UPDATE, DELETE, COPY: row changes go to the sequencer, and the answer waits until their epoch is
-//!      closed and in the log. In a transaction they wait for COMMIT: a transaction lies in one epoch.
+//!      closed and its record durable. In a transaction they wait for COMMIT: a transaction lies in one epoch.
 //!    * CREATE MATERIALIZED VIEW: [`plan`] lowers the query to the closed set of incremental operators, with the
 //!      derived properties that say what may be emitted and what bounds the state; what has no operator is refused by
 //!      name. The runtime builds the dataflow on every worker, feeds it what its inputs hold, and joins it to the
@@ -59,7 +59,14 @@
 //!    A view that emits on window close waits for the watermark to pass the window's end; after that, late rows
 //!    correct the row until the window is final, and then its state is freed.
 //! 6. The publisher applies each view's changes to its multi-version [`store`], and publishes the epoch when all
-//!    views on the clock have it: SELECTs that waited for it go on, subscribers get its changes.
+//!    views on the clock have it and its record is durable: SELECTs that waited for it go on, subscribers get its changes.
+//!
+//! # The life of a data directory
+//!
+//! The log holds everything that is no pure function, so a start is a replay ([`engine`] takes the directory and makes the
+//! catalog again, [`runtime`] the rest): tables get their changes, sources are read again in the ranges that were logged,
+//! views join at their epochs, late rows and errors come as they came. Then readers go on where the log ends, and epochs
+//! behind its last one: what had not become durable had not been shown to anybody.
 //!
 //! # Reading order
 //!

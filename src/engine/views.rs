@@ -129,7 +129,9 @@ impl Session {
         let undo = Undo { engine: engine.clone(), view: Some(id) };
         drop(names);
         if self.shared.settings.lock().on("background_ddl") {
-            tokio::spawn(join(engine.clone(), spec, undo));
+            // To its end, even if the client goes: it is short.
+            let logged = tokio::spawn(log(engine.clone(), spec, undo));
+            logged.await.map_err(|e| Error::internal(e.to_string()))??;
         } else {
             guard.wait(join(engine.clone(), spec, undo)).await?;
         }
@@ -184,6 +186,13 @@ impl Session {
 /// Waits until the view is on the clock; otherwise it was never there.
 async fn join(engine: Arc<Engine>, spec: ViewSpec, mut undo: Undo) -> Result<()> {
     engine.runtime.create_view(spec).await?;
+    undo.view = None;
+    Ok(())
+}
+
+/// Waits until the view is in the log: it is there, whoever goes.
+async fn log(engine: Arc<Engine>, spec: ViewSpec, mut undo: Undo) -> Result<()> {
+    engine.runtime.create_view_at_once(spec).await?;
     undo.view = None;
     Ok(())
 }

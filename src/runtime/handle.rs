@@ -199,6 +199,12 @@ impl Runtime {
         joined
     }
 
+    /// The same, but returns when the view is in the log: it then joins by itself, and what keeps it from joining is tried
+    /// again.
+    pub async fn create_view_at_once(&self, spec: ViewSpec) -> Result<Epoch> {
+        self.ask(|reply| Message::CreateViewAtOnce(spec, reply)).await
+    }
+
     /// DROP: all of them at one epoch. What reads them must be among them. `ddl` is kept in the log.
     pub async fn drop_objects(&self, objects: Vec<ObjectId>, ddl: Vec<u8>) -> Result<Epoch> {
         self.ask(|reply| Message::Drop(objects, ddl, reply)).await

@@ -28,6 +28,8 @@ pub(super) enum Message {
     CreateTable(TableSpec, Reply<Result<Epoch>>),
     CreateSource(SourceSpec, Reply<Result<Epoch>>),
     CreateView(ViewSpec, Reply<Result<Epoch>>),
+    /// Answered when it is in the log; it joins by itself.
+    CreateViewAtOnce(ViewSpec, Reply<Result<Epoch>>),
     /// Whoever waited for a CREATE MATERIALIZED VIEW has gone.
     CancelView(ObjectId),
     Drop(Vec<ObjectId>, Vec<u8>, Reply<Result<Epoch>>),

@@ -1,8 +1,8 @@
 //! The sequencer: one thread through which everything enters, in one order.
 //!
 //! It holds the heads of all tables and the open epoch. A transaction is made at the heads at once and answered when its
-//! epoch is closed and in the log. An epoch closes as soon as those under way leave room, so under load epochs grow and
-//! without it they are single transactions.
+//! epoch is closed and its record durable ([`answers`]). An epoch closes as soon as those under way leave room, so under
+//! load epochs grow and without it they are single transactions.
 //!
 //! What needs a quiet moment (a view that joins, a drop, a restart, an exclusive writer) is a [`Barrier`]: no further input is
 //! admitted, the open epoch is closed, and when all epochs are published the barrier is done.
@@ -253,6 +253,7 @@ impl Sequencer {
                 }
             }
             Message::CreateView(spec, reply) => self.create_view(spec, reply)?,
+            Message::CreateViewAtOnce(spec, reply) => self.create_view_at_once(spec, reply)?,
             Message::CancelView(view) => self.cancel_view(view)?,
             Message::Drop(objects, ddl, reply) => self.barriers.push_back(Barrier::Drop(objects, ddl, reply)),
             Message::Rename(object, name, ddl, reply) => {

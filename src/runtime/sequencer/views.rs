@@ -88,13 +88,33 @@ impl Sequencer {
         if reply.is_closed() {
             return Ok(());
         }
-        let known = self.views.contains_key(&spec.id) || self.away.contains_key(&spec.id);
-        let fits = if known { Err(Error::internal(format!("view {} is there already", spec.id))) } else { Ok(()) };
-        if let Err(error) = fits.and_then(|()| self.check_view(&spec)).and_then(|()| self.check_disk()) {
+        match self.check_new(&spec) {
+            Ok(()) => self.install(spec, Some(reply), false),
+            Err(error) => {
+                let _ = reply.send(Err(error));
+                Ok(())
+            }
+        }
+    }
+
+    /// A view that is there from now on, though it has to be filled; one that cannot be filled tries again.
+    pub(super) fn create_view_at_once(&mut self, spec: ViewSpec, reply: Reply<Result<Epoch>>) -> Result<()> {
+        if let Err(error) = self.check_new(&spec) {
             let _ = reply.send(Err(error));
             return Ok(());
         }
-        self.install(spec, Some(reply), false)
+        self.log_ddl(spec.ddl.clone(), vec![])?;
+        self.open.ddl.push(reply);
+        self.install(spec, None, true)
+    }
+
+    fn check_new(&self, spec: &ViewSpec) -> Result<()> {
+        let known = self.views.contains_key(&spec.id) || self.away.contains_key(&spec.id);
+        if known {
+            return Err(Error::internal(format!("view {} is there already", spec.id)));
+        }
+        self.check_view(spec)?;
+        self.check_disk()
     }
 
     fn check_view(&self, spec: &ViewSpec) -> Result<()> {
