@@ -433,7 +433,7 @@ async fn live(seed: u64, folder: &Path) -> Result<()> {
         let writing = writers.iter_mut().zip(&clients).map(|(writer, client)| writer.write(client));
         let killed = async {
             let until = Duration::from_millis(random.random_range(1..700));
-            tokio::time::sleep(until).await;
+            let _ = tokio::time::timeout(until, futures::future::pending::<()>()).await;
             server.kill()
         };
         let (_, followed, killed) =

@@ -38,6 +38,7 @@ mod query;
 mod session;
 mod settings;
 mod show;
+mod specs;
 mod stream;
 mod subscribe;
 mod transaction;
