@@ -46,6 +46,10 @@ pub struct Metrics {
     pub epoch: Gauge,
     /// Seconds from the closing of an epoch to its publication.
     pub epoch_seconds: Histogram,
+    /// Bytes written to the input log on disk.
+    pub log_bytes: Counter,
+    /// Seconds to write and sync what was appended meanwhile.
+    pub log_sync_seconds: Histogram,
     /// Rows accepted, by `source` (tables included).
     pub rows_in: Counters,
     /// Records that could not be read, by `source`.
@@ -84,6 +88,8 @@ impl Metrics {
             epochs: Counter::default(),
             epoch: Gauge::default(),
             epoch_seconds: seconds(),
+            log_bytes: Counter::default(),
+            log_sync_seconds: seconds(),
             rows_in: Counters::default(),
             bad_records: Counters::default(),
             late: Counters::default(),
@@ -112,6 +118,9 @@ impl Metrics {
         to.register("epochs_published", "Epochs published", self.epochs.clone());
         to.register("epoch", "The newest published epoch", self.epoch.clone());
         to.register("epoch_seconds", "Seconds from an epoch's closing to its publication", self.epoch_seconds.clone());
+        to.register("log_bytes", "Bytes written to the input log on disk", self.log_bytes.clone());
+        let help = "Seconds to write and sync what was appended to the input log meanwhile";
+        to.register("log_sync_seconds", help, self.log_sync_seconds.clone());
         to.register("rows_in", "Rows accepted, by source", self.rows_in.clone());
         to.register("bad_records", "Records that could not be read, by source", self.bad_records.clone());
         to.register("late_rows", "Rows below their watermark on arrival, by source", self.late.clone());

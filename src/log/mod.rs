@@ -16,12 +16,16 @@ mod disk;
 mod durable;
 mod frame;
 mod memory;
+#[cfg(test)]
+mod memory_disk;
 mod record;
 
 pub use disk::{Disk, DiskFile, Folder};
 pub use durable::{DurableLog, LogFiles, LogNews};
 pub use frame::{Frames, read};
 pub use memory::{MemoryLog, NoLog};
+#[cfg(test)]
+pub use memory_disk::MemoryDisk;
 pub use record::{
     Ddl, EpochRecord, Fault, JoinRecord, LateOrigin, Position, Record, SourceEnd, SourceRange, TableChanges,
     WatermarkMove,

@@ -29,7 +29,7 @@ pub(super) fn run(
     let readers = replay::run(sequencer, &log, rebuild)?;
     let (inbox, publisher) = (sequencer.shared.inbox.clone(), sequencer.shared.publisher.clone());
     let log = DurableLog::start(log, move |news| {
-        if let LogNews::Durable(_, epoch) = news {
+        if let LogNews::Durable { epoch, .. } = news {
             let _ = publisher.send(Publish::Durable(epoch));
         }
         let _ = inbox.send(Message::Log(news));

@@ -58,7 +58,16 @@ impl Default for Pace {
 #[derive(Debug)]
 pub enum LogNews {
     /// Everything appended up to there is durable.
-    Durable(LogPosition, Epoch),
+    Durable {
+        /// Up to here.
+        position: LogPosition,
+        /// The epoch of its last record.
+        epoch: Epoch,
+        /// Bytes written at once.
+        bytes: usize,
+        /// How long it took to write and sync them.
+        took: Duration,
+    },
     /// The disk is full, or has room again.
     Full(bool),
     /// It cannot go on.

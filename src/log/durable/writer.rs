@@ -3,6 +3,7 @@
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use crossbeam_channel::Receiver;
 
@@ -98,6 +99,7 @@ impl Writer {
                 group.extend_from_slice(&more.frame);
                 (position, epoch) = (more.position, more.epoch);
             }
+            let began = Instant::now();
             match self.write(&group, news) {
                 Ok(true) => {}
                 Ok(false) => return,
@@ -107,7 +109,7 @@ impl Writer {
                 }
             }
             self.state.durable.store(position.0, Ordering::Release);
-            news(LogNews::Durable(position, epoch));
+            news(LogNews::Durable { position, epoch, bytes: group.len(), took: began.elapsed() });
             next = next.or_else(|| queue.recv().ok());
         }
     }

@@ -69,7 +69,11 @@ impl Sequencer {
     /// What the log's thread says.
     pub(super) fn log_news(&mut self, news: LogNews) -> Result<()> {
         match news {
-            LogNews::Durable(position, _) => self.give_answers(position),
+            LogNews::Durable { position, bytes, took, .. } => {
+                self.config.metrics.log_bytes.inc_by(bytes as u64);
+                self.config.metrics.log_sync_seconds.observe(took.as_secs_f64());
+                self.give_answers(position);
+            }
             // What waits is looked at in the next turn.
             LogNews::Full(_) => {}
             LogNews::Failed(error) => return Err(error),

@@ -1,5 +1,6 @@
 //! Writes, sources, watermarks and the life of views, through a running runtime.
 
+mod durable;
 mod numbers;
 mod sources;
 mod views;

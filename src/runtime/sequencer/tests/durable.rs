@@ -1,0 +1,58 @@
+//! A log on a disk: who is answered when, and a disk that is full.
+
+use super::*;
+use crate::log::{LogFiles, MemoryDisk};
+
+/// A runtime that goes on where the disk's log ends.
+async fn recover(disk: &MemoryDisk) -> Runtime {
+    let runtime = Runtime::start(config()).unwrap();
+    let (recovering, files) = (runtime.clone(), LogFiles::find(Arc::new(disk.clone())).unwrap());
+    let recovered = move || recovering.recover(files, |ddl| rebuild(&ddl.payload));
+    tokio::task::spawn_blocking(recovered).await.unwrap().unwrap();
+    runtime
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_writers_and_goes_on_when_it_has_room() {
+    let disk = MemoryDisk::default();
+    let runtime = recover(&disk).await;
+    runtime.create_table(table(T, true)).await.unwrap();
+    runtime.create_view(view(V, &[T])).await.unwrap();
+    commit(&runtime, vec![insert(&[(1, 10)])]).await;
+    disk.set_room(Some(100));
+    let (first, writes) = (runtime.clone(), vec![insert(&[(2, 20)])]);
+    let waiting = tokio::spawn(async move { first.commit(writes).await });
+    let mut taken = Vec::new();
+    // Those that come before it is noticed wait; the first that is answered is refused.
+    while !taken.iter().any(|(_, commit): &(i64, tokio::task::JoinHandle<_>)| commit.is_finished()) {
+        let (again, key) = (runtime.clone(), 100 + taken.len() as i64);
+        taken.push((key, tokio::spawn(async move { again.commit(vec![insert(&[(key, 20)])]).await })));
+        tokio::task::yield_now().await;
+    }
+    let message = "the disk of the data directory is full";
+    refused(runtime.create_table(plain(LATE)).await, SqlState::DISK_FULL, message);
+    // What is not durable is not shown.
+    assert_eq!(runtime.snapshot(ReadMode::Latest).await.map(|s| s.version(V, "v").unwrap().rows()).unwrap(), 1);
+    disk.set_room(None);
+    waiting.await.unwrap().unwrap();
+    let mut expected = vec![(1, 10), (2, 20)];
+    for (key, commit) in taken {
+        match commit.await.unwrap() {
+            Ok(_) => expected.push((key, 20)),
+            Err(error) => assert_eq!(error.code(), SqlState::DISK_FULL),
+        }
+    }
+    commit(&runtime, vec![insert(&[(3, 30)])]).await;
+    expected.insert(2, (3, 30));
+    expected.sort_unstable();
+    assert_eq!(read(&runtime, T).await, expected);
+    let epoch = runtime.acknowledged();
+    runtime.shutdown().await;
+
+    disk.kill();
+    let again = recover(&disk).await;
+    assert_eq!(read(&again, T).await, expected);
+    assert_eq!(read(&again, V).await, expected);
+    assert!(commit(&again, vec![insert(&[(4, 40)])]).await > epoch);
+    again.shutdown().await;
+}
