@@ -419,3 +419,59 @@ impl Received {
         Some((item, self))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::EngineConfig;
+    use crate::engine::{Engine, Startup};
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn who_abandons_too_many_waits_and_nobody_else() {
+        let engine = Engine::start(EngineConfig { workers: 1, ..EngineConfig::default() }).unwrap();
+        let (one, other) = (engine.connect(Startup::default()).unwrap(), engine.connect(Startup::default()).unwrap());
+        let (open, gate) = crossbeam_channel::bounded::<()>(0);
+        for _ in 0..ABANDONED_OF_SESSION {
+            let gate = gate.clone();
+            let job = one.shared.compute(move || {
+                let _ = gate.recv();
+                Ok(())
+            });
+            assert!(futures::poll!(pin!(job)).is_pending());
+        }
+        assert_eq!(engine.aside.abandoned.load(Ordering::SeqCst), ABANDONED_OF_SESSION);
+        let mut next = pin!(one.shared.compute(|| Ok(1)));
+        assert!(futures::poll!(&mut next).is_pending());
+        assert_eq!(one.shared.notices.lock().len(), 1);
+        assert_eq!(other.shared.compute(|| Ok(2)).await.unwrap(), 2);
+        drop(open);
+        assert_eq!(next.await.unwrap(), 1);
+        tokio::task::block_in_place(|| engine.shutdown());
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_panic_is_an_error_and_a_wait_holds_no_thread() {
+        let engine = Engine::start(EngineConfig { workers: 1, ..EngineConfig::default() }).unwrap();
+        let session = engine.connect(Startup::default()).unwrap();
+        let panicked = session.shared.compute(|| -> Result<()> { panic!("it was asked to") }).await;
+        assert!(panicked.unwrap_err().message().contains("it was asked to"));
+        // More waits at once than there are threads.
+        let (open, _) = tokio::sync::watch::channel(false);
+        let wait = |_| {
+            let mut gate = open.subscribe();
+            session.shared.aside(move |_| async move {
+                let _ = gate.wait_for(|open| *open).await;
+                Ok(())
+            })
+        };
+        let waits = futures::future::join_all((0..2 * QUERY_THREADS).map(wait));
+        let opens = async {
+            tokio::task::yield_now().await;
+            open.send_replace(true);
+        };
+        let (done, ()) = tokio::join!(waits, opens);
+        assert!(done.into_iter().all(|done| done.is_ok()));
+        assert_eq!(engine.aside.abandoned.load(Ordering::SeqCst), 0);
+        tokio::task::block_in_place(|| engine.shutdown());
+    }
+}

@@ -6,10 +6,10 @@
 //!   began: the figures of `highwater.operators`.
 
 use std::fmt::Write;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use datafusion::physical_plan::{ExecutionPlan, displayable, execute_stream};
+use datafusion::physical_plan::{EmptyRecordBatchStream, ExecutionPlan, displayable, execute_stream};
 use futures::StreamExt;
 use serde_json::{Map, Value, json};
 
@@ -85,32 +85,34 @@ impl Session {
             report.before.extend(bound.plan.display_indent().to_string().lines().map(str::to_owned));
             report.before.push(String::new());
         }
-        let shared = &self.shared;
-        let physical = guard.wait(async {
-            let ready = query::prepare(shared, bound.plan.into(), None).await?;
-            shared.aside(|ended| ready.physical(ended)).await
+        let ready = guard.wait(query::prepare(&self.shared, bound.plan.into(), None)).await?;
+        let planned = Arc::new(OnceLock::new());
+        let (told, analyze) = (Arc::clone(&planned), options.analyze);
+        let task = self.shared.engine.executor().task();
+        // Planned and run by one job, for the plan asks whether its own is still wanted.
+        let rows = self.shared.rows_aside(Pace::Ahead, move |ended| async move {
+            let physical = ready.physical(ended).await?;
+            let (plan, _) = told.get_or_init(|| (physical, started.elapsed()));
+            Ok(match analyze {
+                true => execute_stream(Arc::clone(plan), task)?,
+                false => Box::pin(EmptyRecordBatchStream::new(plan.schema())),
+            })
         });
-        let physical = physical.await?;
-        if options.analyze {
-            let planned = started.elapsed();
-            let running = Instant::now();
-            let (run, task) = (physical.clone(), shared.engine.executor().task());
-            let rows = shared.rows_aside(Pace::Ahead, |_| async move { Ok(execute_stream(run, task)?) });
-            guard
-                .wait(async {
-                    let mut rows = rows.await?;
-                    while let Some(batch) = rows.next().await {
-                        batch?;
-                    }
-                    Ok(())
-                })
-                .await?;
-            if options.summary {
-                report.time("Planning Time", planned);
-                report.time("Execution Time", running.elapsed());
-            }
+        guard
+            .wait(async {
+                let mut rows = rows.await?;
+                while let Some(batch) = rows.next().await {
+                    batch?;
+                }
+                Ok(())
+            })
+            .await?;
+        let (physical, planning) = planned.get().ok_or_else(|| Error::internal("a query was run without a plan"))?;
+        if options.analyze && options.summary {
+            report.time("Planning Time", *planning);
+            report.time("Execution Time", started.elapsed().saturating_sub(*planning));
         }
-        Ok((batch(&physical, options), report))
+        Ok((batch(physical, options), report))
     }
 
     async fn explain_running(&self, name: &Name, options: &ExplainOptions) -> Result<(Node, Report)> {
