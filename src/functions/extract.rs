@@ -32,7 +32,7 @@ const PARTS: &[Overload] = &[
 /// The scale that `extract` gives a unit.
 fn scale_of(unit: &str) -> i8 {
     match unit {
-        "second" | "epoch" => 6,
+        "second" | "epoch" | "julian" => 6,
         "milliseconds" => 3,
         _ => 0,
     }

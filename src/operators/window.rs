@@ -4,8 +4,8 @@
 //! State: whether the operator has joined (rows that were there before the view are on time for it)
 //! Retractions: each change is judged by its own event time; a final window takes neither sort
 //! Watermark: a change is turned away from a window when watermark >= window_end + d; window_start and window_end get
-//! the watermark of the column, moved by the same arithmetic. A row without event time is an error; below `GROUP BY
-//! date_bin(..)` it is in a window without bounds, which ends when event time does
+//! the watermark of the column, moved by the same arithmetic. A row without event time, or at infinity, is an error; below
+//! `GROUP BY date_bin(..)` it is in a window without bounds, which ends when event time does, or before it begins
 //!
 //! Rows that lie in many windows, and are sent once for each, become very many: what is more than [`EAGER_ROWS`] waits for
 //! `step`, which yields.

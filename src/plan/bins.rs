@@ -10,6 +10,9 @@
 //! late, for no watermark passes them. Their window has no next bin: it ends when event time does, so EMIT ON WINDOW
 //! CLOSE shows their group when every source has ended, and a NOTICE says so.
 //!
+//! **`infinity` and `-infinity`** are in no bin of any length: each has one of its own, as `date_bin` says. That of `-infinity`
+//! is over as soon as event time has begun, the other when it has ended.
+//!
 //! **Several bins** in one GROUP BY: the shortest is the window, since its end is the end of the group; the others are
 //! group columns like any other. A GROUP BY that names the window of a TUMBLE or HOP has its window.
 //!

@@ -226,6 +226,18 @@ impl Typer<'_> {
         Ok(call("jsonb_delete", vec![left, what])?)
     }
 
+    /// array_cat of an array and one of its sub-arrays, which `||` knows how to put together.
+    pub(super) fn unequal(&self, name: &str, args: &[Expr]) -> DfResult<Option<Expr>> {
+        let ("array_cat", [left, right]) = (name, args) else { return Ok(None) };
+        let depth = |e: &Expr| if self.is_list(e) { self.field(e).map_or(0, |f| dimensions(f.data_type())) } else { 0 };
+        match (depth(left), depth(right)) {
+            (l, r) if l > 0 && r > 0 && l.abs_diff(r) == 1 => {
+                self.joined(&BinaryOperator::StringConcat, left.clone(), right.clone()).map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+
     /// `||` of arrays, or of an array and an element.
     fn joined(&self, op: &BinaryOperator, left: Expr, right: Expr) -> DfResult<Expr> {
         let depth = |e: &Expr| -> DfResult<Option<usize>> {

@@ -1,14 +1,14 @@
 //! Interval constants: read here, with PostgreSQL's qualifiers, and written so that DataFusion reads the same.
 
 use arrow::datatypes::IntervalMonthDayNano;
-use datafusion::sql::sqlparser::ast::{DataType, Expr, Interval, IntervalFields, Value, ValueWithSpan};
+use datafusion::sql::sqlparser::ast::{DataType, Expr, Interval, IntervalFields, UnaryOperator, Value, ValueWithSpan};
 use datafusion::sql::sqlparser::tokenizer::Span;
 
 use super::prepare::wrapped;
 use crate::data::text::interval::{parse_interval, rounded};
 use crate::error::Result;
 use crate::functions::interval::parse_interval_unit;
-use crate::sql::interval::digits;
+use crate::sql::interval::{constant_interval, digits};
 
 /// `INTERVAL '1-2' YEAR TO MONTH`, `INTERVAL(2) '1.234'`, `'1'::interval year`.
 pub(super) fn literal(expr: &mut Expr) -> Result<()> {
@@ -34,6 +34,10 @@ pub(super) fn literal(expr: &mut Expr) -> Result<()> {
             }
             _ => None,
         },
+        // A sign before the words would be that of the first alone.
+        Expr::UnaryOp { op: UnaryOperator::Minus, expr: inner } if matches!(inner.as_ref(), Expr::Interval(_)) => {
+            Some((constant_interval(expr)?, Span::empty()))
+        }
         _ => None,
     };
     if let Some((interval, span)) = read {

@@ -237,6 +237,9 @@ fn expr_after(expr: &mut Expr) -> Result<()> {
             return Err(Error::syntax("DEFAULT is not allowed in this context", None));
         }
         Expr::UnaryOp { op: UnaryOperator::Minus, expr: inner } => {
+            if matches!(inner.as_ref(), Expr::Interval(_)) {
+                return super::intervals::literal(expr);
+            }
             let number = wrapped(inner).unwrap_or(inner);
             if let Expr::Value(ValueWithSpan { value: Value::Number(text, _), .. }) = number
                 && let Ok(n) = format!("-{}", text.replace('_', "")).parse::<i64>()

@@ -199,7 +199,7 @@ impl ContextProvider for Provider<'_> {
     }
 
     fn get_table_function_source(&self, name: &str, args: Vec<Expr>) -> Result<Arc<dyn TableSource>> {
-        super::table_functions::source(name, args).map_err(DataFusionError::from)
+        super::table_functions::source(name, args, &self.binder.session.time_zone).map_err(DataFusionError::from)
     }
 
     fn create_cte_work_table(&self, name: &str, schema: SchemaRef) -> Result<Arc<dyn TableSource>> {

@@ -90,6 +90,10 @@ pub(super) fn in_from(factor: &mut TableFactor) -> Result<()> {
         TableFactor::UNNEST { alias, array_exprs, with_ordinality, .. } => {
             array_exprs.iter_mut().for_each(series_alone);
             if !*with_ordinality {
+                if let Some(alias) = alias.as_mut().filter(|alias| !alias.columns.is_empty()) {
+                    let rest = array_exprs.len().saturating_sub(alias.columns.len());
+                    alias.columns.extend(std::iter::repeat_n(column(Ident::new("unnest")), rest));
+                }
                 return Ok(());
             }
             let columns = vec!["unnest"; array_exprs.len()];
@@ -108,6 +112,7 @@ pub(super) fn values_alike(body: &mut SetExpr) {
         let typed = rows.iter().find_map(|row| match row.content.get(place)? {
             Expr::Cast { data_type, .. } => Some(data_type.clone()),
             Expr::TypedString(constant) => Some(constant.data_type.clone()),
+            Expr::Interval(_) => Some(ast::DataType::Interval { fields: None, precision: None }),
             _ => None,
         });
         let Some(data_type) = typed else { continue };

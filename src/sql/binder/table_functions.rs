@@ -5,6 +5,7 @@ use std::sync::Arc;
 use datafusion::catalog::TableFunctionArgs;
 use datafusion::common::DFSchema;
 use datafusion::datasource::provider_as_source;
+use datafusion::error::Result as DfResult;
 use datafusion::execution::SessionStateDefaults;
 use datafusion::logical_expr::{Expr, TableSource};
 use datafusion::scalar::ScalarValue;
@@ -17,16 +18,16 @@ use crate::data::types::interval;
 use crate::error::{Error, Result, SqlState};
 
 /// Constants without a type take that of the first that has one; bounds of timestamps come with a step of an interval.
-fn settled(args: Vec<Expr>) -> Result<Vec<Expr>> {
+fn settled(args: Vec<Expr>, zone: &TimeZone) -> Result<Vec<Expr>> {
     let empty = DFSchema::empty();
+    let typer = Typer { zone, schema: &empty };
+    let args = args.into_iter().map(|arg| typer.expr(arg)).collect::<DfResult<Vec<_>>>()?;
     let Some(known) = args.iter().find(|a| !is_unknown(a)).map(|a| field_of(a, &empty)).transpose()? else {
         let hint = "Could not choose a best candidate function. You might need to add explicit type casts.";
         let types: Vec<String> = args.iter().map(|a| name_in_message(a, &empty)).collect();
         let message = format!("function generate_series({}) is not unique", types.join(", "));
         return Err(Error::new(SqlState("42725"), message).with_hint(hint));
     };
-    let zone = TimeZone::utc();
-    let typer = Typer { zone: &zone, schema: &empty };
     let is_time = matches!(category(known.data_type()), Category::Time);
     let place = |(n, arg): (usize, Expr)| match arg {
         Expr::Literal(ScalarValue::Utf8(Some(_)), None) if is_time && n == 2 => {
@@ -39,7 +40,7 @@ fn settled(args: Vec<Expr>) -> Result<Vec<Expr>> {
 }
 
 /// The rows of `name(args)`.
-pub(super) fn source(name: &str, args: Vec<Expr>) -> Result<Arc<dyn TableSource>> {
+pub(super) fn source(name: &str, args: Vec<Expr>, zone: &TimeZone) -> Result<Arc<dyn TableSource>> {
     let name = if name.trim_matches('"') == super::windows::SERIES { "generate_series" } else { name };
     let functions = SessionStateDefaults::default_table_functions();
     let Some(function) = functions.into_iter().find(|f| f.name() == name) else {
@@ -47,7 +48,7 @@ pub(super) fn source(name: &str, args: Vec<Expr>) -> Result<Arc<dyn TableSource>
         let types: Vec<String> = args.iter().map(|a| name_in_message(a, &empty)).collect();
         return Err(no_function(name, &types));
     };
-    let constants = settled(args)?.into_iter().map(constant_of).collect::<Vec<_>>();
+    let constants = settled(args, zone)?.into_iter().map(constant_of).collect::<Vec<_>>();
     let state = crate::sql::execute::planning_state();
     let provider = function.create_table_provider_with_args(TableFunctionArgs::new(&constants, state.as_ref()))?;
     Ok(provider_as_source(provider))

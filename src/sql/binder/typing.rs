@@ -413,6 +413,9 @@ impl Typer<'_> {
     }
 
     fn function(&self, mut f: ScalarFunction) -> DfResult<Expr> {
+        if let Some(joined) = self.unequal(f.func.name(), &f.args)? {
+            return Ok(joined);
+        }
         match f.func.name() {
             name if name == super::written::WRITTEN.name => return Ok(f.args.swap_remove(0)),
             "coalesce" => {
