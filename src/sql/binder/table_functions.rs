@@ -36,7 +36,17 @@ fn settled(args: Vec<Expr>, zone: &TimeZone) -> Result<Vec<Expr>> {
         Expr::Literal(ScalarValue::Utf8(Some(_)), None) => typer.coerce_unknown(arg, &known),
         other => Ok(other),
     };
-    args.into_iter().enumerate().map(place).collect()
+    args.into_iter().enumerate().map(|arg| place(arg).and_then(nanoseconds)).collect()
+}
+
+/// DataFusion's series of timestamps counts nanoseconds.
+fn nanoseconds(arg: Expr) -> Result<Expr> {
+    let Expr::Literal(ScalarValue::TimestampMicrosecond(Some(micros), zone), m) = arg else { return Ok(arg) };
+    let nanos = micros.checked_mul(1000).ok_or_else(|| {
+        let hint = "Use unnest(generate_series(..)) among the results of the SELECT.";
+        Error::unsupported("generate_series in FROM beyond the year 2262", hint)
+    })?;
+    Ok(Expr::Literal(ScalarValue::TimestampNanosecond(Some(nanos), zone), m))
 }
 
 /// The rows of `name(args)`.
