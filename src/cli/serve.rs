@@ -42,7 +42,13 @@ async fn serve(config: ServeConfig, script: Option<String>) -> Result<()> {
         file_root: config.file_root.clone(),
         ..EngineConfig::default()
     };
-    let engine: Arc<Engine> = Engine::start(engine_config)?;
+    // Reading a long log back takes its time; it can be stopped at any moment and begins anew.
+    let starting = tokio::task::spawn_blocking(move || Engine::start(engine_config));
+    let engine: Arc<Engine> = tokio::select! {
+        engine = starting => engine.map_err(|error| Error::internal(format!("the start panicked: {error}")))??,
+        _ = terminate.recv() => std::process::exit(0),
+        _ = interrupt.recv() => std::process::exit(0),
+    };
     let server = match Server::start(&config, engine.clone()).await {
         Ok(server) => server,
         Err(error) => {

@@ -19,15 +19,30 @@ pub(super) struct Served {
 }
 
 impl Served {
-    /// Starts one that keeps nothing, on ports of its own.
+    /// Starts one that keeps nothing.
     pub(super) fn start(workers: usize, file_root: Option<&Path>) -> Result<Self> {
-        let start = Instant::now();
         let mut command = Command::new(std::env::current_exe()?);
-        command.args(["serve", "--in-memory", "--pg-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"]);
-        command.args(["--workers", &workers.to_string()]);
+        command.args(["serve", "--in-memory"]);
         if let Some(root) = file_root {
             command.arg("--file-root").arg(root);
         }
+        Self::run(workers, command)
+    }
+
+    /// Starts one that keeps everything below a folder.
+    pub(super) fn durable(workers: usize, folder: &Path) -> Result<Self> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(["serve", "--data-dir"]).arg(folder.join("data"));
+        // What it says of reading back is not for whoever reads the figures.
+        command.env("HIGHWATER_LOG", "error");
+        Self::run(workers, command)
+    }
+
+    /// On ports of its own.
+    fn run(workers: usize, mut command: Command) -> Result<Self> {
+        let start = Instant::now();
+        command.args(["--pg-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"]);
+        command.args(["--workers", &workers.to_string()]);
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
         let lines = BufReader::new(child.stdout.take().ok_or_else(|| Error::internal("no output"))?).lines();
         let mut found = None;

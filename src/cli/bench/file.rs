@@ -24,9 +24,9 @@ use super::folder::Folder;
 use super::input::{self, Input};
 use super::measure::{Stopwatch, Taken};
 use super::report::{Figure, Runs};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
-const COLUMNS: &str = "auction BIGINT, bidder BIGINT, price BIGINT, channel VARCHAR, date_time TIMESTAMP";
+pub(super) const COLUMNS: &str = "auction BIGINT, bidder BIGINT, price BIGINT, channel VARCHAR, date_time TIMESTAMP";
 const VIEW: &str = "SELECT window_start, auction, count(*) AS n, sum(price) AS total, max(price) AS top
     FROM TUMBLE(bid, date_time, INTERVAL '10' SECOND) GROUP BY window_start, auction EMIT ON WINDOW CLOSE";
 const BATCH: &str = "SELECT date_bin(INTERVAL '10 seconds', date_time), auction, count(*), sum(price), max(price)
@@ -98,10 +98,7 @@ pub(super) fn run(bench: &Bench) -> Result<Vec<Figure>> {
         return Ok(Vec::new());
     }
     let folder = Folder::create()?;
-    let script = input::sources(bench.rows / 4);
-    let planned = super::blocking(input::plan(script, vec!["bid"], Vec::new()))??;
-    let Some(spec) = planned.sources.first() else { return Ok(Vec::new()) };
-    let input = input::read(spec)?;
+    let input = bids(bench)?;
     let mut files = Vec::new();
     for (name, format) in formats {
         let path = folder.path().join(format!("bid.{}", format.name()));
@@ -116,6 +113,13 @@ pub(super) fn run(bench: &Bench) -> Result<Vec<Figure>> {
         figures.push(copy(bench, &input)?);
     }
     Ok(figures)
+}
+
+fn bids(bench: &Bench) -> Result<Input> {
+    let script = input::sources(bench.rows / 4);
+    let planned = super::blocking(input::plan(script, vec!["bid"], Vec::new()))??;
+    let spec = planned.sources.first().ok_or_else(|| Error::internal("there is no source"))?;
+    input::read(spec)
 }
 
 fn read_files(
@@ -170,12 +174,23 @@ fn batch(tokio: &Runtime, context: &SessionContext) -> Result<(Taken, Checksum)>
 }
 
 /// COPY FROM STDIN of all rows as text.
-fn copy(bench: &Bench, input: &Input) -> Result<Figure> {
+/// Bids as COPY FROM STDIN takes them, and how many.
+pub(super) fn lines(bench: &Bench) -> Result<(Vec<u8>, u64)> {
+    let input = bids(bench)?;
+    Ok((text(&input)?, input.rows()))
+}
+
+fn text(input: &Input) -> Result<Vec<u8>> {
     let mut text = Vec::new();
     for batch in &input.batches {
         let options = arrow::csv::WriterBuilder::new().with_header(false).with_delimiter(b'\t');
         options.build(&mut text).write(batch)?;
     }
+    Ok(text)
+}
+
+fn copy(bench: &Bench, input: &Input) -> Result<Figure> {
+    let text = text(input)?;
     let server = Served::start(1, None)?;
     let mut ours = server.client()?;
     ours.query(&format!("CREATE TABLE copied ({COLUMNS})"))?;
@@ -201,7 +216,7 @@ fn copy(bench: &Bench, input: &Input) -> Result<Figure> {
     Ok(Figure { cpu_ratio: None, ..runs.figure(COPY, 1, input.rows()) })
 }
 
-fn copy_once(client: &mut Client, table: &str, text: &[u8]) -> Result<(Taken, Checksum)> {
+pub(super) fn copy_once(client: &mut Client, table: &str, text: &[u8]) -> Result<(Taken, Checksum)> {
     let watch = Stopwatch::start();
     client.copy_in(&format!("COPY {table} FROM STDIN"), text)?;
     let taken = watch.taken();

@@ -24,13 +24,13 @@ const INSERTS_MAX: u64 = 5000;
 
 /// Per run, in milliseconds.
 #[derive(Default)]
-struct Percentiles {
-    p50: Vec<f64>,
-    p99: Vec<f64>,
+pub(super) struct Percentiles {
+    pub(super) p50: Vec<f64>,
+    pub(super) p99: Vec<f64>,
 }
 
 impl Percentiles {
-    fn push(&mut self, latencies: &[f64]) {
+    pub(super) fn push(&mut self, latencies: &[f64]) {
         self.p50.push(percentile(latencies, 0.5));
         self.p99.push(percentile(latencies, 0.99));
     }
@@ -41,32 +41,23 @@ pub(super) fn run(bench: &Bench) -> Result<Vec<Figure>> {
     if !bench.wants(NAME) {
         return Ok(Vec::new());
     }
-    let inserts = (bench.rows / 100).clamp(WRITERS, INSERTS_MAX);
+    let inserts = inserts(bench);
     let mut figures = Vec::new();
     for peers in bench.peers() {
         let server = Served::start(peers, None)?;
-        let mut client = server.client()?;
-        client.query("CREATE TABLE events (id BIGINT, kind BIGINT)")?;
-        client.query("CREATE MATERIALIZED VIEW every AS SELECT id, kind FROM events WHERE id >= 0")?;
-        for view in 1..10 {
-            client.query(&format!(
-                "CREATE MATERIALIZED VIEW kinds{view} AS
-                 SELECT kind % {view} AS kind, count(*) AS n, max(id) AS newest FROM events GROUP BY 1"
-            ))?;
-        }
+        prepare(&server)?;
         let (mut ours, mut theirs) = (Percentiles::default(), Percentiles::default());
         let (mut seen, mut sent) = (Checksum::default(), Checksum::default());
         for round in 0..=bench.runs {
             super::progress(&format!("{NAME} with {peers} workers, run {round} of {}", bench.runs));
             let first = u64::from(round) * inserts;
-            let (latencies, baseline) = once(&server, first, inserts, &mut seen)?;
+            let (latencies, baseline) = once(&server, WRITERS, first, inserts, &mut seen)?;
             (first..first + inserts).for_each(|id| sent.add_numbers(&vec![Some(id.to_string())]));
             if round > 0 {
                 ours.push(&latencies);
                 theirs.push(&baseline);
             }
         }
-        client.close();
         figures.push(Figure {
             name: NAME.to_owned(),
             workers: peers,
@@ -83,17 +74,44 @@ pub(super) fn run(bench: &Bench) -> Result<Vec<Figure>> {
     Ok(figures)
 }
 
+/// Inserts of one run.
+pub(super) fn inserts(bench: &Bench) -> u64 {
+    (bench.rows / 100).clamp(WRITERS, INSERTS_MAX)
+}
+
+/// The table and its ten views.
+pub(super) fn prepare(server: &Served) -> Result<()> {
+    let mut client = server.client()?;
+    client.query("CREATE TABLE events (id BIGINT, kind BIGINT)")?;
+    client.query("CREATE MATERIALIZED VIEW every AS SELECT id, kind FROM events WHERE id >= 0")?;
+    for view in 1..10 {
+        client.query(&format!(
+            "CREATE MATERIALIZED VIEW kinds{view} AS
+             SELECT kind % {view} AS kind, count(*) AS n, max(id) AS newest FROM events GROUP BY 1"
+        ))?;
+    }
+    client.close();
+    Ok(())
+}
+
 /// Inserts ids from `first` on; the latencies of their arrival, and those of the baseline.
-fn once(server: &Served, first: u64, inserts: u64, seen: &mut Checksum) -> Result<(Vec<f64>, Vec<f64>)> {
+pub(super) fn once(
+    server: &Served,
+    writers: u64,
+    first: u64,
+    inserts: u64,
+    seen: &mut Checksum,
+) -> Result<(Vec<f64>, Vec<f64>)> {
     let mut subscriber = server.client()?;
     subscriber.copy_out("COPY (SUBSCRIBE every WITH (SNAPSHOT false)) TO STDOUT")?;
     let start = Instant::now() + Duration::from_millis(20);
     let due = move |id: u64| start + EVERY * (id - first) as u32;
-    let writers: Vec<_> = (0..WRITERS)
+    let step = writers as usize;
+    let writers: Vec<_> = (0..writers)
         .map(|writer| {
             let mut client = server.client()?;
             Ok(std::thread::spawn(move || {
-                for id in (first + writer..first + inserts).step_by(WRITERS as usize) {
+                for id in (first + writer..first + inserts).step_by(step) {
                     wait_until(due(id));
                     client.query(&format!("INSERT INTO events VALUES ({id}, {})", id % 100))?;
                 }

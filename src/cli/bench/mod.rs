@@ -8,6 +8,7 @@
 //! | [`windows`] | views over rows in memory, into a reader that counts | DataFusion's batch run over the same batches |
 //! | [`file`] | Parquet, CSV and JSON files to a view, COPY to a table | DataFusion's batch run over the file; PostgreSQL |
 //! | [`latency`] | an INSERT until another connection's SUBSCRIBE has it | SELECT 1 |
+//! | [`durable`] | the same with a data directory, by eight connections; COPY; the time until a server has read it back | a sync; the same in memory |
 //! | [`idle`] | the time until a server is ready, and the CPU time of a hundred views at rest | |
 //! | [`views`] | the CPU time of an epoch with 1, 10 and 100 views on one table | one view |
 //! | nexmark | queries of the Nexmark benchmark, as [`windows`] does | DataFusion's batch run over the same batches |
@@ -16,6 +17,7 @@ mod baseline;
 mod checksum;
 mod child;
 mod client;
+mod durable;
 mod file;
 mod folder;
 mod idle;
@@ -76,6 +78,8 @@ enum Suite {
     File,
     /// From INSERT to SUBSCRIBE, at 1,000 rows a second and with ten views
     Latency,
+    /// What a data directory costs: from INSERT to SUBSCRIBE, COPY FROM STDIN, a start
+    Durable,
     /// How soon a server is ready, and what a hundred idle views cost
     Idle,
     /// What an epoch costs with 1, 10 and 100 views on one table
@@ -105,6 +109,7 @@ pub(super) fn run(bench: &Bench) -> Result<()> {
             Suite::Windows => windows::run(bench, queries::WINDOWS)?,
             Suite::File => file::run(bench)?,
             Suite::Latency => latency::run(bench)?,
+            Suite::Durable => durable::run(bench)?,
             Suite::Idle => idle::run(bench)?,
             Suite::Views => views::run(bench)?,
             Suite::Nexmark => windows::run(bench, queries::NEXMARK)?,

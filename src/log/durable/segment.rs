@@ -178,6 +178,9 @@ impl Records<'_> {
         loop {
             let Some((number, bytes, at)) = &mut self.open else {
                 let Some(segment) = self.files.segments.get(self.next) else { return Ok(None) };
+                if self.next > 0 && self.wanted == Wanted::All {
+                    tracing::info!("read {} of {} files of the input log", self.next, self.files.segments.len());
+                }
                 self.next += 1;
                 let mut bytes = self.files.read(segment.number)?;
                 bytes.truncate(segment.bytes as usize);

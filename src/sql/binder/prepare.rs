@@ -240,12 +240,8 @@ fn expr_after(expr: &mut Expr) -> Result<()> {
             if matches!(inner.as_ref(), Expr::Interval(_)) {
                 return super::intervals::literal(expr);
             }
-            let number = wrapped(inner).unwrap_or(inner);
-            if let Expr::Value(ValueWithSpan { value: Value::Number(text, _), .. }) = number
-                && let Ok(n) = format!("-{}", text.replace('_', "")).parse::<i64>()
-            {
-                let minus = Expr::UnaryOp { op: UnaryOperator::Minus, expr: Box::new(number.clone()) };
-                *expr = wrap(minus, integer(n));
+            if let Some(number) = negative(inner) {
+                *expr = number;
             }
         }
         Expr::UnaryOp { op: UnaryOperator::Plus, expr: inner } => *expr = inner.as_ref().clone(),
@@ -291,6 +287,15 @@ fn expr_after(expr: &mut Expr) -> Result<()> {
         _ => {}
     }
     Ok(())
+}
+
+/// An integer behind a minus, with the type of both together.
+fn negative(digits: &Expr) -> Option<Expr> {
+    let number = wrapped(digits).unwrap_or(digits);
+    let Expr::Value(ValueWithSpan { value: Value::Number(text, _), .. }) = number else { return None };
+    let n = format!("-{}", text.replace('_', "")).parse::<i64>().ok()?;
+    let minus = Expr::UnaryOp { op: UnaryOperator::Minus, expr: Box::new(number.clone()) };
+    Some(wrap(minus, integer(n)))
 }
 
 /// A number with its type; `None`: it is a numeric.
