@@ -117,6 +117,7 @@ pub fn trials() -> Vec<Trial> {
         trial("recovery::a_lost_file_keeps_nothing_else_from_starting", a_lost_file()),
         trial("recovery::one_server_at_a_time", one_server_at_a_time()),
         trial("recovery::what_was_going_on", what_was_going_on()),
+        trial("recovery::what_was_read_back_is_no_larger", what_was_read_back_is_no_larger()),
         trial("recovery::views_that_are_still_being_filled", views_that_are_still_being_filled()),
     ]
 }
@@ -301,4 +302,16 @@ async fn views_that_are_still_being_filled() -> Result<()> {
     };
     database.stop().await;
     expect(counted?, &["10 200000"])
+}
+
+/// A table as it was read back is as large as it was.
+async fn what_was_read_back_is_no_larger() -> Result<()> {
+    let folder = TempDir::new().map_err(text)?;
+    let create = [
+        "CREATE TABLE t (a INT PRIMARY KEY, b TEXT)".to_owned(),
+        "INSERT INTO t SELECT g, md5(g::text) FROM generate_series(1, 100000) x(g)".to_owned(),
+    ];
+    life(folder.path(), &create, "SELECT 1").await?;
+    let change = ["UPDATE t SET b = upper(b)".to_owned(), "DELETE FROM t WHERE a > 10".to_owned()];
+    expect(life(folder.path(), &change, "SELECT count(*) FROM t").await?, &["10"])
 }

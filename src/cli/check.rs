@@ -14,12 +14,15 @@ pub fn run(data_dir: &Path) -> Result<()> {
     for record in log.records(Wanted::All) {
         let record = record?;
         records += 1;
-        epochs += u64::from(matches!(record, Record::Epoch(_)));
-        last = last.max(record.epoch().0);
+        // The others speak of an epoch that was still open.
+        if let Record::Epoch(_) | Record::Join(_) = &record {
+            epochs += 1;
+            last = last.max(record.epoch().0);
+        }
     }
     let mut out = std::io::stdout();
-    let mib = log.bytes() as f64 / f64::from(1 << 20);
-    writeln!(out, "input log: {records} records, {epochs} epochs with rows, up to epoch {last}, {mib:.1} MiB: sound")?;
+    let kib = log.bytes().div_ceil(1 << 10);
+    writeln!(out, "input log: {records} records, {epochs} epochs, up to epoch {last}, {kib} KiB: sound")?;
     if log.cut > 0 {
         writeln!(out, "{} bytes at its end were being written, and are cut off by the next start", log.cut)?;
     }

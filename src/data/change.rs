@@ -123,9 +123,8 @@ impl Changes {
     pub fn bytes(&self) -> usize {
         const ARRAY: usize = 256;
         let extra = |a: &Int64Array| a.len() * 8;
-        let column = |c: &ArrayRef| c.to_data().get_slice_memory_size().unwrap_or_else(|_| c.get_array_memory_size());
         ARRAY * (1 + self.rows.num_columns())
-            + self.rows.columns().iter().map(column).sum::<usize>()
+            + batch_bytes(&self.rows)
             + self.diffs.as_ref().map_or(0, extra)
             + match &self.arrival {
                 Arrival::Late { rows, .. } => rows.bytes(),
@@ -147,4 +146,10 @@ fn take_rows(rows: &RecordBatch, indices: &UInt32Array) -> Result<RecordBatch> {
 fn ints(array: &ArrayRef) -> Int64Array {
     use arrow::array::AsArray;
     array.as_primitive::<arrow::datatypes::Int64Type>().clone()
+}
+
+/// Bytes of the rows themselves: a slice does not count the whole buffers behind it.
+pub fn batch_bytes(rows: &RecordBatch) -> usize {
+    let column = |c: &ArrayRef| c.to_data().get_slice_memory_size().unwrap_or_else(|_| c.get_array_memory_size());
+    rows.columns().iter().map(column).sum()
 }

@@ -26,7 +26,7 @@ mod window;
 mod words;
 
 pub use arrival::{Arrival, Late};
-pub use change::Changes;
+pub use change::{Changes, batch_bytes};
 pub use key::{BUCKETS, Bucket, KeyEncoder, Keys, hash};
 pub use key_form::{key_form, one_nan, varies};
 pub use ranges::RowRanges;

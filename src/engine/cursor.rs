@@ -24,6 +24,8 @@ pub(super) struct Cursor {
     /// Microseconds since 1970.
     pub created: i64,
     source: Arc<tokio::sync::Mutex<Source>>,
+    /// A subscription: a FETCH that is cancelled ends with what it has.
+    is_subscription: bool,
 }
 
 /// What a cursor has not given out yet.
@@ -45,6 +47,7 @@ impl Session {
             let message = format!("cursor \"{}\" already exists", declare.name);
             return Err(Error::new(SqlState::DUPLICATE_CURSOR, message));
         }
+        let is_subscription = matches!(declare.source, Streamed::Subscribe(_));
         let (columns, rows) = match &declare.source {
             Streamed::Subscribe(subscribe) => guard.wait(self.subscription(subscribe)).await?,
             Streamed::Query(query) => {
@@ -54,8 +57,8 @@ impl Session {
             }
         };
         let source = Arc::new(tokio::sync::Mutex::new(Source { rows: Some(rows), rest: None }));
-        let cursor =
-            Cursor { columns, hold: declare.hold, statement: text.to_owned(), created: super::micros_now(), source };
+        let (statement, created) = (text.to_owned(), super::micros_now());
+        let cursor = Cursor { columns, hold: declare.hold, statement, created, source, is_subscription };
         self.cursors.insert(declare.name.clone(), cursor);
         Ok(Outcome::Done { tag: "DECLARE CURSOR".into() })
     }
@@ -76,7 +79,7 @@ impl Session {
         let cursor = self.cursor(&fetch.cursor)?;
         let deadline = fetch.timeout_ms.map(|ms| Instant::now() + Duration::from_millis(ms));
         let wanted = fetch.count.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX));
-        let rows = pieces(cursor.source.clone(), wanted, deadline, guard);
+        let rows = pieces(cursor, wanted, deadline, guard);
         if !fetch.skip {
             return Ok(Outcome::Rows { columns: cursor.columns.clone(), rows, tag: "FETCH" });
         }
@@ -99,9 +102,11 @@ impl Session {
     }
 }
 
-/// Up to `wanted` rows as they come; the deadline, or a cancel, ends them early, and what was not sent stays.
-fn pieces(source: Arc<tokio::sync::Mutex<Source>>, wanted: usize, deadline: Option<Instant>, guard: Guard) -> Batches {
-    let state = (source, wanted, guard);
+/// Up to `wanted` rows as they come; the deadline, or a subscription's cancel, ends them early, and what was not sent
+/// stays.
+fn pieces(cursor: &Cursor, wanted: usize, deadline: Option<Instant>, guard: Guard) -> Batches {
+    let is_subscription = cursor.is_subscription;
+    let state = (cursor.source.clone(), wanted, guard);
     futures::stream::unfold(Some(state), move |state| async move {
         let (source, wanted, guard) = state?;
         if wanted == 0 {
@@ -110,12 +115,14 @@ fn pieces(source: Arc<tokio::sync::Mutex<Source>>, wanted: usize, deadline: Opti
         let step = tokio::select! {
             biased;
             () = guard.token.cancelled() => {
-                // The statement ends well, unless the whole session ends.
-                guard.shared.terminated.is_cancelled().then(|| Err(guard.shared.cancelled()))
+                let ends_well = is_subscription && !guard.shared.terminated.is_cancelled();
+                (!ends_well).then(|| Err(guard.shared.cancelled()))
             }
             step = piece(&source, wanted) => step,
             () = at(deadline) => None,
-            error = guard.ended() => if guard.token.is_cancelled() { None } else { Some(Err(error)) },
+            error = guard.ended() => {
+                if is_subscription && guard.token.is_cancelled() { None } else { Some(Err(error)) }
+            }
         };
         match step {
             None => None,

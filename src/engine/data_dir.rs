@@ -3,6 +3,7 @@
 //! ```text
 //!  DIR/lock      held by the process that serves it; says its pid
 //!  DIR/log/      the input log: crate::log
+//!  DIR/format    written when the log has begun: from then on a log that is gone is damage
 //! ```
 
 use std::fs::{self, File, TryLockError};
@@ -20,6 +21,9 @@ use crate::log::{Folder, LogFiles};
 /// The folder of the input log.
 const LOG: &str = "log";
 const LOCK: &str = "lock";
+const FORMAT: &str = "format";
+/// What it says.
+const FORMAT_TEXT: &str = "highwater data directory, format 1\n";
 
 /// A data directory that no other process serves, until it is dropped.
 #[derive(Debug)]
@@ -40,7 +44,7 @@ impl DataDir {
         };
         fs::create_dir_all(path).map_err(failed)?;
         let is_new = fs::read_dir(path).map_err(failed)?.next().is_none();
-        if !is_new && !path.join(LOCK).exists() {
+        if !is_new && ![LOCK, LOG, FORMAT].iter().any(|name| path.join(name).exists()) {
             let message = format!("\"{}\" is not empty, and no data directory of Highwater", path.display());
             return Err(
                 Error::new(SqlState::WRONG_OBJECT_TYPE, message).with_hint("name a new directory with --data-dir")
@@ -66,7 +70,21 @@ impl DataDir {
 
     /// Its input log, as the last process left it.
     pub fn log(&self) -> Result<LogFiles> {
-        LogFiles::find(Arc::new(Folder::create(&self.path.join(LOG))?))
+        let files = LogFiles::find(Arc::new(Folder::create(&self.path.join(LOG))?))?;
+        check_begun(&self.path, &files)?;
+        Ok(files)
+    }
+
+    /// Notes that the log has begun.
+    fn begin(&self) -> Result<()> {
+        let format = self.path.join(FORMAT);
+        if !format.exists() {
+            let mut file = File::create(format)?;
+            file.write_all(FORMAT_TEXT.as_bytes())?;
+            file.sync_all()?;
+            File::open(&self.path)?.sync_all()?;
+        }
+        Ok(())
     }
 
     /// The log of a directory that may be in use; nothing is changed.
@@ -75,14 +93,29 @@ impl DataDir {
     pub fn inspect(path: &Path) -> Result<LogFiles> {
         let log = path.join(LOG);
         match fs::metadata(&log) {
-            Ok(_) => LogFiles::find(Arc::new(Folder::at(&log))),
-            Err(error) if error.kind() == ErrorKind::NotFound => {
+            Ok(_) => {
+                let files = LogFiles::find(Arc::new(Folder::at(&log)))?;
+                check_begun(path, &files)?;
+                Ok(files)
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
                 let message = format!("\"{}\" is no data directory of Highwater", path.display());
-                Err(Error::new(SqlState::UNDEFINED_FILE, message))
+                Err(Error::new(SqlState::UNDEFINED_FILE, message)
+                    .with_hint("name the directory that serve was given with --data-dir"))
             }
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// A log that has begun must be there.
+fn check_begun(path: &Path, files: &LogFiles) -> Result<()> {
+    if !files.is_empty() || !path.join(FORMAT).exists() {
+        return Ok(());
+    }
+    let message = format!("the input log of data directory \"{}\" is gone", path.display());
+    Err(Error::new(SqlState::DATA_CORRUPTED, message)
+        .with_hint("put the data directory back from a copy, or name a new one with --data-dir"))
 }
 
 impl Engine {
@@ -94,7 +127,7 @@ impl Engine {
             tracing::info!("cut off {cut} bytes of the input log that were being written when the last process ended");
         }
         if bytes > 0 {
-            tracing::info!("reading back {:.1} MiB of the input log", bytes as f64 / f64::from(1 << 20));
+            tracing::info!("reading back {} KiB of the input log", bytes.div_ceil(1 << 10));
         }
         let session = self.inspection()?;
         // Only a subscription that is connected needs its view.
@@ -115,6 +148,9 @@ impl Engine {
             }
             engine.rebuild(&engine.catalog, &session, change)
         })?;
+        if let Some(data_dir) = self.data_dir.lock().as_ref() {
+            data_dir.begin()?;
+        }
         let orphans = std::mem::take(&mut *orphans.lock());
         if !orphans.is_empty() {
             let ddl = Ddl::Drop(orphans.clone()).bytes()?;

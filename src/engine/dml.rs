@@ -26,6 +26,7 @@ use super::stream::{Guard, once};
 use super::transaction::{Mode, row_keys};
 use crate::catalog::object::{Kind, Object};
 use crate::config::{HEAD_SCAN_ROWS, PIECE_BYTES, WRITE_LEASE, WRITE_RETRIES};
+use crate::data::batch_bytes;
 use crate::data::text::{columns as text_columns, row_detail};
 use crate::data::types::pg_type;
 use crate::error::{Error, Result, SqlState};
@@ -271,7 +272,7 @@ impl Found {
         let version = snapshot.version(change.table.id, &change.table.name)?;
         let schema: SchemaRef = Arc::new(change.plan.schema().as_arrow().clone());
         let batches = collect(shared, change.plan.clone().into(), Some(snapshot)).await?;
-        let large = batches.iter().map(RecordBatch::get_array_memory_size).sum::<usize>() > PIECE_BYTES;
+        let large = batches.iter().map(batch_bytes).sum::<usize>() > PIECE_BYTES;
         let (table, update) = (change.table.clone(), change.update);
         let found = move || Self::of(&table, update, &relaxed(&schema), &batches, &version);
         if large { shared.compute(found).await } else { found() }

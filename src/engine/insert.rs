@@ -21,6 +21,7 @@ use super::stream::Guard;
 use super::transaction::Overlay;
 use crate::catalog::object::Object;
 use crate::config::{PIECE_BYTES, WRITE_RETRIES};
+use crate::data::batch_bytes;
 use crate::error::{Error, Result, SqlState};
 use crate::runtime::{OnConflict, ReadMode, TableWrite, is_conflict};
 use crate::sql::binder::{BoundInsert, ConflictAction};
@@ -84,7 +85,7 @@ impl Session {
 
     /// The rows as the table takes them.
     async fn whole(&self, table: &Arc<Object>, batches: Vec<RecordBatch>) -> Result<RecordBatch> {
-        if batches.iter().map(RecordBatch::get_array_memory_size).sum::<usize>() < PIECE_BYTES {
+        if batches.iter().map(batch_bytes).sum::<usize>() < PIECE_BYTES {
             return checked(table, batches);
         }
         let table = table.clone();

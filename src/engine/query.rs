@@ -25,6 +25,7 @@ use crate::catalog::object::{Kind, Object};
 use crate::catalog::system;
 use crate::catalog::{Relation, SystemRelation};
 use crate::config::MAX_TRANSACTION_BYTES;
+use crate::data::batch_bytes;
 use crate::error::{Error, Result, SqlState};
 use crate::runtime::{ReadMode, Snapshot};
 use crate::sql::binder::BoundQuery;
@@ -81,7 +82,7 @@ pub(super) async fn collect(
     let mut rows = run(shared, query, snapshot, Pace::Ahead).await?;
     let (mut batches, mut bytes) = (Vec::new(), 0);
     while let Some(batch) = rows.next().await.transpose()? {
-        bytes += batch.get_array_memory_size();
+        bytes += batch_bytes(&batch);
         if bytes > MAX_TRANSACTION_BYTES {
             let message = "transaction is larger than max_transaction (1 GiB)";
             return Err(Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, message).with_hint("Write in several statements."));

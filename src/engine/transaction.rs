@@ -16,7 +16,7 @@ use super::outcome::TransactionStatus;
 use super::settings::Values;
 use crate::catalog::object::Object;
 use crate::config::MAX_TRANSACTION_BYTES;
-use crate::data::ObjectId;
+use crate::data::{ObjectId, batch_bytes};
 use crate::error::{Error, Result, SqlState};
 use crate::runtime::{OnConflict, Snapshot, TableWrite, Target};
 
@@ -193,7 +193,7 @@ impl Overlay {
     }
 
     fn bytes(&self) -> usize {
-        self.deleted_rows.iter().chain(&self.inserted).map(RecordBatch::get_array_memory_size).sum()
+        self.deleted_rows.iter().chain(&self.inserted).map(batch_bytes).sum()
     }
 
     pub(super) fn insert(&mut self, rows: RecordBatch) -> Result<()> {

@@ -19,6 +19,7 @@ pub mod interval;
 pub mod keys;
 pub mod large;
 pub mod native;
+pub mod quick;
 pub mod subquery;
 pub mod window;
 

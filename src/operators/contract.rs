@@ -14,6 +14,7 @@
 //!    call `step` for the watermark's sake.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -204,6 +205,24 @@ pub struct Graph {
     pub key: Option<Vec<usize>>,
     /// Whether the view sends no row twice in an epoch, be it inserted or taken back.
     pub consolidated: bool,
+    /// Set when nobody wants the view any more.
+    pub stop: Stop,
+}
+
+/// Says that nobody wants a view's rows any more: what is being evaluated for it ends soon, with whatever it has.
+#[derive(Clone, Debug, Default)]
+pub struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    /// Says so.
+    pub fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it was said.
+    pub fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 impl Graph {

@@ -7,30 +7,67 @@ use arrow::compute::concat;
 use arrow::datatypes::{Date32Type, TimestampMicrosecondType};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
-use super::{Output, RowError};
+use super::{Output, RowError, Stop};
 use crate::data::Changes;
 use crate::data::text::datetime::{write_date, write_timestamp};
 use crate::error::{Error, Result};
+use crate::plan::Scalar;
 use crate::stack;
 use crate::state::fault::{self, Fault};
 
 /// Columns of a stretch of rows: offset, length, columns.
 type Piece = (usize, usize, Vec<ArrayRef>);
 
-/// Applies `f`, which must treat each row by itself, to a batch. On an error the batch is bisected: rows for which `f`
-/// fails alone go to the errors. Returns the other rows with their columns.
-pub(super) fn evaluate(
+/// Rows that an expression which may take long is evaluated over, before it is asked whether anybody still wants them.
+const SLOW_ROWS: usize = 64;
+
+/// How an operator evaluates its expressions.
+pub(super) struct Evaluation {
+    operator: Arc<str>,
+    stop: Stop,
+    slow: bool,
+}
+
+impl Evaluation {
+    pub(super) fn new<'a>(operator: Arc<str>, stop: Stop, scalars: impl IntoIterator<Item = &'a Scalar>) -> Self {
+        Self { operator, stop, slow: scalars.into_iter().any(Scalar::is_slow) }
+    }
+
+    /// Applies `f`, which must treat each row by itself, to a batch. On an error the batch is bisected: rows for which
+    /// `f` fails alone go to the errors. Returns the other rows with their columns.
+    pub(super) fn evaluate(
+        &self,
+        changes: Changes,
+        out: &mut Output,
+        f: &dyn Fn(&RecordBatch) -> Result<Vec<ArrayRef>>,
+    ) -> Result<(Changes, Vec<ArrayRef>)> {
+        let f = &|rows: &RecordBatch| stack::for_evaluation(|| f(rows));
+        let (mut pieces, mut failures) = (vec![], vec![]);
+        if self.slow && changes.len() > SLOW_ROWS {
+            for offset in (0..changes.len()).step_by(SLOW_ROWS) {
+                if self.stop.is_set() {
+                    return Ok((changes.slice(0, 0), f(&changes.rows.slice(0, 0)).unwrap_or_default()));
+                }
+                let length = SLOW_ROWS.min(changes.len() - offset);
+                bisect(&changes.rows, offset, length, f, &mut pieces, &mut failures);
+            }
+        } else if let Ok(columns) = f(&changes.rows) {
+            return Ok((changes, columns));
+        } else {
+            bisect(&changes.rows, 0, changes.len(), f, &mut pieces, &mut failures);
+        }
+        assemble(&self.operator, changes, out, f, (pieces, failures))
+    }
+}
+
+/// Puts together what was evaluated in pieces; reports what failed.
+fn assemble(
     operator: &Arc<str>,
     changes: Changes,
     out: &mut Output,
     f: &dyn Fn(&RecordBatch) -> Result<Vec<ArrayRef>>,
+    (mut pieces, mut failures): (Vec<Piece>, Vec<(usize, Error)>),
 ) -> Result<(Changes, Vec<ArrayRef>)> {
-    let f = &|rows: &RecordBatch| stack::for_evaluation(|| f(rows));
-    if let Ok(columns) = f(&changes.rows) {
-        return Ok((changes, columns));
-    }
-    let (mut pieces, mut failures) = (vec![], vec![]);
-    bisect(&changes.rows, 0, changes.len(), f, &mut pieces, &mut failures);
     if fault::on(Fault::BatchFails) && failures.len() < changes.len() {
         let cause = failures.first().map_or_else(|| Error::internal("no cause"), |(_, e)| e.clone());
         failures = (0..changes.len()).map(|i| (i, cause.clone())).collect();
@@ -41,7 +78,7 @@ pub(super) fn evaluate(
         keep[*i] = false;
         report(operator, error, &changes.rows, *i, changes.diff(*i), out);
     }
-    let kept = changes.filter(&BooleanArray::from(keep))?;
+    let kept = if failures.is_empty() { changes.clone() } else { changes.filter(&BooleanArray::from(keep))? };
     let columns = match pieces.first() {
         None => f(&changes.rows.slice(0, 0)).unwrap_or_default(),
         Some((_, _, first)) => {

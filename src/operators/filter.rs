@@ -9,28 +9,28 @@ use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, BooleanArray};
 
-use super::evaluate::evaluate;
-use super::{Fuel, Operator, Output, Step};
+use super::evaluate::Evaluation;
+use super::{Fuel, Operator, Output, Step, Stop};
 use crate::data::{Changes, Epoch, Watermarks};
 use crate::error::Result;
 use crate::plan::Scalar;
 use crate::state::fault::{self, Fault};
 
 pub(super) struct FilterOperator {
-    name: Arc<str>,
+    evaluation: Evaluation,
     predicate: Scalar,
 }
 
 impl FilterOperator {
-    pub fn new(name: Arc<str>, predicate: Scalar) -> Self {
-        Self { name, predicate }
+    pub fn new(name: Arc<str>, stop: Stop, predicate: Scalar) -> Self {
+        Self { evaluation: Evaluation::new(name, stop, [&predicate]), predicate }
     }
 }
 
 impl Operator for FilterOperator {
     fn apply(&mut self, _port: usize, changes: Changes, _watermarks: &Watermarks, out: &mut Output) -> Result<()> {
         let predicate = |rows: &_| Ok(vec![self.predicate.evaluate(rows)?]);
-        let (changes, columns) = evaluate(&self.name, changes, out, &predicate)?;
+        let (changes, columns) = self.evaluation.evaluate(changes, out, &predicate)?;
         let Some(keep) = columns.first() else { return Ok(()) };
         let mut keep = keep.as_boolean().clone();
         if fault::on(Fault::LostRetraction) {

@@ -23,7 +23,7 @@ mod window;
 
 pub use crate::state::fault;
 pub use contract::{
-    Counters, Exchange, Fuel, Graph, LateRows, Node, Operator, Output, RowError, Step, Upstream, Worker,
+    Counters, Exchange, Fuel, Graph, LateRows, Node, Operator, Output, RowError, Step, Stop, Upstream, Worker,
 };
 pub use evaluate::row_json;
 pub use render::render;

@@ -9,14 +9,14 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 
-use super::evaluate::{batch, evaluate};
-use super::{Fuel, Operator, Output, Step};
+use super::evaluate::{Evaluation, batch};
+use super::{Fuel, Operator, Output, Step, Stop};
 use crate::data::{Changes, Epoch, Watermarks};
 use crate::error::Result;
 use crate::plan::Scalars;
 
 pub(super) struct ProjectOperator {
-    name: Arc<str>,
+    evaluation: Evaluation,
     scalars: Scalars,
     /// The columns, when nothing is computed.
     columns: Option<Vec<usize>>,
@@ -24,8 +24,9 @@ pub(super) struct ProjectOperator {
 }
 
 impl ProjectOperator {
-    pub fn new(name: Arc<str>, scalars: Scalars, schema: SchemaRef) -> Self {
-        Self { name, columns: scalars.columns(), scalars, schema }
+    pub fn new(name: Arc<str>, stop: Stop, scalars: Scalars, schema: SchemaRef) -> Self {
+        let evaluation = Evaluation::new(name, stop, &scalars.0);
+        Self { evaluation, columns: scalars.columns(), scalars, schema }
     }
 }
 
@@ -38,7 +39,7 @@ impl Operator for ProjectOperator {
             }
             None => {
                 let scalars = |rows: &_| self.scalars.0.iter().map(|s| s.evaluate(rows)).collect();
-                evaluate(&self.name, changes, out, &scalars)?
+                self.evaluation.evaluate(changes, out, &scalars)?
             }
         };
         if !changes.is_empty() {

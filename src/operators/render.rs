@@ -11,7 +11,7 @@ use super::project::ProjectOperator;
 use super::union::UnionOperator;
 use super::unnest::UnnestOperator;
 use super::window::WindowOperator;
-use super::{Exchange, Graph, Node, Operator, Upstream, Worker};
+use super::{Exchange, Graph, Node, Operator, Stop, Upstream, Worker};
 use crate::error::Result;
 use crate::plan::{Aggregate, Plan, Scalar, ViewPlan, preaggregates, shaped};
 
@@ -23,6 +23,7 @@ pub fn render(plan: &ViewPlan) -> Result<Graph> {
         append_only: plan.append_only,
         key: plan.key.clone(),
         consolidated: consolidated(&plan.root),
+        stop: Stop::default(),
     };
     let last = render_node(&shaped(&plan.root), &mut graph);
     // The view's columns have the names that the query gave them; a view of a bare relation has no node of its own.
@@ -83,7 +84,7 @@ fn render_node(plan: &Plan, graph: &mut Graph) -> Upstream {
     if let Plan::Values(values) = plan {
         graph.constants.push((graph.nodes.len(), 0, values.rows.clone()));
     }
-    let owned = plan.clone();
+    let (owned, stop) = (plan.clone(), graph.stop.clone());
     graph.nodes.push(Node {
         name: plan.name().to_owned(),
         inputs: inputs.into_iter().zip(exchanges).collect(),
@@ -92,7 +93,7 @@ fn render_node(plan: &Plan, graph: &mut Graph) -> Upstream {
             Plan::Aggregate(n) => AggregateOperator::closing(n),
             _ => None,
         },
-        build: Arc::new(move |worker| Ok(checked(build(&owned, worker)?, &promise.among(&owned, worker)?))),
+        build: Arc::new(move |worker| Ok(checked(build(&owned, worker, &stop)?, &promise.among(&owned, worker)?))),
     });
     Upstream::Node(graph.nodes.len() - 1)
 }
@@ -140,14 +141,16 @@ impl Promise {
 }
 
 /// One operator on one worker.
-fn build(plan: &Plan, worker: &Worker) -> Result<Box<dyn Operator>> {
+fn build(plan: &Plan, worker: &Worker, stop: &Stop) -> Result<Box<dyn Operator>> {
     let name: Arc<str> = plan.name().into();
     Ok(match plan {
         Plan::Source(n) => Box::new(UnionOperator::new(n.properties.schema.clone())),
         Plan::Values(n) => Box::new(UnionOperator::new(n.properties.schema.clone())),
         Plan::Union(n) => Box::new(UnionOperator::new(n.properties.schema.clone())),
-        Plan::Filter(n) => Box::new(FilterOperator::new(name, n.predicate.clone())),
-        Plan::Project(n) => Box::new(ProjectOperator::new(name, n.scalars.clone(), n.properties.schema.clone())),
+        Plan::Filter(n) => Box::new(FilterOperator::new(name, stop.clone(), n.predicate.clone())),
+        Plan::Project(n) => {
+            Box::new(ProjectOperator::new(name, stop.clone(), n.scalars.clone(), n.properties.schema.clone()))
+        }
         Plan::Unnest(n) => {
             Box::new(UnnestOperator::new(n.columns.clone(), n.preserve_nulls, n.properties.schema.clone()))
         }

@@ -19,6 +19,7 @@ use crate::functions::arithmetic::numeric_overflow;
 use crate::functions::datetime::{no_origin, stride_micros};
 use crate::functions::keys::SPELLED;
 use crate::functions::large::LARGE_NUMERIC;
+use crate::functions::quick::is_quick;
 
 /// One expression.
 #[derive(Clone, Debug)]
@@ -40,6 +41,15 @@ impl Scalar {
         let plain = expanded(expr)?;
         let compiled = create_physical_expr(&plain, input, props, &PhysicalPlanningContext::default())?;
         Ok(Self { expr: folded(compiled)?, text: display(expr) })
+    }
+
+    /// Whether it may take much longer than its rows are large.
+    pub fn is_slow(&self) -> bool {
+        let slow = |e: &Arc<dyn PhysicalExpr>| match e.downcast_ref::<ScalarFunctionExpr>() {
+            Some(call) => !is_quick(call.fun().name()),
+            None => false,
+        };
+        self.expr.exists(|e| Ok(slow(e))).unwrap_or(true)
     }
 
     /// A column by its position.

@@ -8,7 +8,7 @@ use crossbeam_channel::unbounded;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use crate::data::{Epoch, EventTime, ObjectId};
+use crate::data::{Epoch, EventTime, ObjectId, batch_bytes};
 use crate::error::{Error, Result, SqlState};
 use crate::log::{Ddl, LogFiles, MemoryLog};
 use crate::store::Version;
@@ -368,7 +368,7 @@ impl Runtime {
 
 /// Rows and bytes of one write.
 fn size(write: &TableWrite) -> (usize, usize) {
-    let batch = |rows: &RecordBatch| (rows.num_rows(), rows.get_array_memory_size());
+    let batch = |rows: &RecordBatch| (rows.num_rows(), batch_bytes(rows));
     let target = |target: &Target| match target {
         Target::Keys(rows) | Target::Rows(rows) => batch(rows),
         Target::RowIds(ids) => (ids.len(), ids.len() * 8),
@@ -376,7 +376,7 @@ fn size(write: &TableWrite) -> (usize, usize) {
     };
     match write {
         TableWrite::Insert { rows, .. } => batch(rows),
-        TableWrite::Replace { rows, .. } => (2 * rows.num_rows(), rows.get_array_memory_size()),
+        TableWrite::Replace { rows, .. } => (2 * rows.num_rows(), batch_bytes(rows)),
         TableWrite::Update { target: t, .. } | TableWrite::Delete { target: t, .. } => target(t),
         TableWrite::Truncate { .. } => (0, 0),
     }

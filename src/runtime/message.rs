@@ -1,6 +1,6 @@
 //! What the sequencer and the publisher are told: closed enums, one channel each.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
@@ -93,6 +93,8 @@ pub(super) enum Publish {
     },
     /// Objects are gone.
     Remove(Vec<ObjectId>),
+    /// Views cannot be shown until a later start, and why.
+    Stranded(HashMap<ObjectId, Arc<str>>),
     /// Views left the clock.
     Leave(Vec<ObjectId>),
     Rename(ObjectId, String),

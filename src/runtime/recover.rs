@@ -46,7 +46,7 @@ pub(super) fn run(
 impl Sequencer {
     /// Whether a source could not be read back.
     pub(super) fn is_lost(&self, source: ObjectId) -> bool {
-        self.lost.contains(&source)
+        self.lost.contains_key(&source)
     }
 
     /// A source cannot be read back: the views that read it do not show `epoch`, nor what follows.
@@ -67,7 +67,10 @@ impl Sequencer {
     fn note_lost(&mut self, source: ObjectId, error: &Error) {
         let name = self.feeds.get(&source).map_or_else(String::new, |feed| feed.name.clone());
         tracing::error!("source \"{name}\" cannot be read back, and the views that read it are not shown: {error}");
-        self.lost.insert(source);
+        self.lost.insert(source, error.clone());
+        if let Some(feed) = self.feeds.get_mut(&source) {
+            feed.lost = Some(error.clone());
+        }
     }
 
     /// A view joins as the log says, unless what it reads is lost.

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::connectors::{Read, Reader};
 use crate::data::{Changes, Epoch, ObjectId, Partition, RowRanges};
@@ -21,6 +21,9 @@ use super::arrival::{Clock, Times};
 use super::ingest::Piece;
 use super::message::Message;
 use super::sequencer::{SOURCE, Sequencer};
+
+/// How often a start says how far it is.
+const TELL_EVERY: Duration = Duration::from_secs(3);
 
 /// A partition that is read again.
 pub(super) struct Again {
@@ -42,7 +45,12 @@ pub(super) fn run(
     sequencer.replaying = true;
     let mut sources = ReadAgain::new();
     let mut leaves = leaves(log)?;
+    let mut told = Instant::now();
     for record in log.records(Wanted::All) {
+        if sequencer.recovering && told.elapsed() >= TELL_EVERY {
+            tracing::info!("reading back the input log: at epoch {}", sequencer.next_epoch);
+            told = Instant::now();
+        }
         match record? {
             Record::Ddl(ddl) if !ddl.dropped.is_empty() => {
                 sequencer.quiesce()?;
@@ -61,7 +69,17 @@ pub(super) fn run(
                     None => {}
                 }
             }
-            Record::Join(join) => sequencer.rejoin(join, &mut sources)?,
+            Record::Join(join) => {
+                let is_it = |leave: &(Epoch, ObjectId)| *leave == (join.epoch, join.view);
+                match leaves.iter().position(is_it).filter(|_| join.caught_up.is_empty()) {
+                    Some(at) => {
+                        // It was cancelled before anybody saw it.
+                        leaves.remove(at);
+                        sequencer.skip_to(join.epoch.next())?;
+                    }
+                    None => sequencer.rejoin(join, &mut sources)?,
+                }
+            }
             Record::Settings { payload, .. } => sequencer.replay_settings(&payload)?,
             Record::Decisions { object, payload, .. } => {
                 if let Some(feed) = sequencer.feeds.get(&object) {

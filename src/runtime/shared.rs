@@ -21,6 +21,8 @@ use super::{RuntimeConfig, Settings};
 pub(super) struct Published {
     pub(super) epoch: Epoch,
     pub(super) objects: Arc<HashMap<ObjectId, Entry>>,
+    /// Views that cannot be shown until a later start, and why.
+    pub(super) stranded: Arc<HashMap<ObjectId, Arc<str>>>,
 }
 
 /// A table or view at an epoch.
@@ -44,6 +46,14 @@ impl Published {
         let unready = |message: String, hint: &str| {
             Err(Error::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message).with_hint(hint))
         };
+        if let Some(why) = self.stranded.get(&object) {
+            return unready(
+                format!(
+                    "{called} cannot be shown: what it reads could not be read back when the server started: {why}"
+                ),
+                "Put the source back as it was and start the server again; or drop the view, and create it anew.",
+            );
+        }
         match self.objects.get(&object) {
             Some(Entry { left: None, version, .. }) => Ok(version.clone()),
             Some(Entry { left: Some(lag), .. }) => unready(

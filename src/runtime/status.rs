@@ -34,6 +34,8 @@ pub enum ViewPhase {
     Running,
     /// Left the clock because it was too slow.
     Lagging,
+    /// What it reads could not be read back when the server started.
+    Failed,
 }
 
 impl ViewPhase {
@@ -43,6 +45,7 @@ impl ViewPhase {
             Self::Hydrating => "hydrating",
             Self::Running => "running",
             Self::Lagging => "lagging",
+            Self::Failed => "failed",
         }
     }
 }

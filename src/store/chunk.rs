@@ -6,7 +6,7 @@ use arrow::array::{Array, BooleanArray, RecordBatch, UInt64Array};
 use arrow::buffer::BooleanBuffer;
 use arrow::compute::{filter, filter_record_batch};
 
-use crate::data::KeyEncoder;
+use crate::data::{KeyEncoder, batch_bytes};
 use crate::error::Result;
 
 use super::index::identities;
@@ -184,11 +184,4 @@ impl Chunk {
         let matching = lookup[start..].iter().take_while(|(i, _)| *i == low);
         Ok(matching.map(|(_, p)| *p as usize).filter(|p| self.is_live(*p)).collect())
     }
-}
-
-/// Bytes of the rows themselves: a slice does not count the whole buffer behind it.
-pub(super) fn batch_bytes(rows: &RecordBatch) -> usize {
-    let column =
-        |c: &arrow::array::ArrayRef| c.to_data().get_slice_memory_size().unwrap_or_else(|_| c.get_array_memory_size());
-    rows.columns().iter().map(column).sum()
 }

@@ -59,6 +59,7 @@ pub(super) fn start(
         source_errors: BTreeMap::new(),
         subscribing: vec![],
         digests: vec![],
+        stranded: Arc::default(),
         stopping: false,
     };
     Ok(std::thread::Builder::new().name("publisher".into()).spawn(move || publisher.run())?)
@@ -93,6 +94,7 @@ struct Publisher {
     /// Subscriptions that begin at an epoch that is not published yet.
     subscribing: Vec<(Epoch, SubscribeSpec, Reply<Result<Subscription>>)>,
     digests: Vec<Digest>,
+    stranded: Arc<HashMap<ObjectId, Arc<str>>>,
     stopping: bool,
 }
 
@@ -172,6 +174,10 @@ impl Publisher {
                 self.tables.insert(id, Table { name: name.into(), history: None });
             }
             Publish::Remove(objects) => self.remove(&objects),
+            Publish::Stranded(views) => {
+                self.stranded = Arc::new(views);
+                self.show();
+            }
             Publish::Leave(views) => self.leave(&views)?,
             Publish::Rename(object, name) => self.rename(object, &name),
             Publish::Settings(settings) => {
@@ -410,7 +416,9 @@ impl Publisher {
                 entry.left = Some(since.elapsed());
             }
         }
-        self.shared.publish(Published { epoch: self.published, objects: Arc::new(self.objects.clone()) });
+        let objects = Arc::new(self.objects.clone());
+        let stranded = Arc::clone(&self.stranded);
+        self.shared.publish(Published { epoch: self.published, objects, stranded });
     }
 
     /// Tells all subscribers of an epoch.

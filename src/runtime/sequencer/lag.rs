@@ -1,5 +1,7 @@
 //! Views that are too slow: they leave the clock, so that the others go on, and come back by hydrating anew.
 
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::data::{Epoch, ObjectId};
@@ -23,6 +25,7 @@ pub(super) struct Away {
     pause: Duration,
     /// It read a source that cannot be read again.
     for_good: bool,
+    phase: ViewPhase,
 }
 
 impl Away {
@@ -32,7 +35,7 @@ impl Away {
 
     pub(super) fn status(&self) -> ViewStatus {
         let lag_ms = u64::try_from(self.behind_since.elapsed().as_millis()).unwrap_or(u64::MAX);
-        ViewStatus { phase: ViewPhase::Lagging, lag_ms, ..hydrating(&self.spec) }
+        ViewStatus { phase: self.phase, lag_ms, ..hydrating(&self.spec) }
     }
 }
 
@@ -70,10 +73,10 @@ impl Sequencer {
         }
         for id in leaving.iter().rev() {
             let Some(state) = self.views.remove(id) else { continue };
-            tracing::warn!(
-                "materialized view \"{}\" is too slow and leaves the clock at epoch {epoch}",
-                state.spec.name
-            );
+            if !self.recovering {
+                let name = &state.spec.name;
+                tracing::warn!("materialized view \"{name}\" is too slow and leaves the clock at epoch {epoch}");
+            }
             self.append(&Record::Leave { view: *id, epoch: self.next_epoch, missed: epoch })?;
             if let Some(workers) = &self.workers {
                 workers.send(Command::Drop(*id));
@@ -82,8 +85,8 @@ impl Sequencer {
             let for_good = state.spec.graph.objects().iter().any(unreadable);
             let pause = self.pauses.get(id).map_or(self.config.settings.max_lag, |p| *p * 2);
             self.pauses.insert(*id, pause);
-            self.away
-                .insert(*id, Away { spec: state.spec, behind_since, retry: Instant::now() + pause, pause, for_good });
+            let (retry, phase) = (Instant::now() + pause, ViewPhase::Lagging);
+            self.away.insert(*id, Away { spec: state.spec, behind_since, retry, pause, for_good, phase });
         }
         // Those that were to follow them have nothing to follow.
         for (id, on) in self.hydrating_on(&leaving) {
@@ -98,20 +101,28 @@ impl Sequencer {
     /// A view could not come back: it tries again later.
     pub(super) fn stay_away(&mut self, spec: ViewSpec, error: &Error) {
         let (id, now) = (spec.id, Instant::now());
-        tracing::warn!("materialized view \"{}\" cannot come back yet: {error}", spec.name);
+        if !self.recovering {
+            tracing::warn!("materialized view \"{}\" cannot come back yet: {error}", spec.name);
+        }
         let pause = self.pauses.get(&id).copied().unwrap_or(self.config.settings.max_lag);
-        self.away.insert(id, Away { spec, behind_since: now, retry: now + pause, pause, for_good: false });
+        self.away.insert(
+            id,
+            Away { spec, behind_since: now, retry: now + pause, pause, for_good: false, phase: ViewPhase::Lagging },
+        );
     }
 
     /// Views that are away, and that read what is lost, do not try again by themselves.
     pub(in crate::runtime) fn strand(&mut self) {
-        let mut stranded = self.lost.clone();
+        let mut stranded: HashMap<ObjectId, Arc<str>> =
+            self.lost.iter().map(|(source, why)| (*source, why.message().into())).collect();
         for (id, away) in &mut self.away {
-            if away.spec.graph.objects().iter().any(|object| stranded.contains(object)) {
-                away.for_good = true;
-                stranded.insert(*id);
+            let why = away.spec.graph.objects().iter().find_map(|object| stranded.get(object)).cloned();
+            if let Some(why) = why {
+                (away.for_good, away.phase) = (true, ViewPhase::Failed);
+                stranded.insert(*id, why);
             }
         }
+        let _ = self.shared.publisher.send(Publish::Stranded(stranded));
     }
 
     /// Brings a view back whose pause the log says is over.

@@ -115,7 +115,7 @@ pub(super) struct Sequencer {
     pub(super) replaying: bool,
     /// A server starts: what cannot be read back is left out.
     pub(super) recovering: bool,
-    pub(super) lost: BTreeSet<ObjectId>,
+    pub(super) lost: BTreeMap<ObjectId, Error>,
     pub(super) inputs: Vec<InputEpoch>,
     stopping: bool,
 }
@@ -165,7 +165,7 @@ impl Sequencer {
             pauses: BTreeMap::new(),
             replaying: false,
             recovering: false,
-            lost: BTreeSet::new(),
+            lost: BTreeMap::new(),
             inputs: vec![],
             stopping: false,
         })
@@ -479,6 +479,11 @@ impl Sequencer {
         }
         for catchup in self.catchups.values_mut() {
             catchup.close();
+        }
+        // Nobody is shown what comes now.
+        let _ = self.shared.publisher.send(Publish::Shutdown);
+        for view in self.views.values() {
+            view.spec.graph.stop.set();
         }
         self.workers = None;
         for commit in self.waiting.drain(..) {

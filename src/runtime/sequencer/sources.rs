@@ -33,6 +33,8 @@ pub(in crate::runtime) struct Feed {
     pub(in crate::runtime) watermark: Option<WatermarkSpec>,
     pub(in crate::runtime) ahead: Option<MaxAhead>,
     pub(in crate::runtime) is_table: bool,
+    /// It could not be read back when the server started.
+    pub(in crate::runtime) lost: Option<Error>,
     /// Empty while nobody reads it.
     pub(in crate::runtime) parts: Vec<Part>,
 }
@@ -62,13 +64,13 @@ impl Feed {
     pub(super) fn for_source(spec: SourceSpec) -> Self {
         let SourceSpec { id, name, watermark, connector, .. } = spec;
         let ahead = MaxAhead::of(connector.as_ref(), watermark.as_ref().map(|w| w.column));
-        Self { id, name, connector, watermark, ahead, is_table: false, parts: vec![] }
+        Self { id, name, connector, watermark, ahead, is_table: false, lost: None, parts: vec![] }
     }
 
     /// `time` is the column whose values may not be too far ahead.
     pub(super) fn for_table(id: ObjectId, name: String, connector: Arc<dyn Connector>, time: Option<usize>) -> Self {
         let ahead = MaxAhead::of(connector.as_ref(), time);
-        Self { id, name, connector, watermark: None, ahead, is_table: true, parts: vec![] }
+        Self { id, name, connector, watermark: None, ahead, is_table: true, lost: None, parts: vec![] }
     }
 
     pub(in crate::runtime) fn is_open(&self) -> bool {
@@ -129,12 +131,12 @@ impl Feed {
                 id: self.id,
                 name: self.name.clone(),
                 partition: 0,
-                status: "idle",
+                status: if self.lost.is_some() { "failed" } else { "idle" },
                 offset: 0,
                 rows: 0,
                 bad_records: 0,
                 queued_rows: 0,
-                error: None,
+                error: self.lost.as_ref().map(ToString::to_string),
                 address: self.connector.address(),
             });
         }

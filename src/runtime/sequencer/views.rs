@@ -120,6 +120,9 @@ impl Sequencer {
     fn check_view(&self, spec: &ViewSpec) -> Result<()> {
         Workers::check(&spec.graph)?;
         for object in spec.graph.objects() {
+            if let Some(why) = self.lost.get(&object) {
+                return Err(why.clone());
+            }
             let known = self.tables.contains_key(&object) || self.feeds.contains_key(&object);
             let running = self.views.get(&object).is_some_and(ViewState::is_running);
             if !known && !running {
@@ -299,7 +302,13 @@ impl Sequencer {
     pub(super) fn cancel_view(&mut self, view: ObjectId) -> Result<()> {
         match self.views.get(&view).map(|v| v.phase) {
             Some(Phase::Hydrating) => self.give_up(view, None),
-            Some(Phase::Joining(_) | Phase::Running) => {
+            Some(phase) => {
+                if let Phase::Joining(missed) = phase {
+                    // Nobody has seen it: it need not be filled, neither now nor when the log is read back.
+                    self.append(&Record::Leave { view, epoch: self.next_epoch, missed })?;
+                    let _ = self.shared.publisher.send(Publish::Leave(vec![view]));
+                    self.views.get(&view).iter().for_each(|state| state.spec.graph.stop.set());
+                }
                 let (reply, _) = tokio::sync::oneshot::channel();
                 self.barriers.push_back(Barrier::Drop(vec![view], vec![], reply));
                 Ok(())
@@ -314,6 +323,10 @@ impl Sequencer {
         if let Some(state) = self.views.remove(&view) {
             if let Some(workers) = &self.workers {
                 workers.send(Command::Drop(view));
+            }
+            // One that tries again needs its graph.
+            if !state.is_logged {
+                state.spec.graph.stop.set();
             }
             match (state.reply, error) {
                 (Some(reply), Some(error)) => drop(reply.send(Err(error))),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch, new_null_array};
 use arrow::compute::cast;
 
-use crate::data::{Changes, Epoch, ObjectId};
+use crate::data::{Changes, Epoch, ObjectId, batch_bytes};
 use crate::error::{Error, Result, SqlState};
 use crate::log::LateOrigin;
 use crate::operators::{RowError, row_json};
@@ -175,7 +175,7 @@ impl Sequencer {
         let Some(head) = self.tables.get(&table) else { return Ok(()) };
         let keyless = head.spec.primary_key.is_empty();
         let on_conflict = if keyless { OnConflict::Error } else { OnConflict::Replace };
-        let (count, bytes) = (rows.num_rows(), rows.get_array_memory_size());
+        let (count, bytes) = (rows.num_rows(), batch_bytes(&rows));
         let write = |rows| TableWrite::Insert { table, rows, on_conflict: on_conflict.clone(), returning: false };
         match self.transact(vec![write(rows.clone())])? {
             Ok((_, changes)) => {
@@ -254,7 +254,7 @@ impl Sequencer {
 
     /// Late rows enter like rows of an INSERT; one that the table refuses is an error of the table.
     fn write_late(&mut self, table: ObjectId, rows: RecordBatch) -> Result<()> {
-        let bytes = rows.get_array_memory_size();
+        let bytes = batch_bytes(&rows);
         let write = |rows| TableWrite::Insert { table, rows, on_conflict: OnConflict::Error, returning: false };
         match self.transact(vec![write(rows.clone())])? {
             Ok((_, changes)) => {

@@ -12,7 +12,7 @@ use super::*;
 use crate::data::{
     Bucket, Changes, Epoch, EventTime, KeyEncoder, ObjectId, Partition, PartitionWatermark, WatermarkVector, Watermarks,
 };
-use crate::operators::{Exchange, Fuel, LateRows, Node, Operator, Output, RowError, Step, Upstream, Worker};
+use crate::operators::{Exchange, Fuel, LateRows, Node, Operator, Output, RowError, Step, Stop, Upstream, Worker};
 use crate::state::{Part, State};
 
 const T: ObjectId = ObjectId(1);
@@ -161,7 +161,8 @@ pub(in crate::runtime) fn node(
 }
 
 pub(in crate::runtime) fn graph(nodes: Vec<Node>) -> Arc<Graph> {
-    let graph = Graph { nodes, constants: vec![], append_only: false, key: None, consolidated: false };
+    let graph =
+        Graph { nodes, constants: vec![], append_only: false, key: None, consolidated: false, stop: Stop::default() };
     Workers::check(&graph).unwrap();
     Arc::new(graph)
 }
@@ -436,7 +437,17 @@ fn what_failed_and_what_is_constant_is_reported() {
         let ports = vec![(Upstream::Node(0), by_key()), (Upstream::Node(1), by_key())];
         let nodes = vec![pass, values, node("Union", ports, || Box::new(Pass))];
         let constants = vec![(1, 0, changes(&[(5, 5, 1)]).rows), (2, 0, changes(&[(6, 6, 1), (7, 7, 1)]).rows)];
-        run.install(V, &Arc::new(Graph { nodes, constants, append_only: false, key: None, consolidated: false }));
+        run.install(
+            V,
+            &Arc::new(Graph {
+                nodes,
+                constants,
+                append_only: false,
+                key: None,
+                consolidated: false,
+                stop: Stop::default(),
+            }),
+        );
         run.join(V, 1);
         assert_eq!(run.sent(V, 1), [(5, 5, 1), (6, 6, 1), (7, 7, 1)]);
         run.epoch(2, vec![(T, vec![changes(&[(1, -1, 1)]), changes(&[(2, 0, 1)])])]);
@@ -461,6 +472,7 @@ fn graph_of_constants() -> Arc<Graph> {
         append_only: true,
         key: None,
         consolidated: false,
+        stop: Stop::default(),
     })
 }
 
@@ -518,6 +530,7 @@ fn counted(object: ObjectId, threads: &Arc<Mutex<Vec<String>>>) -> Arc<Graph> {
         append_only: true,
         key: None,
         consolidated: false,
+        stop: Stop::default(),
     })
 }
 

@@ -23,7 +23,7 @@ use super::super::{
 use crate::connectors::{Connector, Read, Reader};
 use crate::data::{Arrival, Changes, Epoch, EventTime, ObjectId, Watermarks};
 use crate::error::{Error, Result, SqlState};
-use crate::operators::{Exchange, Fuel, Graph, LateRows, Node, Operator, Output, Step, Upstream};
+use crate::operators::{Exchange, Fuel, Graph, LateRows, Node, Operator, Output, Step, Stop, Upstream};
 
 use numbers::{Numbers, judged, numbers, source, two};
 
@@ -93,6 +93,7 @@ fn graph(inputs: &[ObjectId], stuck: &Arc<AtomicBool>) -> Arc<Graph> {
         append_only: false,
         key: None,
         consolidated: false,
+        stop: Stop::default(),
     })
 }
 
