@@ -61,6 +61,10 @@ pub(super) fn monotone<'a>(expr: &'a Expr, from: &DFSchema, config: &ConfigOptio
             }
             ("date_bin", [stride, time, origin]) => {
                 let Expr::Literal(ScalarValue::TimestampMicrosecond(Some(origin), _), _) = origin else { return None };
+                // An infinite one makes no bins.
+                if matches!(*origin, i64::MIN | i64::MAX) {
+                    return None;
+                }
                 Some((time, Monotone::Floor { size: positive(interval(stride)?)?, offset: *origin }))
             }
             ("date_trunc", [unit, time, zone @ ..]) => {
