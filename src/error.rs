@@ -243,7 +243,11 @@ impl From<arrow::error::ArrowError> for Error {
 
 impl From<std::io::Error> for Error {
     fn from(error: std::io::Error) -> Self {
-        Self::new(SqlState::IO_ERROR, error.to_string())
+        // One of ours that passed through a reader comes out as it went in.
+        match error.downcast::<Self>() {
+            Ok(ours) => ours,
+            Err(error) => Self::new(SqlState::IO_ERROR, error.to_string()),
+        }
     }
 }
 

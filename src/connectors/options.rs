@@ -108,7 +108,11 @@ pub(super) fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>)
     known
         .into_iter()
         .map(|name| (strsim::jaro_winkler(&given, &name.to_lowercase()), name))
-        .filter(|(likeness, _)| *likeness >= 0.75)
+        .filter(|(likeness, name)| {
+            // Two names that share one letter of three are alike to Jaro and Winkler, and to nobody else.
+            let longer = given.chars().count().max(name.chars().count());
+            *likeness >= 0.75 && 2 * strsim::levenshtein(&given, &name.to_lowercase()) <= longer
+        })
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, name)| name)
 }

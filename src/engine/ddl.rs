@@ -275,13 +275,17 @@ impl Session {
             self.shared.engine.runtime.alter_system(Settings::default()).await?;
             return Ok(Outcome::Done { tag: "ALTER SYSTEM".into() });
         };
-        let definition = settings::find(name)?;
+        let definition = settings::find(name).map_err(|error| hinted(error, SYSTEM_SETTINGS))?;
         if definition.scope != Scope::System {
             let message = format!("parameter \"{}\" cannot be changed by ALTER SYSTEM", definition.name);
             let hint = format!("It is the session's: use SET {} = ...", definition.name);
             return Err(Error::new(SqlState::CANT_CHANGE_RUNTIME_PARAM, message).with_hint(hint));
         }
-        let text = settings::check(definition, value.unwrap_or(definition.default))?;
+        let text = settings::check(definition, value.unwrap_or(definition.default)).map_err(|error| {
+            let example = if definition.name == "late_rows" { definition.default } else { "1s" };
+            let hint = format!("For example, ALTER SYSTEM SET {} = '{example}'.", definition.name);
+            hinted(error, hint)
+        })?;
         let ms = || Duration::from_millis(parse_duration(&text).and_then(|ms| u64::try_from(ms).ok()).unwrap_or(0));
         let runtime = &self.shared.engine.runtime;
         let mut system = runtime.settings();
@@ -527,6 +531,13 @@ pub(super) fn kind_word(kind: RelationKind) -> &'static str {
 }
 
 /// `table t`.
+const SYSTEM_SETTINGS: &str = "ALTER SYSTEM sets epoch_interval, history, max_lag, idle_timeout and late_rows.";
+
+/// Adds a hint where there is none.
+fn hinted(error: Error, hint: impl Into<String>) -> Error {
+    if error.parts().hint.is_some() { error } else { error.with_hint(hint) }
+}
+
 fn described(object: &Object) -> String {
     format!("{} {}", object.kind_name(), crate::catalog::pg_catalog::quote_ident(&object.name))
 }

@@ -300,7 +300,11 @@ impl Environment for Shared {
         let runtime = self.engine.runtime.clone();
         let source = source.to_owned();
         async move {
-            let missing = || Error::new(SqlState::UNDEFINED_TABLE, format!("relation \"{source}\" does not exist"));
+            let missing = || {
+                Error::new(SqlState::UNDEFINED_TABLE, format!("relation \"{source}\" does not exist")).with_hint(
+                    "Name a table or source that is created with WATERMARK FOR; highwater.watermarks has them.",
+                )
+            };
             let object = found.ok_or_else(missing)?;
             if object.watermark().is_none() {
                 let message = format!("\"{source}\" has no watermark");

@@ -120,7 +120,8 @@ impl Session {
         let object = find_any(&engine.catalog.snapshot(), name)?;
         if !matches!(object.kind, Kind::MaterializedView(_)) {
             let message = format!("\"{}\" is not a materialized view", object.name);
-            return Err(Error::new(SqlState::WRONG_OBJECT_TYPE, message));
+            let hint = "EXPLAIN ANALYZE SELECT .. shows how a query of it runs.";
+            return Err(Error::new(SqlState::WRONG_OBJECT_TYPE, message).with_hint(hint));
         }
         let (planner, view) = (engine.clone(), object.clone());
         let planned = self.bind_aside(move |binder| planner.replan(binder, &view)).await?;

@@ -94,7 +94,9 @@ impl Session {
     /// Plans, aside, what a subscription to a query runs on.
     pub(super) async fn plan_subscription(&self, subscribe: &Subscribe) -> Result<PlannedView> {
         let (query, base) = (subscribe.query.clone(), self.base());
-        self.bind_aside(move |binder| plan_view(binder, &base, &query, &[], Emit::OnUpdate, None, None)).await
+        let planned =
+            self.bind_aside(move |binder| plan_view(binder, &base, &query, &[], Emit::OnUpdate, None, None)).await;
+        planned.map_err(in_subscription)
     }
 
     /// Plans, aside, what CREATE MATERIALIZED VIEW says.
@@ -181,6 +183,22 @@ impl Session {
             watermarks: planned.view.watermarks.clone(),
         }
     }
+}
+
+/// A subscription runs as a view does, and is none to whoever asked for it.
+fn in_subscription(error: Error) -> Error {
+    let Some(what) = error.message().strip_suffix(" in a materialized view is not supported") else { return error };
+    let hint = match what {
+        "LIMIT" => "Leave it out, and stop reading when you have enough, or end it at an epoch with UP TO.",
+        "ORDER BY" => "Leave it out: changes come epoch by epoch.",
+        _ => {
+            return Error::unsupported(
+                format!("{what} in a subscription"),
+                error.parts().hint.clone().unwrap_or_default(),
+            );
+        }
+    };
+    Error::unsupported(format!("{what} in a subscription"), hint)
 }
 
 /// Waits until the view is on the clock; otherwise it was never there.

@@ -70,7 +70,10 @@ impl ArrayCutter {
     fn inside(&mut self, byte: u8, more: bool, records: &mut Records) -> Result<()> {
         self.element.push(byte);
         if self.element.len() > RECORD_BYTES_MAX {
-            return Err(Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "the JSON object is too long"));
+            return Err(Error::new(
+                SqlState::PROGRAM_LIMIT_EXCEEDED,
+                "the JSON object is too long: a record has at most 4 MiB",
+            ));
         }
         match byte {
             _ if self.escaped => self.escaped = false,

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
+use super::records::TOO_LONG;
 use super::{Cut, RecordReader};
 use crate::data::text::json::{elements, members};
 use crate::data::types::{JSONB, dimensions, list_of, record};
@@ -35,7 +36,7 @@ pub fn infer(text: impl Read, origin: &str) -> Result<SchemaRef> {
     let (mut fields, mut fault) = (Vec::new(), None);
     for at in 0..sample.len() {
         let found = match std::str::from_utf8(sample.get(at)) {
-            _ if sample.is_endless(at) => Err("the line is too long".to_owned()),
+            _ if sample.is_endless(at) => Err(TOO_LONG.to_owned()),
             Err(_) => Err("invalid byte sequence for encoding \"UTF8\"".to_owned()),
             Ok(text) => match members(text) {
                 Err(error) => Err(error.message().to_owned()),

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::align::{Align, bad_bytes};
 use super::documents;
+use super::records::TOO_LONG;
 use super::{Decoded, Decoder, Records};
 use crate::data::text::json::members;
 use crate::data::text::{TimeZone, parse};
@@ -136,7 +137,7 @@ impl Decoder for Json {
                 let (mut bytes, mut kept) = (Vec::new(), Vec::new());
                 for at in 0..records.len() {
                     let record = records.get(at);
-                    let too_long = || (SqlState::PROGRAM_LIMIT_EXCEEDED, "the line is too long".to_owned());
+                    let too_long = || (SqlState::PROGRAM_LIMIT_EXCEEDED, TOO_LONG.to_owned());
                     let fault = if records.is_endless(at) { Some(too_long()) } else { self.fault(record) };
                     if let Some((code, why)) = fault {
                         let message = format!("{origin}:{}: {why}", records.line(at));

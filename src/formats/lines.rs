@@ -7,6 +7,7 @@ use arrow::array::{RecordBatch, StringBuilder};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use super::align::{Align, bad_bytes};
+use super::records::TOO_LONG;
 use super::{Decoded, Decoder, Records};
 use crate::error::{Error, Result, SqlState};
 
@@ -57,7 +58,7 @@ impl Decoder for Lines {
                 }
                 found => {
                     let (code, why) = match found {
-                        Ok(_) if records.is_endless(at) => (SqlState::PROGRAM_LIMIT_EXCEEDED, "the line is too long"),
+                        Ok(_) if records.is_endless(at) => (SqlState::PROGRAM_LIMIT_EXCEEDED, TOO_LONG),
                         _ => (SqlState::CHARACTER_NOT_IN_REPERTOIRE, "invalid byte sequence for encoding \"UTF8\""),
                     };
                     let message = format!("{origin}:{}: {why}", records.line(at));

@@ -12,6 +12,9 @@ use crate::error::{Error, Result};
 /// A longer record is not decoded.
 pub const RECORD_BYTES_MAX: usize = 4 << 20;
 
+/// Why a record is a bad one that does not end within [`RECORD_BYTES_MAX`].
+pub(super) const TOO_LONG: &str = "the line is too long: a record has at most 4 MiB";
+
 /// Fewer records are handed out at a time when they are long.
 const BATCH_BYTES_MAX: usize = 8 << 20;
 

@@ -294,7 +294,8 @@ pub fn no_origin() -> Error {
 pub fn stride_micros(stride: IntervalMonthDayNano) -> Result<i64> {
     if stride.months != 0 {
         let message = "timestamps cannot be binned into intervals containing months or years";
-        return Err(Error::new(SqlState::FEATURE_NOT_SUPPORTED, message));
+        let hint = "Use date_trunc('month', ..) or date_trunc('year', ..), or a stride of days.";
+        return Err(Error::new(SqlState::FEATURE_NOT_SUPPORTED, message).with_hint(hint));
     }
     let micros = i64::from(stride.days).saturating_mul(DAY).saturating_add(stride.nanoseconds / 1000);
     if micros <= 0 {

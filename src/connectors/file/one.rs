@@ -117,6 +117,14 @@ fn parquet_builder(file: &Listed) -> Result<ParquetRecordBatchReaderBuilder<fs::
 }
 
 fn not_parquet(name: &str, error: &dyn std::fmt::Display) -> Error {
-    Error::new(SqlState::BAD_COPY_FILE_FORMAT, format!("could not read \"{name}\" as Parquet: {error}"))
+    let told = error.to_string();
+    let why = match told.as_str() {
+        t if t.contains("footer") || t.contains("Invalid Parquet file") || t.contains("is less than") => {
+            "it does not end as a Parquet file does"
+        }
+        t => t.trim_start_matches("Arrow: ").trim_start_matches("Parquet argument error: ").trim_start_matches("EOF: "),
+    };
+    let why = why.trim_start_matches("Parquet error: ");
+    Error::new(SqlState::BAD_COPY_FILE_FORMAT, format!("could not read \"{name}\" as Parquet: {why}"))
         .with_hint("Is it a Parquet file, and whole?")
 }

@@ -98,7 +98,9 @@ fn a_line_that_is_too_long_is_one_bad_record() {
     finish(reader.as_mut(), sender);
     assert_eq!(found, ["a", "b"]);
     assert_eq!((bad.len(), bad[0].code.0), (1, "54000"));
-    assert!(bad[0].message.ends_with(":2: the line is too long") && bad[0].record.len() < 4096);
+    assert!(
+        bad[0].message.ends_with(":2: the line is too long: a record has at most 4 MiB") && bad[0].record.len() < 4096
+    );
 }
 
 #[test]

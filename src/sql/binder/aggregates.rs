@@ -153,6 +153,10 @@ impl Typer<'_> {
         if let (AggregateFunction::Ordered(OrderedFunction::ArrayAgg), [DataType::List(_)]) = (function, &given[..]) {
             return Err(Error::unsupported("array_agg of arrays", "Unnest them and aggregate their elements.").into());
         }
+        if let ("sum" | "avg", [DataType::Time64(_)]) = (name, &given[..]) {
+            let hint = format!("Cast it: {name}(x::interval).");
+            return Err(Error::unsupported(format!("{name} of time"), hint).into());
+        }
         let Some((wanted, _)) = types(function, &given) else {
             let names: Vec<String> = args.iter().map(|a| name_in_message(a, self.schema)).collect();
             return Err(no_function(name, &names).into());

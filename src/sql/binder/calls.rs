@@ -139,6 +139,13 @@ impl Calls<'_, '_> {
         let (name, span) = name_of(function);
         let (known, aggregate) = (registry().scalar.contains_key(&name), registry().aggregate.contains_key(&name));
         let windowed = registry().window.contains_key(&name);
+        if !function.within_group.is_empty() && !known && !windowed && !aggregate {
+            let hint = match name.as_str() {
+                "mode" => "Count per value with GROUP BY, and take the one with the most.",
+                _ => "percentile_cont is; array_agg(x ORDER BY x) has the values in order, to be subscripted.",
+            };
+            return Err(self.places.pointed(Error::unsupported(format!("{name} WITHIN GROUP"), hint), span));
+        }
         let wrong = |message: String, code| Err(self.places.pointed(Error::new(code, message), span));
         if known && !aggregate && !windowed {
             let what = match (&function.over, &function.filter) {

@@ -140,6 +140,22 @@ pub(super) fn refuse_stray(name: &str) -> Result<()> {
         .with_hint("Or use window_start and window_end of FROM TUMBLE(t, ts, size) or HOP(t, ts, slide, size)."))
 }
 
+/// 42803: TUMBLE and its like where an expression stands, and is not in GROUP BY.
+pub(super) fn stray_window(name: &str) -> Option<Error> {
+    let window = name.to_uppercase();
+    let (arguments, table) = match name {
+        "tumble" => ("ts, size", "t, ts, size"),
+        "hop" => ("ts, slide, size", "t, ts, slide, size"),
+        "session" | "cumulate" => return Some(Error::unsupported(window, "Use TUMBLE or HOP.")),
+        _ => return None,
+    };
+    let message = format!("{window} stands in GROUP BY or in FROM only");
+    let hint = format!(
+        "GROUP BY {window}({arguments}) and SELECT {window}_START({arguments}), or SELECT window_start FROM {window}({table})."
+    );
+    Some(Error::new(SqlState::GROUPING_ERROR, message).with_hint(hint))
+}
+
 impl GroupWindow {
     /// Puts a call of our function where a bound is asked for.
     fn ask(&mut self, expr: &mut Expr) {

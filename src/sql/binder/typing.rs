@@ -551,6 +551,9 @@ pub(super) fn is_mismatch(error: &DataFusionError) -> bool {
 
 /// 42883.
 pub(super) fn no_function(name: &str, types: &[String]) -> Error {
+    if let Some(window) = super::group_windows::stray_window(name) {
+        return window;
+    }
     let message = format!("function {name}({}) does not exist", types.join(", "));
     Error::new(SqlState::UNDEFINED_FUNCTION, message)
         .with_hint("No function matches the given name and argument types. You might need to add explicit type casts.")

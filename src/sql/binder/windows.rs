@@ -130,12 +130,34 @@ fn positions(name: &str, args: &[FunctionArg], names: &[&str], hint: &str) -> Re
             _ => (None, &Expr::Identifier(Ident::new(""))),
         };
         let slot = at.and_then(|at| values.get_mut(at));
-        let slot = slot.ok_or_else(|| wrong(format!("{}: unknown argument {arg}", name.to_uppercase())))?;
+        let slot = slot.ok_or_else(|| unknown_argument(name, arg, names, hint))?;
         if slot.replace(value.clone()).is_some() {
-            return Err(wrong(format!("{}: argument given twice: {arg}", name.to_uppercase())));
+            let given = named(arg).unwrap_or_else(|| names[at.unwrap_or(n)].to_owned());
+            return Err(wrong(format!("{}: argument \"{given}\" is given twice", name.to_uppercase())));
         }
     }
     Ok(values)
+}
+
+/// The name before `=>`.
+fn named(arg: &FunctionArg) -> Option<String> {
+    match arg {
+        FunctionArg::Named { name, .. } | FunctionArg::ExprNamed { name: Expr::Identifier(name), .. } => {
+            Some(fold(name))
+        }
+        FunctionArg::ExprNamed { .. } | FunctionArg::Unnamed(_) => None,
+    }
+}
+
+fn unknown_argument(name: &str, arg: &FunctionArg, names: &[&str], hint: &str) -> Error {
+    let window = name.to_uppercase();
+    let Some(given) = named(arg) else { return invalid(format!("{window}: wrong number of arguments"), hint) };
+    let near = names.iter().map(|known| (strsim::damerau_levenshtein(known, &given), *known)).min();
+    let message = format!("{window}: unknown argument \"{given}\"");
+    match near.filter(|(distance, known)| 2 * distance <= known.len()) {
+        Some((_, near)) => invalid(message, &format!("Perhaps you meant {}.", near.to_uppercase())),
+        None => invalid(message, &format!("Its arguments are {}.", names.join(", ").to_uppercase())),
+    }
 }
 
 /// `ts`, `t.ts`, `DESCRIPTOR(ts)`.

@@ -409,7 +409,8 @@ impl Cursor<'_> {
                 let micros = interval::constant_micros(&expr.tree).map_err(|e| e.with_position(expr.offset + 1))?;
                 if micros < 0 {
                     let message = "lateness must not be negative";
-                    return Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, message).with_position(expr.offset + 1));
+                    let error = Error::new(SqlState::INVALID_PARAMETER_VALUE, message).with_position(expr.offset + 1);
+                    return Err(error.with_hint("For example, ALLOW LATENESS INTERVAL '10' SECOND."));
                 }
                 view.lateness = Some(micros);
             } else if self.words(&["late", "rows", "into"]) {

@@ -287,7 +287,8 @@ impl<'a> Cursor<'a> {
     /// A query that a clause of ours may follow.
     pub(super) fn query(&mut self) -> Result<Query> {
         let (offset, start) = (self.position() - 1, self.parser.peek_token_ref().span.start);
-        let tree = self.rule(|p| p.parse_query())?;
+        let tree = self.rule(|p| p.parse_query());
+        let tree = tree.map_err(|error| tokens::partitioned_window(self.source).unwrap_or(error))?;
         self.check_names(tree.as_ref())?;
         Ok(Text { tree, text: self.text_since(offset), offset, start })
     }

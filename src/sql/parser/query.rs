@@ -211,8 +211,11 @@ impl Cursor<'_> {
             } else if self.peek_word("within") {
                 let hint = "Rows of an epoch come with retractions first; leave it out.";
                 return Err(Error::unsupported("WITHIN TIMESTAMP ORDER BY", hint));
+            } else if self.peek_word("limit") || self.peek_word("fetch") {
+                let hint = "Leave it out, and stop reading when you have enough, or end it at an epoch with UP TO.";
+                return Err(Error::unsupported("LIMIT in a subscription", hint).with_position(self.position()));
             } else {
-                return Ok(());
+                return range(subscribe.as_of, subscribe.up_to);
             }
         }
     }
@@ -388,6 +391,18 @@ impl Cursor<'_> {
                 format!("COPY {what} must be a single one-byte character"),
             )),
         }
+    }
+}
+
+/// AS OF and UP TO in their order.
+fn range(as_of: Option<u64>, up_to: Option<u64>) -> Result<()> {
+    match (as_of, up_to) {
+        (Some(from), Some(to)) if to < from => {
+            let message = format!("UP TO {to} lies before AS OF {from}");
+            Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, message)
+                .with_hint("AS OF is where the subscription begins, UP TO where it ends."))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -246,9 +246,12 @@ impl Cursor<'_> {
             Explained::View(Box::new(self.materialized_view(start)?))
         } else if self.words(&["materialized", "view"]) {
             Explained::Running(self.name()?)
-        } else if ["insert", "update", "delete", "create", "execute", "declare"].iter().any(|w| self.peek_word(w)) {
+        } else if let Some(other) =
+            ["insert", "update", "delete", "create", "execute", "declare"].iter().find(|word| self.peek_word(word))
+        {
             let hint = "EXPLAIN takes a query, SUBSCRIBE, CREATE MATERIALIZED VIEW, or MATERIALIZED VIEW v.";
-            return Err(Error::unsupported("EXPLAIN of this statement", hint));
+            let explain = if options.analyze { "EXPLAIN ANALYZE" } else { "EXPLAIN" };
+            return Err(Error::unsupported(format!("{explain} of {}", other.to_uppercase()), hint));
         } else {
             match self.streamed()? {
                 Streamed::Query(query) => Explained::Query(query),
@@ -291,7 +294,10 @@ impl Cursor<'_> {
                     }
                 };
             }
-            other => return Err(Error::syntax(format!("unrecognized EXPLAIN option \"{other}\""), None)),
+            other => {
+                let hint = "Options are ANALYZE, VERBOSE, FORMAT, TIMING and SUMMARY.";
+                return Err(Error::syntax(format!("unrecognized EXPLAIN option \"{other}\""), None).with_hint(hint));
+            }
         }
         Ok(())
     }

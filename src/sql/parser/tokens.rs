@@ -245,3 +245,32 @@ pub(super) fn table_queries(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
     }
     out
 }
+
+/// A text that is no query because a window's table has PARTITION BY, as in Flink.
+pub(super) fn partitioned_window(source: &Source<'_>) -> Option<Error> {
+    let tokens = source.tokenize().ok()?;
+    let tokens: Vec<_> = tokens.iter().filter(|t| !matches!(t.token, Token::Whitespace(_))).collect();
+    let word = |at: usize| match tokens.get(at).map(|t| &t.token) {
+        Some(Token::Word(word)) => word.value.to_ascii_lowercase(),
+        _ => String::new(),
+    };
+    let opens = |at: usize| matches!(tokens.get(at).map(|t| &t.token), Some(Token::LParen));
+    for at in (0..tokens.len()).filter(|at| opens(at + 1)) {
+        let window = word(at);
+        if !["tumble", "hop", "cumulate", "session"].contains(&window.as_str()) {
+            continue;
+        }
+        // `TABLE t`, perhaps behind `DATA =>`.
+        let Some(table) = (at + 2..at + 5).find(|at| word(*at) == "table") else { continue };
+        if (table + 2..table + 5).any(|at| word(at) == "partition" && word(at + 1) == "by") {
+            let (what, hint) = match window.as_str() {
+                "tumble" | "hop" => {
+                    (format!("{} with PARTITION BY", window.to_uppercase()), "Leave it out, and GROUP BY the column.")
+                }
+                other => (other.to_uppercase(), "Use TUMBLE or HOP."),
+            };
+            return Some(Error::unsupported(what, hint).with_position(source.offset(tokens[at].span.start) + 1));
+        }
+    }
+    None
+}
