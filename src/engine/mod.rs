@@ -43,6 +43,7 @@ mod stream;
 mod subscribe;
 mod transaction;
 mod views;
+mod warnings;
 
 pub use data_dir::DataDir;
 pub use ingest::Ingest;

@@ -21,6 +21,7 @@ use super::outcome::{Column, Outcome};
 use super::provider::{SourceTable, StoreTable};
 use super::session::Session;
 use super::stream::{Batches, Guard};
+use super::warnings;
 use crate::catalog::object::{Kind, Object};
 use crate::catalog::system;
 use crate::catalog::{Relation, SystemRelation};
@@ -99,7 +100,9 @@ pub(super) async fn prepare(shared: &Arc<Shared>, query: Filled, snapshot: Optio
         None if reads.stored() => Some(current_snapshot(shared).await?),
         given => given,
     };
-    warn_of_errors(shared, &reads, snapshot.as_ref());
+    if let Some(snapshot) = &snapshot {
+        warnings::of_reading(shared, &reads.user, snapshot);
+    }
     let mut running = HashMap::new();
     for relation in reads.system.iter().filter(|r| system::running(r)) {
         running.insert(relation.oid, introspect::rows(shared, relation).await?);
@@ -167,22 +170,6 @@ pub(super) async fn current_snapshot(shared: &Arc<Shared>) -> Result<Snapshot> {
         transaction.snapshot = Some(snapshot.clone());
     }
     Ok(snapshot)
-}
-
-/// A view that has errors leaves out what failed: whoever reads it is told.
-fn warn_of_errors(shared: &Shared, reads: &Reads, snapshot: Option<&Snapshot>) {
-    let Some(snapshot) = snapshot else { return };
-    for object in &reads.user {
-        let errors = match object.kind {
-            Kind::MaterializedView(_) => snapshot.standing_errors(object.id),
-            Kind::Table(_) | Kind::Source(_) | Kind::View(_) => 0,
-        };
-        if errors > 0 {
-            let message = format!("materialized view \"{}\" leaves out what {errors} errors stand for", object.name);
-            let hint = format!("See them with SELECT * FROM highwater.errors WHERE view = '{}'.", object.name);
-            shared.notice("WARNING", Error::new(SqlState::WARNING, message).with_hint(hint));
-        }
-    }
 }
 
 /// Puts rows behind a scan.

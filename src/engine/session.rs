@@ -15,10 +15,12 @@ use super::outcome::{Description, Notice, Outcome, TransactionStatus};
 use super::settings;
 use super::stream::{Guard, unwinding};
 use super::transaction::Mode;
+use super::warnings;
 use crate::catalog::functions;
 use crate::catalog::system::Environment;
 use crate::config::QUICK_TEXT;
 use crate::error::{Error, Result, SqlState};
+use crate::runtime::ReadMode;
 use crate::sql;
 use crate::sql::statement::{Statement, Streamed, TransactionModes};
 use crate::stack;
@@ -276,6 +278,8 @@ impl Session {
             Statement::Subscribe(subscribe) => self.subscribe(subscribe, guard).await,
             Statement::Flush => {
                 guard.wait(self.shared.engine.runtime.flush()).await?;
+                let snapshot = self.shared.engine.runtime.snapshot(ReadMode::Latest).await?;
+                warnings::of_failures(&self.shared, None, &snapshot);
                 Ok(done("FLUSH"))
             }
             Statement::Declare(declare) => self.declare(declare, text, guard).await,

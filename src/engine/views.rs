@@ -11,6 +11,7 @@ use super::ddl::{Ddl, find_any};
 use super::outcome::Outcome;
 use super::session::Session;
 use super::stream::Guard;
+use super::warnings;
 use crate::catalog::Snapshot;
 use crate::catalog::object::{Emit, Kind, MaterializedView, Object};
 use crate::data::ObjectId;
@@ -18,7 +19,7 @@ use crate::data::text::TimeZone;
 use crate::error::{Error, Result, SqlState};
 use crate::operators;
 use crate::plan::{self, ViewOptions, ViewPlan};
-use crate::runtime::{LateTarget, ViewSpec};
+use crate::runtime::{LateTarget, ReadMode, ViewSpec};
 use crate::sql::binder::{Binder, BoundView};
 use crate::sql::statement::{CreateMaterializedView, Name, Query, Subscribe};
 
@@ -137,6 +138,7 @@ impl Session {
         } else {
             guard.wait(join(engine.clone(), spec, undo)).await?;
         }
+        warnings::of_failures(&self.shared, Some(id), &engine.runtime.snapshot(ReadMode::Latest).await?);
         Ok(tag())
     }
 

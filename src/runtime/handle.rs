@@ -1,5 +1,6 @@
 //! [`Runtime`]: the handle that sessions hold.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -18,7 +19,7 @@ use super::message::{Commit, Message, Publish, shut_down};
 use super::sequencer::Sequencer;
 use super::shared::{Published, Shared};
 use super::{
-    Committed, ErrorRow, LateRow, ReadMode, RuntimeConfig, Settings, SourceSpec, Spec, Status, SubscribeSpec,
+    Committed, ErrorRow, LateRow, Missing, ReadMode, RuntimeConfig, Settings, SourceSpec, Spec, Status, SubscribeSpec,
     Subscription, TableSpec, TableWrite, Target, ViewSpec, publisher, recover, replay,
 };
 
@@ -55,6 +56,11 @@ impl Snapshot {
     /// Errors: `55000` the view has not joined the clock, or has left it (with its lag); `name` is the object's.
     pub fn version(&self, object: ObjectId, name: &str) -> Result<Version> {
         self.published.version(object, &format!("materialized view \"{name}\""))
+    }
+
+    /// Sources, and tables with a connector, of which something is missing at this epoch: empty when all is well.
+    pub fn missing(&self) -> &HashMap<ObjectId, Missing> {
+        &self.published.missing
     }
 
     /// Errors standing in a view at this epoch (a SELECT raises a WARNING when there are some).

@@ -91,6 +91,10 @@ pub(super) enum Publish {
         id: ObjectId,
         name: String,
     },
+    /// A source is read from its beginning again: what was wrong with it comes again.
+    ReadAnew(ObjectId),
+    /// A source that had failed is read on.
+    WentOn(ObjectId),
     /// Objects are gone.
     Remove(Vec<ObjectId>),
     /// Views cannot be shown until a later start, and why.

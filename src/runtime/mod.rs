@@ -44,7 +44,7 @@ pub use spec::{
     SubscribeSpec, TableSpec, TableWrite, Target, ViewSpec, WatermarkSpec, WriteResult,
 };
 pub use status::{
-    EpochStatus, ErrorRow, LateRow, OperatorStatus, SourceStatus, Status, TableStatus, ViewPhase, ViewStatus,
+    EpochStatus, ErrorRow, LateRow, Missing, OperatorStatus, SourceStatus, Status, TableStatus, ViewPhase, ViewStatus,
     WatermarkStatus,
 };
 pub use subscribe::{Subscription, SubscriptionEvent};

@@ -73,6 +73,13 @@ impl Sequencer {
         }
     }
 
+    /// A source that had failed goes on: nothing is missing any more.
+    pub(super) fn went_on(&self, source: ObjectId, went_on: bool) {
+        if went_on {
+            let _ = self.shared.publisher.send(Publish::WentOn(source));
+        }
+    }
+
     /// A view joins as the log says, unless what it reads is lost.
     pub(super) fn rejoin(&mut self, join: JoinRecord, sources: &mut ReadAgain) -> Result<()> {
         let view = join.view;

@@ -20,7 +20,7 @@ use super::Spec;
 use super::arrival::{Clock, Times};
 use super::ingest::Piece;
 use super::message::Message;
-use super::sequencer::{SOURCE, Sequencer};
+use super::sequencer::{READER, SOURCE, Sequencer};
 
 /// How often a start says how far it is.
 const TELL_EVERY: Duration = Duration::from_secs(3);
@@ -378,8 +378,12 @@ impl Sequencer {
         self.open_for_replay(id)?;
         let name = match (self.feeds.get_mut(&id), self.tables.get(&id)) {
             (Some(feed), _) => {
-                if let Some(part) = feed.parts.first_mut().filter(|_| fault.operator == SOURCE) {
-                    part.bad += 1;
+                match feed.parts.first_mut() {
+                    Some(part) if fault.operator == SOURCE => part.bad += 1,
+                    Some(part) if fault.operator == READER => {
+                        part.failed = Some(Error::new(SqlState::named(&fault.code), &*fault.message));
+                    }
+                    Some(_) | None => {}
                 }
                 feed.name.clone()
             }

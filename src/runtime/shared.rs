@@ -14,7 +14,7 @@ use crate::error::{Error, Result, SqlState};
 use crate::store::Version;
 
 use super::message::{Message, Publish};
-use super::{RuntimeConfig, Settings};
+use super::{Missing, RuntimeConfig, Settings};
 
 /// One published epoch.
 #[derive(Clone, Debug, Default)]
@@ -23,6 +23,8 @@ pub(super) struct Published {
     pub(super) objects: Arc<HashMap<ObjectId, Entry>>,
     /// Views that cannot be shown until a later start, and why.
     pub(super) stranded: Arc<HashMap<ObjectId, Arc<str>>>,
+    /// Sources and tables of which something is missing.
+    pub(super) missing: Arc<HashMap<ObjectId, Missing>>,
 }
 
 /// A table or view at an epoch.

@@ -123,6 +123,15 @@ pub struct SourceStatus {
     pub address: Option<String>,
 }
 
+/// What did not come of a source's rows, or of a table's with a connector.
+#[derive(Clone, Debug, Default)]
+pub struct Missing {
+    /// Records that could not be decoded.
+    pub bad_records: u64,
+    /// Why its reading ended before its end.
+    pub failure: Option<Arc<str>>,
+}
+
 /// One row of `highwater.operators`: one per view, node and worker.
 #[derive(Clone, Debug)]
 pub struct OperatorStatus {

@@ -6,7 +6,35 @@ use std::sync::Arc;
 use crate::data::{Epoch, ObjectId};
 use crate::operators::RowError;
 
-use super::super::ErrorRow;
+use super::super::sequencer::READER;
+use super::super::{ErrorRow, Missing};
+use super::Publisher;
+
+/// Counts an error of a source.
+pub(super) fn miss(missing: &mut Missing, error: &RowError) {
+    if *error.operator == *READER {
+        missing.failure = Some(Arc::clone(&error.message));
+    } else {
+        missing.bad_records = missing.bad_records.saturating_add_signed(error.diff);
+    }
+}
+
+impl Publisher {
+    /// Forgets what was wrong with a source.
+    pub(super) fn forget_errors(&mut self, source: ObjectId) {
+        self.source_errors.remove(&source);
+        if self.missing.contains_key(&source) {
+            Arc::make_mut(&mut self.missing).remove(&source);
+        }
+    }
+
+    /// Forgets that a source failed, and not that it had.
+    pub(super) fn forget_failure(&mut self, source: ObjectId) {
+        if let Some(missing) = Arc::make_mut(&mut self.missing).get_mut(&source) {
+            missing.failure = None;
+        }
+    }
+}
 
 /// A Z-set of errors, the newest of which are kept with their text.
 #[derive(Default)]

@@ -28,7 +28,7 @@ use super::command::Report;
 use super::digest::Digest;
 use super::message::{EpochInfo, Message, NewView, Publish, shut_down};
 use super::shared::{Entry, Published, Shared};
-use super::{EpochStatus, RuntimeConfig, SubscribeSpec, Subscription};
+use super::{EpochStatus, Missing, RuntimeConfig, SubscribeSpec, Subscription};
 
 use errors::Errors;
 use history::History;
@@ -57,6 +57,7 @@ pub(super) fn start(
         waiting: VecDeque::new(),
         recent: VecDeque::new(),
         source_errors: BTreeMap::new(),
+        missing: Arc::default(),
         subscribing: vec![],
         digests: vec![],
         stranded: Arc::default(),
@@ -91,6 +92,7 @@ struct Publisher {
     recent: VecDeque<EpochStatus>,
     /// Records that could not be read, by source.
     source_errors: BTreeMap<ObjectId, (Arc<str>, Errors)>,
+    missing: Arc<HashMap<ObjectId, Missing>>,
     /// Subscriptions that begin at an epoch that is not published yet.
     subscribing: Vec<(Epoch, SubscribeSpec, Reply<Result<Subscription>>)>,
     digests: Vec<Digest>,
@@ -173,6 +175,8 @@ impl Publisher {
             Publish::AddTable { id, name } => {
                 self.tables.insert(id, Table { name: name.into(), history: None });
             }
+            Publish::ReadAnew(source) => self.forget_errors(source),
+            Publish::WentOn(source) => self.forget_failure(source),
             Publish::Remove(objects) => self.remove(&objects),
             Publish::Stranded(views) => {
                 self.stranded = Arc::new(views);
@@ -263,7 +267,7 @@ impl Publisher {
             }
             self.tables.remove(id);
             self.objects.remove(id);
-            self.source_errors.remove(id);
+            self.forget_errors(*id);
         }
         self.show();
     }
@@ -357,6 +361,7 @@ impl Publisher {
             if self.config.record_digests {
                 wrong.entry(id).or_insert_with(|| Digest::new(id, epoch)).add_error(&error);
             }
+            errors::miss(Arc::make_mut(&mut self.missing).entry(id).or_default(), &error);
             let (_, book) = self.source_errors.entry(id).or_insert_with(|| (name.into(), Errors::default()));
             book.add(epoch, vec![error], self.config.limits.errors_kept);
         }
@@ -416,9 +421,9 @@ impl Publisher {
                 entry.left = Some(since.elapsed());
             }
         }
-        let objects = Arc::new(self.objects.clone());
+        let (objects, missing) = (Arc::new(self.objects.clone()), Arc::clone(&self.missing));
         let stranded = Arc::clone(&self.stranded);
-        self.shared.publish(Published { epoch: self.published, objects, stranded });
+        self.shared.publish(Published { epoch: self.published, objects, missing, stranded });
     }
 
     /// Tells all subscribers of an epoch.

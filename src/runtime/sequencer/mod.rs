@@ -48,7 +48,7 @@ use flush::FlushWait;
 use lag::Away;
 use pace::Pace;
 use sources::Feed;
-pub(super) use sources::{SOURCE, start_reader};
+pub(super) use sources::{READER, SOURCE, start_reader};
 use table::TableHead;
 use views::ViewState;
 use writes::LateWrite;

@@ -16,6 +16,7 @@ use crate::operators::RowError;
 use super::super::ahead::MaxAhead;
 use super::super::arrival::Clock;
 use super::super::ingest::{Arrived, From, Ingest, Piece, Queue};
+use super::super::message::Publish;
 use super::super::status::{SourceStatus, Status, WatermarkStatus};
 use super::super::{SourceSpec, WatermarkSpec};
 use super::Sequencer;
@@ -23,7 +24,7 @@ use super::Sequencer;
 /// The operator of bad records, as errors name it.
 pub(in crate::runtime) const SOURCE: &str = "source";
 /// The operator of the error that ended a source's reading.
-pub(super) const READER: &str = "reader";
+pub(in crate::runtime) const READER: &str = "reader";
 
 /// What a connector feeds: a source, or a table.
 pub(in crate::runtime) struct Feed {
@@ -190,6 +191,7 @@ impl Sequencer {
         let Some(feed) = self.feeds.get(&id).filter(|f| !f.is_open()) else { return Ok(()) };
         let clock = |index| Clock::new(Partition { source: id, index }, feed.watermark.clone());
         let clocks = (0..feed.connector.partitions()).map(clock).collect();
+        let _ = self.shared.publisher.send(Publish::ReadAnew(id));
         self.open_feed_at(id, 0, clocks)
     }
 
@@ -341,6 +343,7 @@ impl Sequencer {
             SourceRange { partition, from: part.position, to, rows: rows as u64, ahead: RowRanges::default() };
         range.ahead.extend(&piece.ahead, part.clock.rows);
         part.position = to;
+        let went_on = part.failed.take().is_some();
         part.bad += piece.bad.len() as u64;
         part.credit = part.credit.saturating_sub(rows);
         if rows > 0 {
@@ -377,6 +380,7 @@ impl Sequencer {
         }
         let bad = piece.bad.into_iter().map(bad_record).chain(ahead);
         self.open.errors.extend(bad.map(|bad| (place.0, name.clone(), bad)));
+        self.went_on(place.0, went_on);
         Ok(())
     }
 
@@ -396,18 +400,17 @@ impl Sequencer {
     fn control(&mut self, place: Place, item: Arrived) -> Result<()> {
         match item {
             Arrived::Piece(piece) => self.admit_piece(place, piece)?,
-            Arrived::Mark(number) => {
-                if let Some(part) = self.part_mut(place) {
-                    part.mark = number;
-                }
-            }
+            Arrived::Mark(number) => self.part_mut(place).into_iter().for_each(|part| part.mark = number),
             Arrived::End { fingerprint } => self.end_partition(place, fingerprint)?,
             Arrived::Failed(error) => {
                 if let Some(part) = self.part_mut(place) {
                     tracing::warn!("a source failed: {error}");
                     part.queue = None;
                     let (code, message) = (error.code(), Arc::from(error.message()));
-                    part.failed = Some(error);
+                    // A server that starts tries again; what fails as before is one error.
+                    if part.failed.replace(error).is_some_and(|e| e.message() == &*message) {
+                        return Ok(());
+                    }
                     let row = RowError { operator: Arc::from(READER), code, message, row: String::new(), diff: 1 };
                     let name = self.feeds.get(&place.0).map(|feed| feed.name.clone());
                     self.open.errors.extend(name.map(|name| (place.0, name, row)));
@@ -422,8 +425,9 @@ impl Sequencer {
         let Some(part) = self.part_mut(place) else { return Ok(()) };
         part.queue = None;
         part.ended = true;
-        let partition = part.clock.partition;
+        let (partition, went_on) = (part.clock.partition, part.failed.take().is_some());
         self.open.ends.push(SourceEnd { partition, fingerprint });
+        self.went_on(place.0, went_on);
         let Some(feed) = self.feeds.get_mut(&place.0) else { return Ok(()) };
         if feed.is_table {
             let over = feed.parts.iter().all(|p| p.ended);
