@@ -21,6 +21,7 @@ pub fn trials() -> Vec<Trial> {
         crate::trial("sources::a_connection_is_made_again", a_connection_is_made_again()),
         crate::trial("sources::a_fast_sender_is_slowed", a_fast_sender_is_slowed()),
         crate::trial("sources::followed_files_in_every_mode", followed_files_in_every_mode()),
+        crate::trial("sources::what_is_read_anew_is_counted_anew", what_is_read_anew_is_counted_anew()),
         crate::trial("sources::http_limits", http_limits()),
         crate::trial("sources::http_requests_at_once_are_transactions", http_requests_at_once_are_transactions()),
     ]
@@ -196,6 +197,30 @@ async fn followed_files(mode: Mode) -> Result<()> {
         return Err(format!("{status}, {batch}"));
     }
     database.finish().await?;
+    database.stop().await;
+    Ok(())
+}
+
+/// The last view goes, and the next one reads the file from its beginning: its bad record is one.
+async fn what_is_read_anew_is_counted_anew() -> Result<()> {
+    let folder = tempfile::tempdir().map_err(text)?;
+    let file = folder.path().join("a.csv");
+    append(&file, "n\n1\nx\n2\n")?;
+    let database = Database::with(Mode::Four, EngineConfig::default()).await?;
+    let connection = open(&database).await?;
+    let source = "CREATE SOURCE s (n INT) WITH (connector = 'file', path = '{}') FORMAT PLAIN ENCODE CSV";
+    connection.query(&source.replace("{}", &file.display().to_string())).await.map_err(text)?;
+    for _ in 0..2 {
+        for statement in ["CREATE MATERIALIZED VIEW v AS SELECT n FROM s", "FLUSH", "TABLE v"] {
+            connection.take_notices();
+            connection.query(statement).await.map_err(text)?;
+        }
+        let told: Vec<_> = connection.take_notices().iter().map(|notice| notice.message().to_owned()).collect();
+        if told != ["materialized view \"v\" leaves out 1 record of source \"s\" that could not be read"] {
+            return Err(format!("{told:?}"));
+        }
+        connection.query("DROP MATERIALIZED VIEW v").await.map_err(text)?;
+    }
     database.stop().await;
     Ok(())
 }
