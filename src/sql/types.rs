@@ -52,11 +52,7 @@ pub(super) fn field(name: &str, sql: &Sql) -> Result<Field> {
         }
         Sql::Char(length) | Sql::Character(length) => {
             let length = length_of(length.as_ref())?.unwrap_or(1);
-            let metadata = HashMap::from([
-                (META_TYPE.to_owned(), "bpchar".to_owned()),
-                (META_TYPMOD.to_owned(), (length + 4).to_string()),
-            ]);
-            Ok(Field::new(name, DataType::Utf8, true).with_metadata(metadata))
+            Err(padded(&format!("character({length})")))
         }
         Sql::Bytea => plain(DataType::Binary),
         Sql::Date => plain(DataType::Date32),
@@ -123,6 +119,11 @@ fn undefined(name: &str) -> Error {
     Error::new(SqlState::UNDEFINED_OBJECT, format!("type \"{name}\" does not exist"))
 }
 
+/// Values that compare without the spaces behind them.
+fn padded(kind: &str) -> Error {
+    Error::unsupported(format!("type {kind}"), "Use VARCHAR(n) or TEXT.")
+}
+
 /// Types that sqlparser has no word for.
 fn by_name(name: &str, custom: &ast::ObjectName, _modifiers: &[String]) -> Result<Field> {
     let last = custom.0.last().map(ToString::to_string).unwrap_or_default();
@@ -137,7 +138,7 @@ fn by_name(name: &str, custom: &ast::ObjectName, _modifiers: &[String]) -> Resul
         "numeric" => numeric(name, &ExactNumberInfo::None),
         "text" => plain(DataType::Utf8),
         "varchar" => Ok(varchar(name, None, true)),
-        "bpchar" => plain(DataType::Utf8).map(|f| named(f, "bpchar")),
+        "bpchar" => Err(padded("bpchar")),
         "name" => plain(DataType::Utf8).map(|f| named(f, "name")),
         "char" => plain(DataType::Utf8).map(|f| named(f, "char")),
         "bytea" => plain(DataType::Binary),
