@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use datafusion::catalog::{MemTable, TableProvider};
+use datafusion::common::ScalarValue;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{ParamValues, ScalarValue};
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{Expr, LogicalPlan, TableSource};
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use futures::StreamExt;
@@ -225,7 +226,16 @@ pub(super) fn fill_plan(plan: LogicalPlan, parameters: &[ScalarValue]) -> Result
     if parameters.is_empty() {
         return Ok(plan);
     }
-    Ok(plan.replace_params_with_values(&ParamValues::from(parameters.to_vec()))?)
+    // DataFusion's own way finds the types of VALUES again, which are known.
+    let filled = plan.transform_up_with_subqueries(|node| {
+        let names = NamePreserver::new(&node);
+        node.map_expressions(|expr| {
+            let name = names.save(&expr);
+            Ok(Transformed::yes(name.restore(fill_expr(expr, parameters)?)))
+        })?
+        .map_data(LogicalPlan::recompute_schema)
+    })?;
+    Ok(filled.data)
 }
 
 /// Puts values in the place of `$1`, .. in an expression.

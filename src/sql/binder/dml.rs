@@ -291,7 +291,11 @@ fn source_rows(
         }
         rows.push(row);
     }
-    Ok(LogicalPlanBuilder::values(rows).and_then(|b| named_as(b, target)).and_then(LogicalPlanBuilder::build)?)
+    // The columns' types are known: that some rows say more of theirs does not matter.
+    let fields = target.schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
+    let schema = Arc::new(DFSchema::try_from(Schema::new(fields.collect::<Vec<_>>()))?);
+    let values = LogicalPlanBuilder::values_with_schema(rows, &schema);
+    Ok(values.and_then(|b| named_as(b, target)).and_then(LogicalPlanBuilder::build)?)
 }
 
 /// Names a plan's columns like the target's, and gives them its types.

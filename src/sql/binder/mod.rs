@@ -37,12 +37,14 @@ mod rows;
 mod scope;
 mod sets;
 mod stand_in;
+mod stars;
 mod subqueries;
 mod syntax;
 mod table_functions;
 mod typing;
 mod unions;
 mod using;
+mod values;
 mod windows;
 mod written;
 

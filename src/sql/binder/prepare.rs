@@ -54,7 +54,6 @@ impl VisitorMut for Prepare {
                     super::lateral::unnests(select);
                 }
                 empty_selects(&mut query.body);
-                sets::values_alike(&mut query.body);
                 super::written::mark_keys(query);
                 ControlFlow::Continue(())
             }

@@ -39,6 +39,8 @@ pub(super) struct Provider<'a> {
     relation_planners: Vec<Arc<dyn RelationPlanner>>,
     /// Objects named so far, plain views included.
     pub(super) depends: RefCell<Vec<ObjectId>>,
+    /// Types of columns of VALUES whose values are not alike.
+    pub(super) columns: RefCell<Vec<FieldRef>>,
     depth: usize,
     /// Whether a materialized view is planned: what it reads, plain views too, has to be a function of the rows.
     pub(super) in_view: Cell<bool>,
@@ -53,8 +55,8 @@ impl<'a> Provider<'a> {
         let ours: Arc<dyn ExprPlanner> = Arc::new(Operators::new(&binder.session.time_zone));
         let planners = std::iter::once(ours).chain(registry().planners.iter().cloned()).collect();
         let relation_planners: Vec<Arc<dyn RelationPlanner>> = vec![Arc::new(Windows), Arc::new(Aliases)];
-        let (depends, in_view) = (RefCell::default(), Cell::new(false));
-        Self { binder, planners, relation_planners, depends, depth, in_view }
+        let (depends, columns, in_view) = (RefCell::default(), RefCell::default(), Cell::new(false));
+        Self { binder, planners, relation_planners, depends, columns, depth, in_view }
     }
 
     fn resolve(&self, name: &TableReference) -> crate::error::Result<Resolved> {
@@ -225,6 +227,7 @@ impl ContextProvider for Provider<'_> {
             .get(name)
             .cloned()
             .or_else(|| super::stand_in::find(name))
+            .or_else(|| super::values::function(name, &self.columns.borrow()))
             .or_else(|| super::moment::function(name))
             .or_else(|| super::group_windows::function(name))
             .or_else(|| zoned(name, &session.time_zone))

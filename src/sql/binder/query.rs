@@ -90,7 +90,9 @@ pub(super) fn planner<'p, 'a>(provider: &'p Provider<'a>) -> SqlToRel<'p, Provid
 }
 
 /// DataFusion's plan of a query, not yet typed.
-fn raw_plan(provider: &Provider<'_>, tree: ast::Query, parameters: &Parameters) -> DfResult<LogicalPlan> {
+fn raw_plan(provider: &Provider<'_>, mut tree: ast::Query, parameters: &Parameters) -> DfResult<LogicalPlan> {
+    super::values::matched(&mut tree, provider, parameters)?;
+    super::stars::written_out(&mut tree, provider, parameters);
     let mut context = PlannerContext::new().with_prepare_param_data_types(parameters.clone());
     let statement = ast::Statement::Query(Box::new(tree));
     as_values(planner(provider).sql_statement_to_plan_with_context(statement, &mut context)?)

@@ -42,6 +42,7 @@ impl Scope<'_, '_> {
     pub(super) fn raw(&self, tree: &ast::Expr) -> DfResult<Expr> {
         let mut tree = tree.clone();
         prepare(&mut tree, Some(self.given.places))?;
+        super::values::matched(&mut tree, self.provider, self.given.parameters)?;
         let mut context = PlannerContext::new().with_prepare_param_data_types(self.given.parameters.clone());
         let expr = planner(self.provider).sql_to_expr(tree, self.schema, &mut context)?;
         self.typer().expr(expr)

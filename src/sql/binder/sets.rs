@@ -104,26 +104,6 @@ pub(super) fn in_from(factor: &mut TableFactor) -> Result<()> {
     Ok(())
 }
 
-/// `VALUES (x::t), ('..')`: DataFusion wants the rows of one type, PostgreSQL reads the constant as the other's.
-pub(super) fn values_alike(body: &mut SetExpr) {
-    let SetExpr::Values(values) = body else { return };
-    let rows = &mut values.rows;
-    for place in 0..rows.first().map_or(0, |row| row.content.len()) {
-        let typed = rows.iter().find_map(|row| match row.content.get(place)? {
-            Expr::Cast { data_type, .. } => Some(data_type.clone()),
-            Expr::TypedString(constant) => Some(constant.data_type.clone()),
-            Expr::Interval(_) => Some(ast::DataType::Interval { fields: None, precision: None }),
-            _ => None,
-        });
-        let Some(data_type) = typed else { continue };
-        for value in rows.iter_mut().filter_map(|row| row.content.get_mut(place)) {
-            if matches!(value, Expr::Value(v) if matches!(v.value, Value::SingleQuotedString(_))) {
-                *value = super::prepare::wrap(value.clone(), data_type.clone());
-            }
-        }
-    }
-}
-
 fn is_parameter(expr: &Expr) -> bool {
     match expr {
         Expr::Value(value) => matches!(value.value, Value::Placeholder(_)),

@@ -416,6 +416,9 @@ impl Typer<'_> {
         if let Some(joined) = self.unequal(f.func.name(), &f.args)? {
             return Ok(joined);
         }
+        if let Some(value) = f.func.inner().downcast_ref::<super::values::OfColumn>() {
+            return Ok(self.implicit(f.args.swap_remove(0), &value.column)?);
+        }
         match f.func.name() {
             name if name == super::written::WRITTEN.name => return Ok(f.args.swap_remove(0)),
             "coalesce" => {

@@ -38,7 +38,7 @@ pub(super) fn mark(function: &mut Function, name: &str) {
     }
 }
 
-fn marked(expr: &Expr, mark: &str) -> Expr {
+pub(super) fn marked(expr: &Expr, mark: &str) -> Expr {
     quoted_call(WRITTEN.name, vec![expr.clone(), text(mark)])
 }
 
