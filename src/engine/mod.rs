@@ -11,7 +11,7 @@
 //!        show.rs       SHOW, DESCRIBE, EXPLAIN; settings.rs SET; introspect.rs the system relations of what runs
 //! ```
 //!
-//! Uses: error, config, stack, metrics, data, connectors, catalog, sql, plan, operators, log, store, runtime
+//! Uses: error, config, stack, metrics, data, functions, connectors, catalog, sql, plan, operators, log, store, runtime
 
 mod inspect;
 pub mod outcome;

@@ -284,22 +284,6 @@ impl Publisher {
         Ok(())
     }
 
-    fn rename(&mut self, object: ObjectId, name: &str) {
-        if let Some(view) = self.views.get_mut(&object) {
-            for gauges in [&self.config.metrics.lag_ms, &self.config.metrics.view_rows, &self.config.metrics.view_bytes]
-            {
-                forget(gauges, "view", &view.name);
-            }
-            view.name = name.into();
-        }
-        if let Some(table) = self.tables.get_mut(&object) {
-            table.name = name.into();
-        }
-        if let Some((source, _)) = self.source_errors.get_mut(&object) {
-            *source = name.into();
-        }
-    }
-
     /// The views that keep an epoch from being published.
     fn blockers(&self, epoch: Epoch) -> Vec<ObjectId> {
         let mut blockers = Vec::new();

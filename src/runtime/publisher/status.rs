@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::data::ObjectId;
+use crate::metrics::forget;
 
 use super::super::command::OperatorStats;
 use super::super::{EpochStatus, OperatorStatus, Status, TableStatus, ViewPhase, ViewStatus};
@@ -10,6 +11,23 @@ use super::Publisher;
 use super::view::View;
 
 impl Publisher {
+    /// An object has another name.
+    pub(super) fn rename(&mut self, object: ObjectId, name: &str) {
+        if let Some(view) = self.views.get_mut(&object) {
+            for gauges in [&self.config.metrics.lag_ms, &self.config.metrics.view_rows, &self.config.metrics.view_bytes]
+            {
+                forget(gauges, "view", &view.name);
+            }
+            view.name = name.into();
+        }
+        if let Some(table) = self.tables.get_mut(&object) {
+            table.name = name.into();
+        }
+        if let Some((source, _)) = self.source_errors.get_mut(&object) {
+            *source = name.into();
+        }
+    }
+
     /// Adds the views that are published, their operators, the epochs and the tables.
     pub(super) fn status(&self, mut status: Status) -> Status {
         status.epoch = self.published;
