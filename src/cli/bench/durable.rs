@@ -10,12 +10,10 @@ use std::io::Write;
 use std::time::Instant;
 
 use super::Bench;
-use super::checksum::Checksum;
 use super::child::Served;
 use super::file::{self, COLUMNS};
 use super::folder::Folder;
-use super::latency::{self, Percentiles};
-use super::measure::median;
+use super::latency;
 use super::report::{Figure, Runs};
 use crate::error::Result;
 
@@ -40,35 +38,9 @@ pub(super) fn run(bench: &Bench) -> Result<Vec<Figure>> {
 }
 
 fn latency(bench: &Bench, peers: usize) -> Result<Figure> {
-    let inserts = latency::inserts(bench);
     let folder = Folder::create()?;
     let server = Served::durable(peers, folder.path())?;
-    latency::prepare(&server)?;
-    let (mut ours, mut theirs) = (Percentiles::default(), Percentiles::default());
-    let (mut seen, mut sent) = (Checksum::default(), Checksum::default());
-    for round in 0..=bench.runs {
-        super::progress(&format!("{LATENCY} with {peers} workers, run {round} of {}", bench.runs));
-        let first = u64::from(round) * inserts;
-        let syncs = syncs(&folder)?;
-        let (latencies, _) = latency::once(&server, WRITERS, first, inserts, &mut seen)?;
-        (first..first + inserts).for_each(|id| sent.add_numbers(&vec![Some(id.to_string())]));
-        if round > 0 {
-            ours.push(&latencies);
-            theirs.push(&syncs);
-        }
-    }
-    Ok(Figure {
-        name: LATENCY.to_owned(),
-        workers: peers,
-        rows: inserts,
-        p50_ms: Some(median(ours.p50)),
-        p99_ms: Some(median(ours.p99)),
-        baseline_p50_ms: Some(median(theirs.p50)),
-        baseline_p99_ms: Some(median(theirs.p99)),
-        checksum: Some(seen.text()),
-        baseline_checksum: Some(sent.text()),
-        ..Figure::default()
-    })
+    latency::measure(bench, (LATENCY, WRITERS), (&server, peers), || syncs(&folder).map(Some))
 }
 
 /// Milliseconds to append to a file and sync it, each time.

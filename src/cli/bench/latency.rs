@@ -24,13 +24,13 @@ const INSERTS_MAX: u64 = 5000;
 
 /// Per run, in milliseconds.
 #[derive(Default)]
-pub(super) struct Percentiles {
-    pub(super) p50: Vec<f64>,
-    pub(super) p99: Vec<f64>,
+struct Percentiles {
+    p50: Vec<f64>,
+    p99: Vec<f64>,
 }
 
 impl Percentiles {
-    pub(super) fn push(&mut self, latencies: &[f64]) {
+    fn push(&mut self, latencies: &[f64]) {
         self.p50.push(percentile(latencies, 0.5));
         self.p99.push(percentile(latencies, 0.99));
     }
@@ -41,46 +41,53 @@ pub(super) fn run(bench: &Bench) -> Result<Vec<Figure>> {
     if !bench.wants(NAME) {
         return Ok(Vec::new());
     }
-    let inserts = inserts(bench);
     let mut figures = Vec::new();
     for peers in bench.peers() {
         let server = Served::start(peers, None)?;
-        prepare(&server)?;
-        let (mut ours, mut theirs) = (Percentiles::default(), Percentiles::default());
-        let (mut seen, mut sent) = (Checksum::default(), Checksum::default());
-        for round in 0..=bench.runs {
-            super::progress(&format!("{NAME} with {peers} workers, run {round} of {}", bench.runs));
-            let first = u64::from(round) * inserts;
-            let (latencies, baseline) = once(&server, WRITERS, first, inserts, &mut seen)?;
-            (first..first + inserts).for_each(|id| sent.add_numbers(&vec![Some(id.to_string())]));
-            if round > 0 {
-                ours.push(&latencies);
-                theirs.push(&baseline);
-            }
-        }
-        figures.push(Figure {
-            name: NAME.to_owned(),
-            workers: peers,
-            rows: inserts,
-            p50_ms: Some(median(ours.p50)),
-            p99_ms: Some(median(ours.p99)),
-            baseline_p50_ms: Some(median(theirs.p50)),
-            baseline_p99_ms: Some(median(theirs.p99)),
-            checksum: Some(seen.text()),
-            baseline_checksum: Some(sent.text()),
-            ..Figure::default()
-        });
+        figures.push(measure(bench, (NAME, WRITERS), (&server, peers), || Ok(None))?);
     }
     Ok(figures)
 }
 
-/// Inserts of one run.
-pub(super) fn inserts(bench: &Bench) -> u64 {
-    (bench.rows / 100).clamp(WRITERS, INSERTS_MAX)
+/// The runs of one case on a new server. The baseline is what `before` measures before each run, or SELECT 1 meanwhile;
+/// in milliseconds.
+pub(super) fn measure(
+    bench: &Bench,
+    (name, writers): (&str, u64),
+    (server, peers): (&Served, usize),
+    before: impl Fn() -> Result<Option<Vec<f64>>>,
+) -> Result<Figure> {
+    let inserts = (bench.rows / 100).clamp(WRITERS, INSERTS_MAX);
+    prepare(server)?;
+    let (mut ours, mut theirs) = (Percentiles::default(), Percentiles::default());
+    let (mut seen, mut sent) = (Checksum::default(), Checksum::default());
+    for round in 0..=bench.runs {
+        super::progress(&format!("{name} with {peers} workers, run {round} of {}", bench.runs));
+        let first = u64::from(round) * inserts;
+        let baseline = before()?;
+        let (latencies, selects) = once(server, writers, first, inserts, &mut seen)?;
+        (first..first + inserts).for_each(|id| sent.add_numbers(&vec![Some(id.to_string())]));
+        if round > 0 {
+            ours.push(&latencies);
+            theirs.push(&baseline.unwrap_or(selects));
+        }
+    }
+    Ok(Figure {
+        name: name.to_owned(),
+        workers: peers,
+        rows: inserts,
+        p50_ms: Some(median(ours.p50)),
+        p99_ms: Some(median(ours.p99)),
+        baseline_p50_ms: Some(median(theirs.p50)),
+        baseline_p99_ms: Some(median(theirs.p99)),
+        checksum: Some(seen.text()),
+        baseline_checksum: Some(sent.text()),
+        ..Figure::default()
+    })
 }
 
 /// The table and its ten views.
-pub(super) fn prepare(server: &Served) -> Result<()> {
+fn prepare(server: &Served) -> Result<()> {
     let mut client = server.client()?;
     client.query("CREATE TABLE events (id BIGINT, kind BIGINT)")?;
     client.query("CREATE MATERIALIZED VIEW every AS SELECT id, kind FROM events WHERE id >= 0")?;
@@ -95,13 +102,7 @@ pub(super) fn prepare(server: &Served) -> Result<()> {
 }
 
 /// Inserts ids from `first` on; the latencies of their arrival, and those of the baseline.
-pub(super) fn once(
-    server: &Served,
-    writers: u64,
-    first: u64,
-    inserts: u64,
-    seen: &mut Checksum,
-) -> Result<(Vec<f64>, Vec<f64>)> {
+fn once(server: &Served, writers: u64, first: u64, inserts: u64, seen: &mut Checksum) -> Result<(Vec<f64>, Vec<f64>)> {
     let mut subscriber = server.client()?;
     subscriber.copy_out("COPY (SUBSCRIBE every WITH (SNAPSHOT false)) TO STDOUT")?;
     let start = Instant::now() + Duration::from_millis(20);
