@@ -144,6 +144,10 @@ pub const HEAD_SCAN_ROWS: usize = 10_000;
 pub const WRITE_RETRIES: usize = 3;
 /// How long such a write may hold off all others while it computes; then it fails with 40001.
 pub const WRITE_LEASE: Duration = Duration::from_secs(1);
+/// How long nothing may have been published when a system relation does not wait for what was acknowledged any more.
+pub const STATUS_PATIENCE: Duration = Duration::from_secs(1);
+/// How long a DROP waits for what is under way, before the views that it drops leave the clock for it.
+pub const DROP_PATIENCE: Duration = Duration::from_millis(100);
 /// `server_version`: what `version()` and the startup parameters say.
 pub const SERVER_VERSION: &str = "15.0";
 /// `server_version_num`.

@@ -3,6 +3,7 @@
 use super::micros_now;
 use super::outcome::Outcome;
 use super::session::{Session, done, in_block};
+use super::stream::Guard;
 use super::transaction::Mode;
 use crate::error::{Error, Result, SqlState};
 use crate::sql::statement::{Statement, TransactionModes};
@@ -74,7 +75,7 @@ impl Session {
     }
 
     /// Refuses what the open transaction does not allow; a multi-statement query is cut in two before DDL and FLUSH.
-    pub(super) async fn check_transaction(&mut self, statement: &Statement) -> Result<()> {
+    pub(super) async fn check_transaction(&mut self, statement: &Statement, guard: &Guard) -> Result<()> {
         let sort = sort(statement);
         let (mode, read_only, writes) = {
             let transaction = self.shared.transaction.lock();
@@ -94,7 +95,7 @@ impl Session {
                 Err(Error::new(SqlState::ACTIVE_SQL_TRANSACTION, message).with_hint(hint))
             }
             (Mode::Implicit, Sort::Alone(_) | Sort::Ddl(_)) => {
-                self.commit().await?;
+                self.commit(guard).await?;
                 self.begin(Mode::Implicit, &TransactionModes::default());
                 Ok(())
             }
@@ -153,7 +154,7 @@ impl Session {
         }
     }
 
-    pub(super) async fn commit_statement(&mut self) -> Result<Outcome> {
+    pub(super) async fn commit_statement(&mut self, guard: &Guard) -> Result<Outcome> {
         let (mode, failed) = {
             let transaction = self.shared.transaction.lock();
             (transaction.mode, transaction.is_failed())
@@ -162,31 +163,32 @@ impl Session {
             self.warn(SqlState::NO_ACTIVE_SQL_TRANSACTION, "there is no transaction in progress");
         }
         if failed {
-            self.rollback().await?;
+            self.rollback(guard).await?;
             return Ok(done("ROLLBACK"));
         }
-        self.commit().await?;
+        self.commit(guard).await?;
         Ok(done("COMMIT"))
     }
 
-    pub(super) async fn rollback_statement(&mut self) -> Result<Outcome> {
+    pub(super) async fn rollback_statement(&mut self, guard: &Guard) -> Result<Outcome> {
         if self.shared.transaction.lock().mode != Mode::Block {
             self.warn(SqlState::NO_ACTIVE_SQL_TRANSACTION, "there is no transaction in progress");
         }
-        self.rollback().await?;
+        self.rollback(guard).await?;
         Ok(done("ROLLBACK"))
     }
 
     /// Ends the transaction with all its writes in one epoch, or with none and an error.
-    pub(super) async fn commit(&mut self) -> Result<()> {
+    pub(super) async fn commit(&mut self, guard: &Guard) -> Result<()> {
         let writes = self.shared.transaction.lock().writes();
         let committed = match writes {
             Ok(writes) if writes.is_empty() => Ok(()),
-            Ok(writes) => self.shared.commit(writes).await.map(|_| ()),
+            Ok(writes) => guard.wait(self.shared.commit(writes)).await.map(|_| ()),
             Err(error) => Err(error),
         };
         if let Err(error) = committed {
-            self.rollback().await?;
+            // What it created goes, whether that is waited for or not.
+            let _ = self.rollback(guard).await;
             return Err(error);
         }
         self.shared.transaction.lock().end();
@@ -196,7 +198,7 @@ impl Session {
     }
 
     /// Ends the transaction without a trace: writes, settings and objects that it created are gone.
-    pub(super) async fn rollback(&mut self) -> Result<()> {
+    pub(super) async fn rollback(&mut self, guard: &Guard) -> Result<()> {
         let (created, irrevocable, settings) = {
             let mut transaction = self.shared.transaction.lock();
             let (created, irrevocable) = (std::mem::take(&mut transaction.created), transaction.irrevocable);
@@ -209,7 +211,12 @@ impl Session {
         if irrevocable {
             self.warn(SqlState::WARNING, "DROP, ALTER and COMMENT of this transaction were not rolled back");
         }
-        if created.is_empty() { Ok(()) } else { self.drop_created(&created).await }
+        if created.is_empty() {
+            return Ok(());
+        }
+        let engine = self.shared.engine.clone();
+        let dropping = tokio::spawn(async move { engine.drop_created(&created).await });
+        guard.wait(async { dropping.await.map_err(|e| Error::internal(e.to_string()))? }).await
     }
 
     pub(super) fn warn(&self, code: SqlState, message: &str) {

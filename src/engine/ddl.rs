@@ -19,7 +19,7 @@ use crate::connectors::Connector;
 use crate::data::ObjectId;
 use crate::data::types::sql_name;
 use crate::error::{Error, Result, SqlState};
-use crate::runtime::Settings;
+use crate::runtime::{Runtime, Settings};
 use crate::sql::binder::Binder;
 use crate::sql::statement::{
     ColumnDef, Comment, CreateSource, CreateTable, CreateView, Drop, Name, RelationKind, Rename, WatermarkDef,
@@ -68,7 +68,7 @@ impl Session {
         let object = self.new_object(&create.name.name, schema, kind);
         self.binder_session(|binder| check_defaults(binder, &object))?;
         let spec = self.binder_session(|binder| engine.table_spec(binder, &object, connector.clone()))?;
-        engine.runtime.create_table(spec).await?;
+        self.shared.runtime.create_table(spec).await?;
         if let Some(connector) = connector {
             engine.connectors.lock().insert(object.id, connector);
         }
@@ -96,7 +96,7 @@ impl Session {
         let kind = Kind::Source(Source { watermark, connector: create.connector.clone() });
         let object = self.new_object(&create.name.name, schema, kind);
         let spec = self.binder_session(|binder| engine.source_spec(binder, &object, connector.clone()))?;
-        engine.runtime.create_source(spec).await?;
+        self.shared.runtime.create_source(spec).await?;
         engine.connectors.lock().insert(object.id, connector);
         self.created(object)?;
         Ok(done)
@@ -120,7 +120,7 @@ impl Session {
         };
         let replaces = snapshot.get(object.id).is_some();
         let ddl = if replaces { Ddl::Replace(object.clone()) } else { Ddl::Create(object.clone()) };
-        engine.runtime.log_ddl(ddl.bytes()?).await?;
+        self.shared.runtime.log_ddl(ddl.bytes()?).await?;
         if replaces {
             engine.catalog.replace(object)?
         } else {
@@ -146,7 +146,8 @@ impl Session {
         }
         let order = self.drop_order(&snapshot, &roots, drop.cascade)?;
         if !order.is_empty() {
-            self.drop_now(&order).await?;
+            self.shared.engine.drop_now(&self.shared.runtime, &order).await?;
+            self.shared.transaction.lock().irrevocable = true;
         }
         Ok(Outcome::Done { tag: format!("DROP {}", kind_word(drop.kind).to_uppercase()) })
     }
@@ -192,28 +193,6 @@ impl Session {
         Ok(order)
     }
 
-    async fn drop_now(&self, order: &[ObjectId]) -> Result<()> {
-        let engine = &self.shared.engine;
-        // Subscriptions' own views on what goes end with it.
-        let mut all = engine.take_temporary(order);
-        all.extend(order);
-        let snapshot = engine.catalog.snapshot();
-        all.retain(|id| snapshot.get(*id).is_none_or(|o| !matches!(o.kind, Kind::View(_))));
-        let ddl = Ddl::Drop(order.to_vec()).bytes()?;
-        if all.is_empty() {
-            engine.runtime.log_ddl(ddl).await?;
-        } else {
-            engine.runtime.drop_objects(all, ddl).await?;
-        }
-        engine.catalog.drop(order);
-        let mut connectors = engine.connectors.lock();
-        for id in order {
-            connectors.remove(id);
-        }
-        self.shared.transaction.lock().irrevocable = true;
-        Ok(())
-    }
-
     pub(super) async fn rename(&mut self, rename: &Rename) -> Result<Outcome> {
         let engine = self.shared.engine.clone();
         let _names = engine.ddl.lock().await;
@@ -242,9 +221,9 @@ impl Session {
         }
         let ddl = Ddl::Rename(object.id, rename.to.clone()).bytes()?;
         if matches!(object.kind, Kind::View(_)) {
-            engine.runtime.log_ddl(ddl).await?;
+            self.shared.runtime.log_ddl(ddl).await?;
         } else {
-            engine.runtime.rename(object.id, rename.to.clone(), ddl).await?;
+            self.shared.runtime.rename(object.id, rename.to.clone(), ddl).await?;
         }
         engine.catalog.rename(object.id, &rename.to)?;
         self.shared.transaction.lock().irrevocable = true;
@@ -264,7 +243,7 @@ impl Session {
             None => object.comment = comment.text.clone(),
             Some(column) => object.schema = commented(&object, column, comment.text.as_deref())?,
         }
-        engine.runtime.log_ddl(Ddl::Replace(object.clone()).bytes()?).await?;
+        self.shared.runtime.log_ddl(Ddl::Replace(object.clone()).bytes()?).await?;
         engine.catalog.replace(object)?;
         self.shared.transaction.lock().irrevocable = true;
         Ok(Outcome::Done { tag: "COMMENT".into() })
@@ -272,7 +251,7 @@ impl Session {
 
     pub(super) async fn alter_system(&mut self, name: Option<&str>, value: Option<&str>) -> Result<Outcome> {
         let Some(name) = name else {
-            self.shared.engine.runtime.alter_system(Settings::default()).await?;
+            self.shared.runtime.alter_system(Settings::default()).await?;
             return Ok(Outcome::Done { tag: "ALTER SYSTEM".into() });
         };
         let definition = settings::find(name).map_err(|error| hinted(error, SYSTEM_SETTINGS))?;
@@ -287,7 +266,7 @@ impl Session {
             hinted(error, hint)
         })?;
         let ms = || Duration::from_millis(parse_duration(&text).and_then(|ms| u64::try_from(ms).ok()).unwrap_or(0));
-        let runtime = &self.shared.engine.runtime;
+        let runtime = &self.shared.runtime;
         let mut system = runtime.settings();
         match definition.name {
             "epoch_interval" => system.epoch_interval = ms(),
@@ -344,12 +323,41 @@ impl Session {
         }
         Ok(())
     }
+}
+
+impl Engine {
+    /// Subscriptions' own views on these.
+    fn temporary_on(&self, inputs: &[ObjectId]) -> Vec<ObjectId> {
+        let temporary = self.temporary.lock();
+        let reads = |reads: &Vec<ObjectId>| reads.iter().any(|i| inputs.contains(i));
+        temporary.iter().filter(|(_, r)| reads(r)).map(|(id, _)| *id).collect()
+    }
+
+    async fn drop_now(&self, runtime: &Runtime, order: &[ObjectId]) -> Result<()> {
+        // Subscriptions' own views on what goes end with it.
+        let temporary = self.temporary_on(order);
+        let mut all = [&temporary, order].concat();
+        let snapshot = self.catalog.snapshot();
+        all.retain(|id| snapshot.get(*id).is_none_or(|o| !matches!(o.kind, Kind::View(_))));
+        let ddl = Ddl::Drop(order.to_vec()).bytes()?;
+        if all.is_empty() {
+            runtime.log_ddl(ddl).await?;
+        } else {
+            runtime.drop_objects(all, ddl).await?;
+        }
+        self.temporary.lock().retain(|id, _| !temporary.contains(id));
+        self.catalog.drop(order);
+        let mut connectors = self.connectors.lock();
+        for id in order {
+            connectors.remove(id);
+        }
+        Ok(())
+    }
 
     /// ROLLBACK of a block that created objects.
     pub(super) async fn drop_created(&self, created: &[ObjectId]) -> Result<()> {
-        let engine = self.shared.engine.clone();
-        let _names = engine.ddl.lock().await;
-        let snapshot = engine.catalog.snapshot();
+        let _names = self.ddl.lock().await;
+        let snapshot = self.catalog.snapshot();
         let mut order: Vec<ObjectId> = Vec::new();
         for id in created.iter().filter(|id| snapshot.get(**id).is_some()) {
             order.extend(snapshot.dependents_deep(*id).iter().map(|o| o.id));
@@ -357,18 +365,7 @@ impl Session {
         }
         order.sort_unstable_by(|a, b| b.cmp(a));
         order.dedup();
-        if order.is_empty() { Ok(()) } else { self.drop_now(&order).await }
-    }
-}
-
-impl Engine {
-    /// The subscriptions' views that read any of these objects, from now on nobody's.
-    fn take_temporary(&self, inputs: &[ObjectId]) -> Vec<ObjectId> {
-        let mut temporary = self.temporary.lock();
-        let reads = |reads: &Vec<ObjectId>| reads.iter().any(|i| inputs.contains(i));
-        let gone: Vec<ObjectId> = temporary.iter().filter(|(_, r)| reads(r)).map(|(id, _)| *id).collect();
-        temporary.retain(|id, _| !gone.contains(id));
-        gone
+        if order.is_empty() { Ok(()) } else { self.drop_now(&self.runtime, &order).await }
     }
 
     fn check_free(&self, name: &str) -> Result<()> {

@@ -5,7 +5,7 @@ use std::fmt;
 use std::hash::BuildHasher;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -22,7 +22,7 @@ use crate::catalog::Snapshot;
 use crate::catalog::system::{DATABASE, Environment, OWNER};
 use crate::data::{EventTime, ObjectId};
 use crate::error::{Error, Result, SqlState};
-use crate::runtime::{Committed, TableWrite, WriteLease};
+use crate::runtime::{Committed, Requests, Runtime, TableWrite, WriteLease};
 
 /// One session's inside.
 pub(super) struct Shared {
@@ -43,8 +43,10 @@ pub(super) struct Shared {
     /// When statement_timeout ends it.
     pub deadline: Mutex<Option<Instant>>,
     pub terminated: CancellationToken,
-    /// A transaction is on its way into the log.
-    committing: AtomicBool,
+    /// What it asks of the runtime, and can take back until it is begun.
+    pub requests: Requests,
+    /// The engine's, for what can be taken back.
+    pub runtime: Runtime,
     /// Computations that nobody waits for any more: see `aside`.
     pub abandoned: AtomicUsize,
 }
@@ -73,15 +75,6 @@ pub(super) struct OpenCursor {
     pub created: i64,
 }
 
-/// Takes back that something is under way, also where nobody waits for its end.
-struct Over<'a>(&'a AtomicBool);
-
-impl Drop for Over<'_> {
-    fn drop(&mut self) {
-        self.0.store(false, Ordering::Relaxed);
-    }
-}
-
 impl Shared {
     pub(super) fn new(engine: Arc<Engine>, pid: i32, startup: Startup) -> Result<Self> {
         let user = if startup.user.is_empty() { OWNER.to_owned() } else { startup.user };
@@ -96,8 +89,8 @@ impl Shared {
         }
         // Keys of the process's hasher are random: good enough for a cancel secret on loopback.
         let secret = RandomState::new().hash_one(pid) as i32;
+        let requests = Requests::default();
         Ok(Self {
-            engine,
             pid,
             secret,
             user,
@@ -110,7 +103,9 @@ impl Shared {
             activity: Mutex::default(),
             running: Mutex::default(),
             deadline: Mutex::default(),
-            committing: AtomicBool::new(false),
+            runtime: engine.runtime.with(requests.clone()),
+            requests,
+            engine,
             abandoned: AtomicUsize::new(0),
             terminated: CancellationToken::new(),
         })
@@ -124,6 +119,13 @@ impl Shared {
         text.clone_into(&mut activity.query);
         activity.since = micros_now();
         activity.running = true;
+        token
+    }
+
+    /// What ends the transaction belongs to the statement that ran last, and can be cancelled too.
+    pub(super) fn begin_end(&self) -> CancellationToken {
+        let token = self.terminated.child_token();
+        self.resume_statement(&token);
         token
     }
 
@@ -144,20 +146,14 @@ impl Shared {
         self.running.lock().clone()
     }
 
-    /// Commits. Once it is on its way nobody can say that it was not: a cancel only hurries it.
+    /// Commits. Once it is admitted nobody can say that it was not: a cancel only hurries it.
     pub(super) async fn commit(&self, writes: Vec<TableWrite>) -> Result<Committed> {
-        self.commit_leased(writes, None).await
+        self.runtime.commit(writes).await
     }
 
     /// The same, with the right to write alone if there is one.
     pub(super) async fn commit_leased(&self, writes: Vec<TableWrite>, lease: Option<WriteLease>) -> Result<Committed> {
-        let _over = Over(&self.committing);
-        let sent = || self.committing.store(true, Ordering::Relaxed);
-        self.engine.runtime.commit_telling(writes, lease, sent).await
-    }
-
-    pub(super) fn is_committing(&self) -> bool {
-        self.committing.load(Ordering::Relaxed)
+        self.runtime.commit_leased(writes, lease).await
     }
 
     /// Whether it has been cancelled or has run too long.

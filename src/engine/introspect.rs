@@ -9,6 +9,7 @@ use super::micros;
 use super::settings::{self, Scope, print_duration};
 use crate::catalog::SystemRelation;
 use crate::catalog::system::{Rows, Value};
+use crate::config::STATUS_PATIENCE;
 use crate::data::EventTime;
 use crate::error::{Error, Result};
 use crate::runtime::{ReadMode, Settings};
@@ -17,8 +18,13 @@ use crate::runtime::{ReadMode, Settings};
 pub(super) async fn rows(shared: &Arc<Shared>, relation: &SystemRelation) -> Result<RecordBatch> {
     let mut rows = Rows::new(relation.schema.clone());
     if relation.namespace == "highwater" {
-        // They show what was acknowledged before the statement, as a table would.
-        shared.engine.runtime.snapshot(ReadMode::Acknowledged).await?;
+        // They show what was acknowledged before the statement, as a table would; but not only when what they are to
+        // explain is over.
+        let runtime = &shared.engine.runtime;
+        match relation.name {
+            "late_rows" | "errors" => drop(runtime.snapshot(ReadMode::Acknowledged).await?),
+            _ => runtime.wait_settled(STATUS_PATIENCE).await?,
+        }
     }
     match (relation.namespace, relation.name) {
         ("highwater", "views") => views(shared, &mut rows).await?,

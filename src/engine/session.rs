@@ -114,7 +114,10 @@ impl Session {
     }
 
     fn begin_statement(&self, text: &str) -> Guard {
-        let token = self.shared.begin_statement(text);
+        self.guard(self.shared.begin_statement(text))
+    }
+
+    fn guard(&self, token: CancellationToken) -> Guard {
         let timeout = self.shared.settings.lock().duration_ms("statement_timeout");
         Guard::new(self.shared.clone(), token, timeout)
     }
@@ -152,7 +155,10 @@ impl Session {
         if mode != Mode::Implicit {
             return Ok(());
         }
-        if commit && !failed { self.commit().await } else { self.rollback().await }
+        let guard = self.guard(self.shared.begin_end());
+        let ended = if commit && !failed { self.commit(&guard).await } else { self.rollback(&guard).await };
+        self.shared.activity.lock().running = false;
+        ended
     }
 
     /// ReadyForQuery's letter.
@@ -233,7 +239,7 @@ impl Session {
     ) -> Result<Outcome> {
         let statement = prepared.parsed.statement.as_ref();
         self.refuse_if_failed(statement)?;
-        self.check_transaction(statement).await?;
+        self.check_transaction(statement, &guard).await?;
         let stale =
             prepared.at.elapsed() > PLAN_AGE || self.shared.engine.catalog.snapshot().version != prepared.version;
         let bound = match (prepared.bound.as_ref(), stale) {
@@ -292,8 +298,8 @@ impl Session {
                 self.prepare_sql(name, types, statement, text, guard).await
             }
             Statement::Deallocate(name) => self.deallocate(name.as_deref()),
-            Statement::Commit => guard.clone().wait(self.commit_statement()).await,
-            Statement::Rollback => guard.clone().wait(self.rollback_statement()).await,
+            Statement::Commit => self.commit_statement(&guard).await,
+            Statement::Rollback => self.rollback_statement(&guard).await,
             Statement::Begin(_)
             | Statement::Savepoint(_)
             | Statement::Release(_)

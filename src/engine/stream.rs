@@ -56,9 +56,10 @@ impl Guard {
             tokio::select! {
                 biased;
                 error = self.ended(), if !hurried => {
-                    if !self.shared.is_committing() {
+                    if self.shared.requests.take_back() {
                         return Err(error);
                     }
+                    // It has begun, and will be through soon.
                     self.shared.engine.runtime.hurry();
                     hurried = true;
                 }

@@ -19,7 +19,7 @@ use crate::data::text::TimeZone;
 use crate::error::{Error, Result, SqlState};
 use crate::operators;
 use crate::plan::{self, ViewOptions, ViewPlan};
-use crate::runtime::{LateTarget, ReadMode, ViewSpec};
+use crate::runtime::{LateTarget, ReadMode, Runtime, ViewSpec};
 use crate::sql::binder::{Binder, BoundView};
 use crate::sql::statement::{CreateMaterializedView, Name, Query, Subscribe};
 
@@ -132,9 +132,7 @@ impl Session {
         let undo = Undo { engine: engine.clone(), view: Some(id) };
         drop(names);
         if self.shared.settings.lock().on("background_ddl") {
-            // To its end, even if the client goes: it is short.
-            let logged = tokio::spawn(log(engine.clone(), spec, undo));
-            logged.await.map_err(|e| Error::internal(e.to_string()))??;
+            guard.wait(log(self.shared.runtime.clone(), spec, undo)).await?;
         } else {
             guard.wait(join(engine.clone(), spec, undo)).await?;
         }
@@ -211,8 +209,8 @@ async fn join(engine: Arc<Engine>, spec: ViewSpec, mut undo: Undo) -> Result<()>
 }
 
 /// Waits until the view is in the log: it is there, whoever goes.
-async fn log(engine: Arc<Engine>, spec: ViewSpec, mut undo: Undo) -> Result<()> {
-    engine.runtime.create_view_at_once(spec).await?;
+async fn log(runtime: Runtime, spec: ViewSpec, mut undo: Undo) -> Result<()> {
+    runtime.create_view_at_once(spec).await?;
     undo.view = None;
     Ok(())
 }

@@ -42,11 +42,15 @@ impl Evaluation {
         f: &dyn Fn(&RecordBatch) -> Result<Vec<ArrayRef>>,
     ) -> Result<(Changes, Vec<ArrayRef>)> {
         let f = &|rows: &RecordBatch| stack::for_evaluation(|| f(rows));
+        let nothing = || Ok((changes.slice(0, 0), f(&changes.rows.slice(0, 0)).unwrap_or_default()));
+        if self.stop.is_set() {
+            return nothing();
+        }
         let (mut pieces, mut failures) = (vec![], vec![]);
         if self.slow && changes.len() > SLOW_ROWS {
             for offset in (0..changes.len()).step_by(SLOW_ROWS) {
                 if self.stop.is_set() {
-                    return Ok((changes.slice(0, 0), f(&changes.rows.slice(0, 0)).unwrap_or_default()));
+                    return nothing();
                 }
                 let length = SLOW_ROWS.min(changes.len() - offset);
                 bisect(&changes.rows, offset, length, f, &mut pieces, &mut failures);

@@ -3,17 +3,20 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use crossbeam_channel::unbounded;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use crate::data::{Epoch, EventTime, ObjectId, batch_bytes};
 use crate::error::{Error, Result, SqlState};
 use crate::log::{Ddl, LogFiles, MemoryLog};
 use crate::store::Version;
 
+use super::claim::{Asked, Requests};
 use super::digest::{Digest, InputEpoch};
 use super::message::{Commit, Message, Publish, shut_down};
 use super::sequencer::Sequencer;
@@ -27,6 +30,7 @@ use super::{
 #[derive(Clone)]
 pub struct Runtime {
     inner: Arc<Inner>,
+    requests: Option<Requests>,
 }
 
 struct Inner {
@@ -108,6 +112,11 @@ impl Runtime {
         Self::start_with(config, |_| Ok(()))
     }
 
+    /// A handle whose requests (writes, and changes of the catalog and of settings) can be taken back until they are begun.
+    pub fn with(&self, requests: Requests) -> Self {
+        Self { requests: Some(requests), ..self.clone() }
+    }
+
     /// Starts the threads and reads a log's bytes back: the same epochs, and per epoch the same changes, late rows and
     /// errors, whatever the number of workers. `rebuild` is told of every catalog change
     /// and makes the object that it creates (`None`: nothing that the runtime knows). Blocks until everything is published.
@@ -157,7 +166,7 @@ impl Runtime {
             let _ = ending.publisher.send(Publish::Shutdown);
         })?;
         let threads = Mutex::new(vec![sequencing, publishing]);
-        Ok(Self { inner: Arc::new(Inner { shared, threads, max_transaction }) })
+        Ok(Self { inner: Arc::new(Inner { shared, threads, max_transaction }), requests: None })
     }
 
     /// Ends all threads and waits for them; pending requests fail with 57P01.
@@ -180,6 +189,12 @@ impl Runtime {
         answer.await.map_err(|_| shut_down())?
     }
 
+    /// Asks for a change.
+    async fn request<T>(&self, message: impl FnOnce(oneshot::Sender<Result<T>>) -> Message) -> Result<T> {
+        let asked = Asked::new(self.requests.as_ref(), &self.inner.shared.inbox);
+        self.ask(|reply| Message::Claimed(asked.claim.clone(), Box::new(message(reply)))).await
+    }
+
     async fn ask_publisher<T>(&self, message: impl FnOnce(oneshot::Sender<Result<T>>) -> Publish) -> Result<T> {
         let (reply, answer) = oneshot::channel();
         self.inner.shared.publisher.send(message(reply)).map_err(|_| shut_down())?;
@@ -188,12 +203,12 @@ impl Runtime {
 
     /// CREATE TABLE. Returns once it is in the log, with the epoch at which it is there.
     pub async fn create_table(&self, spec: TableSpec) -> Result<Epoch> {
-        self.ask(|reply| Message::CreateTable(spec, reply)).await
+        self.request(|reply| Message::CreateTable(spec, reply)).await
     }
 
     /// CREATE SOURCE.
     pub async fn create_source(&self, spec: SourceSpec) -> Result<Epoch> {
-        self.ask(|reply| Message::CreateSource(spec, reply)).await
+        self.request(|reply| Message::CreateSource(spec, reply)).await
     }
 
     /// CREATE MATERIALIZED VIEW: returns when the view has joined the clock, with its first epoch, published. Dropping
@@ -206,24 +221,27 @@ impl Runtime {
     }
 
     /// The same, but returns when the view is in the log: it then joins by itself, and what keeps it from joining is tried
-    /// again.
+    /// again. Dropping the future undoes it too.
     pub async fn create_view_at_once(&self, spec: ViewSpec) -> Result<Epoch> {
-        self.ask(|reply| Message::CreateViewAtOnce(spec, reply)).await
+        let mut cancel = CancelView { shared: Arc::clone(&self.inner.shared), view: Some(spec.id) };
+        let logged = self.request(|reply| Message::CreateViewAtOnce(spec, reply)).await;
+        cancel.view = None;
+        logged
     }
 
     /// DROP: all of them at one epoch. What reads them must be among them. `ddl` is kept in the log.
     pub async fn drop_objects(&self, objects: Vec<ObjectId>, ddl: Vec<u8>) -> Result<Epoch> {
-        self.ask(|reply| Message::Drop(objects, ddl, reply)).await
+        self.request(|reply| Message::Drop(objects, ddl, reply)).await
     }
 
     /// ALTER .. RENAME: kept in the log.
     pub async fn rename(&self, object: ObjectId, name: String, ddl: Vec<u8>) -> Result<()> {
-        self.ask(|reply| Message::Rename(object, name, ddl, reply)).await
+        self.request(|reply| Message::Rename(object, name, ddl, reply)).await
     }
 
     /// DDL that concerns only the catalog (CREATE VIEW, COMMENT ON, ..): kept in the log.
     pub async fn log_ddl(&self, ddl: Vec<u8>) -> Result<Epoch> {
-        self.ask(|reply| Message::LogDdl(ddl, reply)).await
+        self.request(|reply| Message::LogDdl(ddl, reply)).await
     }
 
     /// A transaction: all of it lands in one epoch, or nothing does. Returns when its record is in the log.
@@ -231,7 +249,7 @@ impl Runtime {
     /// Errors: `23505`, `23502`, `54000` above max_transaction, `40001` ([`is_conflict`]), and what an expression fails
     /// with.
     pub async fn commit(&self, writes: Vec<TableWrite>) -> Result<Committed> {
-        self.commit_telling(writes, None, || ()).await
+        self.commit_leased(writes, None).await
     }
 
     /// Closes the open epoch as soon as there is room, whatever epoch_interval says.
@@ -239,14 +257,8 @@ impl Runtime {
         let _ = self.inner.shared.inbox.send(Message::Hurry);
     }
 
-    /// The same, and the right to write alone is given back; `sent` is called when it is on its way, and cannot be taken
-    /// back any more.
-    pub async fn commit_telling(
-        &self,
-        writes: Vec<TableWrite>,
-        lease: Option<WriteLease>,
-        sent: impl FnOnce(),
-    ) -> Result<Committed> {
+    /// A transaction; the right to write alone is given back with it.
+    pub async fn commit_leased(&self, writes: Vec<TableWrite>, lease: Option<WriteLease>) -> Result<Committed> {
         let (rows, bytes) = writes.iter().map(size).fold((0, 0), |(r, b), (rows, bytes)| (r + rows, b + bytes));
         if bytes > self.inner.max_transaction {
             let limit = self.inner.max_transaction >> 20;
@@ -258,9 +270,9 @@ impl Runtime {
         let kib = u32::try_from(bytes >> 10).unwrap_or(u32::MAX).clamp(1, shared.waiting_kib);
         let waiting = Arc::clone(&shared.waiting).acquire_many_owned(kib).await;
         let permit = waiting.map_err(|_| shut_down())?;
-        sent();
-        let number = lease.as_ref().map(|lease| lease.lease);
-        self.ask(|reply| Message::Commit(Commit { writes, rows, bytes, lease: number, reply, permit })).await
+        let asked = Asked::new(self.requests.as_ref(), &shared.inbox);
+        let (claim, lease) = (asked.claim.clone(), lease.as_ref().map(|lease| lease.lease));
+        self.ask(|reply| Message::Commit(Commit { claim, writes, rows, bytes, lease, reply, permit })).await
     }
 
     /// Waits until no other transaction is under way and everything acknowledged is published, and keeps others out:
@@ -286,6 +298,21 @@ impl Runtime {
         }
         let published = self.inner.shared.published();
         Ok(Snapshot { epoch: published.epoch, published })
+    }
+
+    /// Waits until everything acknowledged is published, or nothing has been for so long.
+    pub async fn wait_settled(&self, patience: Duration) -> Result<()> {
+        loop {
+            let acknowledged = self.acknowledged();
+            let left = patience.saturating_sub(self.inner.shared.behind());
+            if self.published() >= acknowledged || left.is_zero() {
+                return Ok(());
+            }
+            let _ = self.inner.shared.inbox.send(Message::Hurry);
+            if let Ok(published) = timeout(left, self.wait_published(self.published().next())).await {
+                published?;
+            }
+        }
     }
 
     /// Waits for the publication of an epoch.
@@ -327,7 +354,7 @@ impl Runtime {
 
     /// ALTER SYSTEM.
     pub async fn alter_system(&self, settings: Settings) -> Result<()> {
-        self.ask(|reply| Message::AlterSystem(settings, reply)).await
+        self.request(|reply| Message::AlterSystem(settings, reply)).await
     }
 
     /// The settings in force.

@@ -14,6 +14,7 @@ use crate::log::LogNews;
 use crate::operators::{Graph, RowError};
 use crate::store::Version;
 
+use super::claim::Claim;
 use super::digest::{Digest, InputEpoch};
 use super::sequencer::Sequencer;
 use super::{
@@ -25,6 +26,10 @@ use super::{
 pub(super) enum Message {
     /// A transaction.
     Commit(Commit),
+    /// A change of the catalog or of settings (one of those below), that can be taken back until it is begun.
+    Claimed(Claim, Box<Message>),
+    /// Something that waits was.
+    TakenBack,
     CreateTable(TableSpec, Reply<Result<Epoch>>),
     CreateSource(SourceSpec, Reply<Result<Epoch>>),
     CreateView(ViewSpec, Reply<Result<Epoch>>),
@@ -62,6 +67,8 @@ pub(super) enum Message {
         epoch: Epoch,
         rows: Vec<RecordBatch>,
     },
+    /// From the publisher: these views have left the clock, since they are to go; and the first epoch that they do not show.
+    LeftToGo(Vec<ObjectId>, Epoch),
     /// From the publisher: the views that keep this epoch from being published.
     Blockers(Epoch, Vec<ObjectId>),
 }
@@ -71,6 +78,7 @@ pub(super) type Recover = Box<dyn FnOnce(&mut Sequencer) -> Result<()> + Send>;
 
 /// A transaction that waits.
 pub(super) struct Commit {
+    pub(super) claim: Claim,
     pub(super) writes: Vec<TableWrite>,
     pub(super) rows: usize,
     pub(super) bytes: usize,
@@ -101,6 +109,8 @@ pub(super) enum Publish {
     Stranded(HashMap<ObjectId, Arc<str>>),
     /// Views left the clock.
     Leave(Vec<ObjectId>),
+    /// Views that are to go need not show the epochs that are waited for. Answered by [`Message::LeftToGo`], if there are any.
+    LeaveToGo(Vec<ObjectId>),
     Rename(ObjectId, String),
     Settings(Settings),
     /// The log is durable up to this epoch; until the first of these all of it is.

@@ -7,13 +7,15 @@
 //!                        ^------------------- published epoch ---------------------------'
 //! ```
 //!
-//! [`Runtime`] is the handle that sessions hold. Every wait in it is cancelled by dropping the future.
+//! [`Runtime`] is the handle that sessions hold. Every wait in it is cancelled by dropping the future; what
+//! the sequencer has begun is done all the same, and [`Requests`] tells the one from the other.
 //!
 //! Uses: error, config, stack, metrics, data, connectors, state, operators, log, store
 
 mod ahead;
 mod arrival;
 mod bare;
+mod claim;
 pub mod command;
 mod digest;
 mod driver;
@@ -37,6 +39,7 @@ mod workers;
 
 pub(crate) use ahead::MaxAhead;
 pub use bare::Bare;
+pub use claim::Requests;
 pub use digest::{Digest, InputEpoch};
 pub use handle::{Runtime, Snapshot, WriteLease, is_conflict};
 pub use spec::{

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Semaphore, watch};
 
 use crate::data::{Epoch, ObjectId};
@@ -78,6 +78,8 @@ pub(super) struct Shared {
     pub(super) epoch: watch::Sender<Epoch>,
     /// Newest epoch with an acknowledged write or DDL.
     acknowledged: AtomicU64,
+    /// Since when something acknowledged is not published, and nothing was.
+    behind_since: Mutex<Option<Instant>>,
     /// What ALTER SYSTEM changes.
     pub(super) settings: RwLock<Settings>,
     /// KiB of writes that may wait for the sequencer.
@@ -94,6 +96,7 @@ impl Shared {
             published: RwLock::default(),
             epoch: watch::Sender::new(Epoch(0)),
             acknowledged: AtomicU64::new(0),
+            behind_since: Mutex::new(None),
             settings: RwLock::new(config.settings.clone()),
             waiting: Arc::new(Semaphore::new(waiting_kib as usize)),
             waiting_kib,
@@ -109,7 +112,10 @@ impl Shared {
     pub(super) fn publish(&self, published: Published) {
         let epoch = published.epoch;
         *self.published.write() = published;
-        self.epoch.send_replace(epoch);
+        if self.epoch.send_replace(epoch) < epoch {
+            let mut since = self.behind_since.lock();
+            *since = (epoch < self.acknowledged()).then(Instant::now);
+        }
     }
 
     pub(super) fn acknowledged(&self) -> Epoch {
@@ -118,5 +124,14 @@ impl Shared {
 
     pub(super) fn acknowledge(&self, epoch: Epoch) {
         self.acknowledged.store(epoch.0, Ordering::Release);
+        let mut since = self.behind_since.lock();
+        if *self.epoch.borrow() < epoch {
+            since.get_or_insert_with(Instant::now);
+        }
+    }
+
+    /// How long nothing has been published although something acknowledged is to be.
+    pub(super) fn behind(&self) -> Duration {
+        self.behind_since.lock().map_or(Duration::ZERO, |since| since.elapsed())
     }
 }

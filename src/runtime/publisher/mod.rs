@@ -7,6 +7,7 @@ mod consolidate;
 mod errors;
 mod history;
 mod late;
+mod leave;
 mod past;
 mod status;
 mod view;
@@ -183,6 +184,7 @@ impl Publisher {
                 self.show();
             }
             Publish::Leave(views) => self.leave(&views)?,
+            Publish::LeaveToGo(views) => self.leave_to_go(views)?,
             Publish::Rename(object, name) => self.rename(object, &name),
             Publish::Settings(settings) => {
                 self.config.settings = settings;
@@ -270,31 +272,6 @@ impl Publisher {
             self.forget_errors(*id);
         }
         self.show();
-    }
-
-    fn leave(&mut self, views: &[ObjectId]) -> Result<()> {
-        for id in views {
-            let behind = self.waiting.iter().find(|e| e.views.contains(id)).map(|e| e.closed);
-            if let Some(view) = self.views.get_mut(id) {
-                view.leave(behind.unwrap_or_else(Instant::now));
-            }
-        }
-        self.publish_complete()?;
-        self.show();
-        Ok(())
-    }
-
-    /// The views that keep an epoch from being published.
-    fn blockers(&self, epoch: Epoch) -> Vec<ObjectId> {
-        let mut blockers = Vec::new();
-        for info in self.waiting.iter().take_while(|e| e.epoch <= epoch) {
-            for id in &info.views {
-                if self.views.get(id).is_some_and(|v| !v.is_complete(info.epoch)) && !blockers.contains(id) {
-                    blockers.push(*id);
-                }
-            }
-        }
-        blockers
     }
 
     /// Publishes all epochs that can be.

@@ -58,6 +58,11 @@ impl Sequencer {
         self.give_answers(self.log.durable());
     }
 
+    /// Whether nobody waits any more.
+    pub(super) fn is_all_answered(&self) -> bool {
+        self.answers.is_empty()
+    }
+
     fn give_answers(&mut self, durable: LogPosition) {
         while self.answers.front().is_some_and(|(position, _)| *position <= durable)
             && let Some((_, answer)) = self.answers.pop_front()

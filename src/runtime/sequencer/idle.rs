@@ -1,9 +1,12 @@
-//! Partitions that are silent for long stop holding back the others of their source.
+//! Watermarks that no row moves: of partitions that are silent for long, which stop holding back the others of their
+//! source, and those that are moved by hand.
 
 use std::time::Instant;
 
-use crate::data::{EventTime, Partition};
-use crate::error::Result;
+use tokio::sync::oneshot::Sender as Reply;
+
+use crate::data::{EventTime, ObjectId, Partition};
+use crate::error::{Error, Result, SqlState};
 
 use super::Sequencer;
 use super::sources::Part;
@@ -24,6 +27,31 @@ impl Sequencer {
         for partition in idle {
             self.move_watermark(partition, EventTime::MIN, true);
         }
+        Ok(())
+    }
+
+    /// `highwater.advance_watermark`.
+    pub(super) fn advance(&mut self, source: ObjectId, to: EventTime, reply: Reply<Result<EventTime>>) -> Result<()> {
+        if reply.is_closed() {
+            return Ok(());
+        }
+        let partitions: Vec<Partition> = self.partitions_with_watermark(source);
+        if partitions.is_empty() {
+            let error = Error::new(
+                SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
+                "the relation has no watermark that could be moved",
+            )
+            .with_hint("Declare WATERMARK FOR on it; a source has a watermark once a view reads it.");
+            let _ = reply.send(Err(error));
+            return Ok(());
+        }
+        // Decisions stand before the rows of their epoch: see EpochRecord::moves.
+        self.settle_open()?;
+        for partition in partitions {
+            self.move_watermark(partition, to, false);
+        }
+        let now = self.open.watermark(&self.vector, source);
+        self.open.advances.push((reply, now));
         Ok(())
     }
 

@@ -17,6 +17,7 @@ mod lag;
 mod netting;
 mod pace;
 mod past;
+mod requests;
 mod restart;
 mod sources;
 mod table;
@@ -31,12 +32,13 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 use tokio::sync::oneshot::Sender as Reply;
 
 use crate::data::{Epoch, EventTime, ObjectId, Partition, PartitionWatermark, WatermarkVector};
-use crate::error::{Error, Result, SqlState};
+use crate::error::{Error, Result};
 use crate::log::{Ddl, InputLog, LateOrigin, LogPosition, Record};
 
+use super::claim::Claim;
 use super::command::Report;
 use super::digest::InputEpoch;
-use super::message::{Commit, Message, Publish, shut_down};
+use super::message::{Commit, Message, Publish};
 use super::shared::Shared;
 use super::status::{Status, WatermarkStatus};
 use super::{RuntimeConfig, Settings, SourceSpec, TableSpec, Workers};
@@ -47,6 +49,7 @@ pub(super) use epoch::{InFlight, OpenEpoch};
 use flush::FlushWait;
 use lag::Away;
 use pace::Pace;
+use requests::Dropping;
 use sources::Feed;
 pub(super) use sources::{READER, SOURCE, start_reader};
 use table::TableHead;
@@ -58,7 +61,7 @@ pub(super) enum Barrier {
     /// A view joins.
     Join(ObjectId),
     /// Objects go.
-    Drop(Vec<ObjectId>, Vec<u8>, Reply<Result<Epoch>>),
+    Drop(Dropping),
     /// Other workers take over.
     Restart(usize, Reply<Result<()>>),
     /// Somebody wants to write alone.
@@ -94,6 +97,8 @@ pub(super) struct Sequencer {
     hurry: bool,
     /// Transactions that wait for room, for a barrier or for a lease.
     waiting: VecDeque<Commit>,
+    /// Changes of the catalog that wait for room.
+    requests: VecDeque<(Claim, Message)>,
     barriers: VecDeque<Barrier>,
     restart: Option<(usize, Reply<Result<()>>)>,
     lease: Option<u64>,
@@ -150,6 +155,7 @@ impl Sequencer {
             opened: None,
             hurry: false,
             waiting: VecDeque::new(),
+            requests: VecDeque::new(),
             barriers: VecDeque::new(),
             restart: None,
             lease: None,
@@ -205,15 +211,14 @@ impl Sequencer {
             }
             while self.turn()? {}
         }
-        self.stop();
-        Ok(())
+        self.stop()
     }
 
     /// How long nothing needs to be done when no message comes; `None`: for ever.
     fn patience(&self) -> Option<Duration> {
         let now = Instant::now();
         let back = self.away.values().filter_map(Away::waits_for).min();
-        let timers = [self.lag_deadline(), back, self.next_idle(), self.next_close()];
+        let timers = [self.lag_deadline(), self.drop_deadline(), back, self.next_idle(), self.next_close()];
         let next = timers.into_iter().flatten().min().map(|t| t.saturating_duration_since(now));
         if self.catchups.is_empty() {
             return next.map(|t| t.max(Duration::from_millis(1)));
@@ -228,6 +233,8 @@ impl Sequencer {
         self.come_back()?;
         self.check_idle()?;
         self.catch_up()?;
+        self.check_drops();
+        self.admit_requests()?;
         let mut progress = self.admit()?;
         progress |= self.close_if_possible()?;
         progress |= self.pass_barrier()?;
@@ -243,6 +250,8 @@ impl Sequencer {
     fn take(&mut self, message: Message) -> Result<()> {
         match message {
             Message::Commit(commit) => self.waiting.push_back(commit),
+            Message::Claimed(claim, change) => self.claimed(claim, *change)?,
+            Message::TakenBack => self.taken_back(),
             Message::CreateTable(spec, reply) => self.create_table_for(spec, reply)?,
             Message::CreateSource(spec, reply) => {
                 if let Some(reply) = self.or_full(reply) {
@@ -255,7 +264,9 @@ impl Sequencer {
             Message::CreateView(spec, reply) => self.create_view(spec, reply)?,
             Message::CreateViewAtOnce(spec, reply) => self.create_view_at_once(spec, reply)?,
             Message::CancelView(view) => self.cancel_view(view)?,
-            Message::Drop(objects, ddl, reply) => self.barriers.push_back(Barrier::Drop(objects, ddl, reply)),
+            Message::Drop(objects, ddl, reply) => {
+                self.barriers.push_back(Barrier::dropping(Claim::default(), objects, ddl, reply));
+            }
             Message::Rename(object, name, ddl, reply) => {
                 if let Some(reply) = self.or_full(reply) {
                     self.log_ddl(ddl, vec![])?;
@@ -297,6 +308,7 @@ impl Sequencer {
             Message::Published(epoch) => self.published(epoch)?,
             Message::Log(news) => self.log_news(news)?,
             Message::Late { view, epoch, rows } => self.late_rows(view, epoch, rows),
+            Message::LeftToGo(views, missed) => self.left_to_go(&views, missed)?,
             Message::Blockers(epoch, views) => self.leave_clock(epoch, &views)?,
         }
         Ok(())
@@ -396,9 +408,11 @@ impl Sequencer {
         let Some(barrier) = self.barriers.pop_front() else { return Ok(false) };
         match barrier {
             Barrier::Join(view) => self.join_view(view)?,
-            Barrier::Drop(objects, ddl, reply) => {
-                let epoch = self.drop_objects(&objects, ddl)?;
-                self.answer(Answer::Dropped(reply, epoch));
+            Barrier::Drop(Dropping { claim, objects, ddl, reply, .. }) => {
+                if claim.admit() {
+                    let epoch = self.drop_objects(&objects, ddl)?;
+                    self.answer(Answer::Dropped(reply, epoch));
+                }
             }
             Barrier::Restart(workers, reply) => {
                 let restarted = self.restart_workers(workers);
@@ -417,30 +431,6 @@ impl Sequencer {
         if self.lease == Some(lease) {
             self.lease = None;
         }
-    }
-
-    fn advance(&mut self, source: ObjectId, to: EventTime, reply: Reply<Result<EventTime>>) -> Result<()> {
-        if reply.is_closed() {
-            return Ok(());
-        }
-        let partitions: Vec<Partition> = self.partitions_with_watermark(source);
-        if partitions.is_empty() {
-            let error = Error::new(
-                SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
-                "the relation has no watermark that could be moved",
-            )
-            .with_hint("Declare WATERMARK FOR on it; a source has a watermark once a view reads it.");
-            let _ = reply.send(Err(error));
-            return Ok(());
-        }
-        // Decisions stand before the rows of their epoch: see EpochRecord::moves.
-        self.settle_open()?;
-        for partition in partitions {
-            self.move_watermark(partition, to, false);
-        }
-        let now = self.open.watermark(&self.vector, source);
-        self.open.advances.push((reply, now));
-        Ok(())
     }
 
     /// Everything but what the publisher knows.
@@ -471,24 +461,6 @@ impl Sequencer {
         }
         status.views.extend(self.away.values().map(Away::status));
         status
-    }
-
-    fn stop(&mut self) {
-        for feed in self.feeds.values_mut() {
-            feed.close();
-        }
-        for catchup in self.catchups.values_mut() {
-            catchup.close();
-        }
-        // Nobody is shown what comes now.
-        let _ = self.shared.publisher.send(Publish::Shutdown);
-        for view in self.views.values() {
-            view.spec.graph.stop.set();
-        }
-        self.workers = None;
-        for commit in self.waiting.drain(..) {
-            let _ = commit.reply.send(Err(shut_down()));
-        }
     }
 }
 

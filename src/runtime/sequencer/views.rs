@@ -11,6 +11,7 @@ use crate::error::{Error, Result, SqlState};
 use crate::log::{JoinRecord, Record, SourceRange};
 use crate::operators::Counters;
 
+use super::super::claim::Claim;
 use super::super::command::{Command, PastEpochs};
 use super::super::digest::InputEpoch;
 use super::super::message::{EpochInfo, NewView, Publish};
@@ -300,17 +301,19 @@ impl Sequencer {
 
     /// The creator has gone, perhaps too late to matter to it: the view goes too.
     pub(super) fn cancel_view(&mut self, view: ObjectId) -> Result<()> {
-        match self.views.get(&view).map(|v| v.phase) {
-            Some(Phase::Hydrating) => self.give_up(view, None),
+        let phase = match self.views.get(&view) {
+            Some(state) if state.phase == Phase::Hydrating && !state.is_logged => return self.give_up(view, None),
+            Some(state) => Some(state.phase),
+            None => self.away.get(&view).map(|_| Phase::Hydrating),
+        };
+        match phase {
             Some(phase) => {
-                if let Phase::Joining(missed) = phase {
+                if let Phase::Joining(_) = phase {
                     // Nobody has seen it: it need not be filled, neither now nor when the log is read back.
-                    self.append(&Record::Leave { view, epoch: self.next_epoch, missed })?;
-                    let _ = self.shared.publisher.send(Publish::Leave(vec![view]));
-                    self.views.get(&view).iter().for_each(|state| state.spec.graph.stop.set());
+                    let _ = self.shared.publisher.send(Publish::LeaveToGo(vec![view]));
                 }
                 let (reply, _) = tokio::sync::oneshot::channel();
-                self.barriers.push_back(Barrier::Drop(vec![view], vec![], reply));
+                self.barriers.push_back(Barrier::dropping(Claim::default(), vec![view], vec![], reply));
                 Ok(())
             }
             None => Ok(()),

@@ -47,7 +47,8 @@ impl Sequencer {
         }
         let mut progress = self.admit_late()?;
         progress |= self.admit_leased()?;
-        while self.lease.is_none() && !self.is_full() {
+        // Only what can be closed soon is let in: what waits can be taken back.
+        while self.lease.is_none() && self.has_room() && !self.is_full() {
             let Some(commit) = self.waiting.pop_front() else { break };
             if self.is_large(&commit) && self.open.has_rows() {
                 // It has an epoch of its own.
@@ -58,13 +59,16 @@ impl Sequencer {
             self.commit(commit)?;
             progress = true;
         }
-        progress |= self.admit_sources()?;
+        // When there is room, those who wait are the first to have it.
+        if self.waiting.is_empty() || self.has_room() {
+            progress |= self.admit_sources()?;
+        }
         Ok(progress)
     }
 
     /// The writes of whoever holds the lease.
     fn admit_leased(&mut self) -> Result<bool> {
-        let Some(lease) = self.lease else { return Ok(false) };
+        let Some(lease) = self.lease.filter(|_| self.has_room()) else { return Ok(false) };
         let Some(at) = self.waiting.iter().position(|c| c.lease == Some(lease)) else { return Ok(false) };
         if let Some(commit) = self.waiting.remove(at) {
             self.commit(commit)?;
@@ -89,7 +93,7 @@ impl Sequencer {
     }
 
     fn commit(&mut self, commit: Commit) -> Result<()> {
-        if commit.reply.is_closed() {
+        if !commit.claim.admit() {
             return Ok(());
         }
         if let Err(error) = self.check_disk() {

@@ -2,6 +2,7 @@
 
 mod durable;
 mod numbers;
+mod requests;
 mod sources;
 mod views;
 mod writes;

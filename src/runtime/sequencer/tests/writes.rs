@@ -76,7 +76,7 @@ async fn rows_that_changed_since_they_were_read_are_a_conflict() {
     let other = runtime.clone();
     let waits = tokio::spawn(async move { other.commit(vec![insert(&[(3, 3)])]).await.unwrap().epoch });
     assert_eq!(read(&runtime, T).await, [(1, 11)]);
-    let mine = runtime.commit_telling(vec![insert(&[(4, 4)])], Some(lease), || ()).await.unwrap().epoch;
+    let mine = runtime.commit_leased(vec![insert(&[(4, 4)])], Some(lease)).await.unwrap().epoch;
     assert!(waits.await.unwrap() >= mine);
     drop(runtime.lock_writes().await.unwrap());
     commit(&runtime, vec![insert(&[(6, 6)])]).await;

@@ -1,0 +1,154 @@
+//! Changes of the catalog and of settings: admitted when they can be answered soon, and taken back until then.
+//!
+//! What is answered with an epoch waits until one can be closed, as transactions do. A drop waits for a quiet moment; a
+//! view among what goes that holds the epochs under way back leaves the clock for it, so that a slow one can be got rid of.
+
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::RecvTimeoutError;
+use tokio::sync::oneshot::Sender as Reply;
+
+use crate::config::DROP_PATIENCE;
+use crate::data::{Epoch, ObjectId};
+use crate::error::Result;
+use crate::log::Record;
+
+use super::super::claim::Claim;
+use super::super::message::{Message, Publish, shut_down};
+use super::{Barrier, Sequencer};
+
+/// How long the end of the runtime waits for the log to have what was admitted.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// Objects that go.
+pub(in crate::runtime) struct Dropping {
+    pub(super) claim: Claim,
+    pub(super) objects: Vec<ObjectId>,
+    pub(super) ddl: Vec<u8>,
+    pub(super) reply: Reply<Result<Epoch>>,
+    /// When views that hold it up leave the clock; none: they have.
+    patience: Option<Instant>,
+}
+
+impl Barrier {
+    /// Objects are to go.
+    pub(super) fn dropping(claim: Claim, objects: Vec<ObjectId>, ddl: Vec<u8>, reply: Reply<Result<Epoch>>) -> Self {
+        Self::Drop(Dropping { claim, objects, ddl, reply, patience: Some(Instant::now() + DROP_PATIENCE) })
+    }
+}
+
+impl Sequencer {
+    /// A change that can be taken back.
+    pub(super) fn claimed(&mut self, claim: Claim, change: Message) -> Result<()> {
+        match change {
+            Message::Drop(objects, ddl, reply) => {
+                self.barriers.push_back(Barrier::dropping(claim, objects, ddl, reply))
+            }
+            // Answered when they are durable, whatever is under way.
+            Message::Rename(..) | Message::AlterSystem(..) if claim.admit() => self.take(change)?,
+            change => self.requests.push_back((claim, change)),
+        }
+        Ok(())
+    }
+
+    /// Does what can be answered with the open epoch.
+    pub(super) fn admit_requests(&mut self) -> Result<()> {
+        while self.has_room()
+            && let Some((claim, change)) = self.requests.pop_front()
+        {
+            if claim.admit() {
+                self.take(change)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Forgets what was taken back.
+    pub(super) fn taken_back(&mut self) {
+        self.waiting.retain(|commit| !commit.claim.is_taken_back());
+        self.requests.retain(|(claim, _)| !claim.is_taken_back());
+        self.barriers.retain(|barrier| !matches!(barrier, Barrier::Drop(drop) if drop.claim.is_taken_back()));
+    }
+
+    /// When views leave the clock that are to go, and hold up that they go.
+    pub(super) fn drop_deadline(&self) -> Option<Instant> {
+        if self.in_flight.is_empty() {
+            return None;
+        }
+        let patience = |barrier: &Barrier| match barrier {
+            Barrier::Drop(drop) => drop.patience,
+            Barrier::Join(_) | Barrier::Restart(..) | Barrier::Lock(_) => None,
+        };
+        self.barriers.iter().filter_map(patience).min()
+    }
+
+    /// Lets views leave the clock that are to go, once that has been waited for long enough.
+    pub(super) fn check_drops(&mut self) {
+        let now = Instant::now();
+        if self.drop_deadline().is_none_or(|deadline| deadline > now) {
+            return;
+        }
+        let mut leaving: Vec<ObjectId> = Vec::new();
+        for barrier in &mut self.barriers {
+            if let Barrier::Drop(drop) = barrier
+                && drop.patience.take_if(|patience| *patience <= now).is_some()
+                && drop.objects.iter().any(|id| self.views.contains_key(id))
+                && drop.claim.admit()
+            {
+                leaving.extend(&drop.objects);
+            }
+        }
+        if !leaving.is_empty() {
+            let _ = self.shared.publisher.send(Publish::LeaveToGo(leaving));
+        }
+    }
+
+    /// The publisher has let views leave the clock that nobody is to read any more; `missed` is the first epoch that they
+    /// do not show.
+    pub(super) fn left_to_go(&mut self, views: &[ObjectId], missed: Epoch) -> Result<()> {
+        for view in views {
+            let Some(state) = self.views.get(view) else { continue };
+            state.spec.graph.stop.set();
+            self.append(&Record::Leave { view: *view, epoch: self.next_epoch, missed })?;
+        }
+        Ok(())
+    }
+
+    /// Ends: what was admitted is logged and answered, what waits is refused.
+    pub(super) fn stop(&mut self) -> Result<()> {
+        for feed in self.feeds.values_mut() {
+            feed.close();
+        }
+        for catchup in self.catchups.values_mut() {
+            catchup.close();
+        }
+        if !self.open.acks.is_empty() || !self.open.ddl.is_empty() {
+            self.close()?;
+        }
+        // Nobody is shown what comes now.
+        let _ = self.shared.publisher.send(Publish::Shutdown);
+        for view in self.views.values() {
+            view.spec.graph.stop.set();
+        }
+        for commit in self.waiting.drain(..) {
+            let _ = commit.reply.send(Err(shut_down()));
+        }
+        self.requests.clear();
+        self.last_words()?;
+        self.workers = None;
+        Ok(())
+    }
+
+    /// Waits a little until everybody is told who was admitted.
+    fn last_words(&mut self) -> Result<()> {
+        let deadline = Instant::now() + LAST_WORDS;
+        while !self.is_all_answered() && !self.log.is_full() {
+            match self.inbox.recv_deadline(deadline) {
+                Ok(Message::Log(news)) => self.log_news(news)?,
+                Ok(_) => {}
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        Ok(())
+    }
+}
