@@ -414,6 +414,10 @@ async fn live(seed: u64, folder: &Path) -> Result<()> {
         let client = server.connect().await?;
         let verified = async {
             if life == 0 {
+                // Some never come to one, others take them all the time.
+                let interval = [20, 100, 10_000][(seed % 3) as usize];
+                let often = format!("ALTER SYSTEM SET checkpoint_interval = '{interval}ms'");
+                client.batch_execute(&often).await.map_err(text)?;
                 set_up(&client, &file).await?;
             }
             for writer in &mut writers {

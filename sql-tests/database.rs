@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use highwater::config::{EngineConfig, ServeConfig};
 use highwater::engine::Engine;
@@ -84,6 +85,7 @@ impl Database {
         let folder = (mode == Mode::Replay).then(TempDir::new).transpose().map_err(|e| e.to_string())?;
         if let Some(folder) = &folder {
             config.data_dir = Some(folder.path().join("data"));
+            config.checkpoint_interval = Duration::from_millis(20);
         }
         let engine = Engine::start(config).map_err(|e| format!("{e:?}"))?;
         let any = SocketAddr::from(([127, 0, 0, 1], 0));

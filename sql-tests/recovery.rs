@@ -97,8 +97,14 @@ impl Shown {
     }
 }
 
-/// Starts another engine on the directory and compares.
+/// Starts another engine on the directory and compares; then one that has only the input log.
 pub async fn check(before: &Shown, config: &EngineConfig, folder: &Path) -> Result<()> {
+    start_and_compare(before, config, folder).await.map_err(|e| format!("after a recovery: {e}"))?;
+    std::fs::remove_dir_all(folder.join("checkpoints")).map_err(text)?;
+    start_and_compare(before, config, folder).await.map_err(|e| format!("after a recovery without checkpoints: {e}"))
+}
+
+async fn start_and_compare(before: &Shown, config: &EngineConfig, folder: &Path) -> Result<()> {
     let config = EngineConfig { workers: 3, data_dir: Some(folder.to_owned()), ..config.clone() };
     let engine = tokio::task::spawn_blocking(move || Engine::start(config)).await.map_err(text)?.map_err(text)?;
     let compared = match Shown::of(&engine).await {
@@ -106,7 +112,7 @@ pub async fn check(before: &Shown, config: &EngineConfig, folder: &Path) -> Resu
         Err(error) => Err(error),
     };
     tokio::task::spawn_blocking(move || engine.shutdown()).await.map_err(text)?;
-    compared.map_err(|e| format!("after a recovery: {e}"))
+    compared
 }
 
 /// Servers one after the other on one directory.

@@ -72,6 +72,8 @@ pub struct EngineConfig {
     pub one_row_batches: bool,
     /// Rows of one source in one epoch at most.
     pub source_rows: usize,
+    /// What the setting `checkpoint_interval` is at first.
+    pub checkpoint_interval: Duration,
     /// Keeps the whole input log and a digest of what every view changed in every epoch, so that the log can be replayed.
     pub keep_log: bool,
     /// There is a function `panic(text)` that panics: `'plan'` while the statement is planned, anything else while it runs
@@ -89,6 +91,7 @@ impl Default for EngineConfig {
             batch_rows: BATCH_ROWS,
             one_row_batches: false,
             source_rows: EPOCH_ROWS,
+            checkpoint_interval: Duration::from_secs(10),
             keep_log: false,
             panic_function: false,
         }

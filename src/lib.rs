@@ -88,6 +88,7 @@ pub mod state;
 pub mod plan;
 pub mod operators;
 pub mod log;
+pub mod checkpoint;
 pub mod store;
 pub mod runtime;
 pub mod engine;

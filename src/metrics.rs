@@ -50,6 +50,14 @@ pub struct Metrics {
     pub log_bytes: Counter,
     /// Seconds to write and sync what was appended meanwhile.
     pub log_sync_seconds: Histogram,
+    /// Checkpoints taken.
+    pub checkpoints: Counter,
+    /// Bytes written for checkpoints.
+    pub checkpoint_bytes: Counter,
+    /// Seconds to write a checkpoint.
+    pub checkpoint_seconds: Histogram,
+    /// Seconds in which nothing else was done for a checkpoint.
+    pub checkpoint_pause_seconds: Histogram,
     /// Rows accepted, by `source` (tables included).
     pub rows_in: Counters,
     /// Records that could not be read, by `source`.
@@ -90,6 +98,10 @@ impl Metrics {
             epoch_seconds: seconds(),
             log_bytes: Counter::default(),
             log_sync_seconds: seconds(),
+            checkpoints: Counter::default(),
+            checkpoint_bytes: Counter::default(),
+            checkpoint_seconds: seconds(),
+            checkpoint_pause_seconds: seconds(),
             rows_in: Counters::default(),
             bad_records: Counters::default(),
             late: Counters::default(),
@@ -121,6 +133,11 @@ impl Metrics {
         to.register("log_bytes", "Bytes written to the input log on disk", self.log_bytes.clone());
         let help = "Seconds to write and sync what was appended to the input log meanwhile";
         to.register("log_sync_seconds", help, self.log_sync_seconds.clone());
+        to.register("checkpoints", "Checkpoints taken", self.checkpoints.clone());
+        to.register("checkpoint_bytes", "Bytes written for checkpoints", self.checkpoint_bytes.clone());
+        to.register("checkpoint_seconds", "Seconds to write a checkpoint", self.checkpoint_seconds.clone());
+        let help = "Seconds in which nothing else was done for a checkpoint";
+        to.register("checkpoint_pause_seconds", help, self.checkpoint_pause_seconds.clone());
         to.register("rows_in", "Rows accepted, by source", self.rows_in.clone());
         to.register("bad_records", "Records that could not be read, by source", self.bad_records.clone());
         to.register("late_rows", "Rows below their watermark on arrival, by source", self.late.clone());

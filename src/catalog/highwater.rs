@@ -4,7 +4,7 @@ use super::system::{Source, SystemTable};
 
 /// The tables of the schema.
 pub(super) static TABLES: &[&SystemTable] =
-    &[&VIEWS, &WATERMARKS, &LATE_ROWS, &ERRORS, &SOURCES, &OPERATORS, &EPOCHS, &SETTINGS];
+    &[&VIEWS, &WATERMARKS, &LATE_ROWS, &ERRORS, &SOURCES, &OPERATORS, &EPOCHS, &CHECKPOINTS, &SETTINGS];
 
 /// One row per materialized view.
 static VIEWS: SystemTable = SystemTable {
@@ -63,6 +63,14 @@ static EPOCHS: SystemTable = SystemTable {
     name: "epochs",
     oid: 13406,
     columns: "epoch int8, rows int8, bytes int8, transactions int8, closed timestamptz, latency_ms float8",
+    source: Source::Engine,
+};
+
+/// The newest checkpoints.
+static CHECKPOINTS: SystemTable = SystemTable {
+    name: "checkpoints",
+    oid: 13408,
+    columns: "number int8, epoch int8, taken timestamptz, bytes int8, total_bytes int8, took_ms float8, pause_ms float8",
     source: Source::Engine,
 };
 

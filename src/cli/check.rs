@@ -9,7 +9,7 @@ use crate::log::{LogReader, Record, Wanted};
 
 /// Says what is in the directory. Errors: `XX001` with file and byte where it is damaged.
 pub fn run(data_dir: &Path) -> Result<()> {
-    let log = DataDir::inspect(data_dir)?;
+    let (log, checkpoints) = DataDir::inspect(data_dir)?;
     let (mut records, mut epochs, mut last) = (0u64, 0u64, 0u64);
     for record in log.records(Wanted::All) {
         let record = record?;
@@ -21,6 +21,9 @@ pub fn run(data_dir: &Path) -> Result<()> {
         }
     }
     let mut out = std::io::stdout();
+    for (number, epoch) in checkpoints {
+        writeln!(out, "checkpoint {number}: epoch {epoch}: sound")?;
+    }
     let kib = log.bytes().div_ceil(1 << 10);
     writeln!(out, "input log: {records} records, {epochs} epochs, up to epoch {last}, {kib} KiB: sound")?;
     if log.cut > 0 {

@@ -130,10 +130,10 @@ pub trait Connector: Send + Sync + std::fmt::Debug {
         false
     }
 
-    /// Opens a partition at its beginning, to be read as fast as it can be, whatever its pace: what a SELECT reads, and
-    /// what is read a second time.
-    fn open_at_once(&self, partition: u32) -> Result<Box<dyn Reader>> {
-        self.open(partition, 0)
+    /// Opens a partition at an offset, to be read as fast as it can be, whatever its pace: what a SELECT reads, and what is
+    /// read a second time.
+    fn open_at_once(&self, partition: u32, offset: u64) -> Result<Box<dyn Reader>> {
+        self.open(partition, offset)
     }
 
     /// What it has decided since this was asked last, and a later process has to follow before it reads the same again:

@@ -1,11 +1,13 @@
 //! The data directory: one process at a time, and what is in it is read back at the start.
 //!
 //! ```text
-//!  DIR/lock      held by the process that serves it; says its pid
-//!  DIR/log/      the input log: crate::log
-//!  DIR/format    written when the log has begun: from then on a log that is gone is damage
+//!  DIR/lock          held by the process that serves it; says its pid
+//!  DIR/log/          the input log: crate::log
+//!  DIR/checkpoints/  the two newest checkpoints: crate::checkpoint
+//!  DIR/format        written when the log has begun: from then on a log that is gone is damage
 //! ```
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, TryLockError};
 use std::io::{ErrorKind, Read, Seek, Write};
 use std::path::{Path, PathBuf};
@@ -14,12 +16,15 @@ use std::time::Instant;
 
 use super::Engine;
 use super::ddl::Ddl;
-use crate::data::ObjectId;
+use crate::checkpoint::{Bucket, Objects};
+use crate::data::{Epoch, ObjectId};
 use crate::error::{Error, Result, SqlState};
-use crate::log::{Folder, LogFiles};
+use crate::log::{Folder, LogFiles, LogPlace};
+use crate::runtime::{CatalogEntry, Checkpoint, Kept};
 
 /// The folder of the input log.
 const LOG: &str = "log";
+const CHECKPOINTS: &str = "checkpoints";
 const LOCK: &str = "lock";
 const FORMAT: &str = "format";
 /// What it says.
@@ -68,11 +73,14 @@ impl DataDir {
         Ok(Self { path: path.to_owned(), _lock: lock })
     }
 
-    /// Its input log, as the last process left it.
-    pub fn log(&self) -> Result<LogFiles> {
-        let files = LogFiles::find(Arc::new(Folder::create(&self.path.join(LOG))?))?;
+    /// Its newest checkpoint, and its input log from there on, as the last process left them.
+    pub fn state(&self) -> Result<(LogFiles, Kept)> {
+        let objects: Arc<dyn Objects> = Arc::new(Bucket::folder(&self.path.join(CHECKPOINTS))?);
+        let newest = Checkpoint::newest(&objects)?;
+        let from = newest.as_ref().map_or(LogPlace::START, Checkpoint::log);
+        let files = LogFiles::find(Arc::new(Folder::create(&self.path.join(LOG))?), from)?;
         check_begun(&self.path, &files)?;
-        Ok(files)
+        Ok((files, Kept { objects, newest }))
     }
 
     /// Notes that the log has begun.
@@ -87,16 +95,23 @@ impl DataDir {
         Ok(())
     }
 
-    /// The log of a directory that may be in use; nothing is changed.
+    /// The checkpoints of a directory that may be in use, all of which is read, and the log from the oldest of them on;
+    /// nothing is changed.
     ///
-    /// Errors: `58P01` there is none.
-    pub fn inspect(path: &Path) -> Result<LogFiles> {
+    /// Errors: `58P01` there is none, `XX001` a checkpoint is damaged.
+    pub fn inspect(path: &Path) -> Result<(LogFiles, Vec<(u64, Epoch)>)> {
         let log = path.join(LOG);
         match fs::metadata(&log) {
             Ok(_) => {
-                let files = LogFiles::find(Arc::new(Folder::at(&log)))?;
+                let folder = path.join(CHECKPOINTS);
+                let checked = match folder.exists() {
+                    true => Checkpoint::check(&(Arc::new(Bucket::at(&folder)?) as Arc<dyn Objects>))?,
+                    false => vec![],
+                };
+                let from = checked.iter().map(|(_, _, log)| *log).min().unwrap_or(LogPlace::START);
+                let files = LogFiles::find(Arc::new(Folder::at(&log)), from)?;
                 check_begun(path, &files)?;
-                Ok(files)
+                Ok((files, checked.into_iter().map(|(number, epoch, _)| (number, epoch)).collect()))
             }
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
                 let message = format!("\"{}\" is no data directory of Highwater", path.display());
@@ -106,6 +121,28 @@ impl DataDir {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// Leaves out what made objects that are gone.
+pub(super) fn compact(catalog: &mut Vec<CatalogEntry>) -> Result<()> {
+    let mut changes = vec![];
+    let mut gone: BTreeSet<ObjectId> = BTreeSet::new();
+    for entry in catalog.iter() {
+        gone.extend(&entry.dropped);
+        let change = if entry.payload.is_empty() { None } else { Some(Ddl::read(&entry.payload)?) };
+        if let Some(Ddl::Drop(dropped)) = &change {
+            gone.extend(dropped);
+        }
+        changes.push(change);
+    }
+    let mut changes = changes.into_iter();
+    catalog.retain(|_| match changes.next().flatten() {
+        Some(Ddl::Create(object) | Ddl::Replace(object)) => !gone.contains(&object.id),
+        Some(Ddl::Rename(object, _)) => !gone.contains(&object),
+        // No start needs a subscription's own view.
+        Some(Ddl::Subscription(_) | Ddl::Drop(_)) | None => false,
+    });
+    Ok(())
 }
 
 /// A log that has begun must be there.
@@ -120,8 +157,12 @@ fn check_begun(path: &Path, files: &LogFiles) -> Result<()> {
 
 impl Engine {
     /// Makes again what the log says, and goes on with it.
-    pub(super) fn recover(self: &Arc<Self>, log: LogFiles) -> Result<()> {
+    pub(super) fn recover(self: &Arc<Self>, log: LogFiles, kept: Kept) -> Result<()> {
         let began = Instant::now();
+        if let Some(checkpoint) = &kept.newest {
+            let kib = checkpoint.bytes().div_ceil(1 << 10);
+            tracing::info!("beginning with the checkpoint of epoch {}, of {kib} KiB", checkpoint.epoch());
+        }
         let (bytes, cut) = (log.bytes(), log.cut);
         if cut > 0 {
             tracing::info!("cut off {cut} bytes of the input log that were being written when the last process ended");
@@ -133,7 +174,7 @@ impl Engine {
         // Only a subscription that is connected needs its view.
         let orphans: Arc<parking_lot::Mutex<Vec<ObjectId>>> = Arc::default();
         let (engine, found) = (self.clone(), orphans.clone());
-        self.runtime.recover(log, move |change| {
+        self.runtime.recover(log, Some(kept), move |change| {
             let mut orphans = found.lock();
             orphans.retain(|id| !change.dropped.contains(id));
             if !change.payload.is_empty() {

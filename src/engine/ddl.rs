@@ -270,6 +270,7 @@ impl Session {
         let mut system = runtime.settings();
         match definition.name {
             "epoch_interval" => system.epoch_interval = ms(),
+            "checkpoint_interval" => system.checkpoint_interval = ms(),
             "history" => system.history = ms(),
             "max_lag" => system.max_lag = ms(),
             "idle_timeout" => system.idle_timeout = ms(),
@@ -528,7 +529,8 @@ pub(super) fn kind_word(kind: RelationKind) -> &'static str {
 }
 
 /// `table t`.
-const SYSTEM_SETTINGS: &str = "ALTER SYSTEM sets epoch_interval, history, max_lag, idle_timeout and late_rows.";
+const SYSTEM_SETTINGS: &str =
+    "ALTER SYSTEM sets checkpoint_interval, epoch_interval, history, max_lag, idle_timeout and late_rows.";
 
 /// Adds a hint where there is none.
 fn hinted(error: Error, hint: impl Into<String>) -> Error {

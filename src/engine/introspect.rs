@@ -33,6 +33,7 @@ pub(super) async fn rows(shared: &Arc<Shared>, relation: &SystemRelation) -> Res
         ("highwater", "errors") => errors(shared, &mut rows).await?,
         ("highwater", "sources") => sources(shared, &mut rows).await?,
         ("highwater", "operators") => operators(shared, &mut rows).await?,
+        ("highwater", "checkpoints") => checkpoints(shared, &mut rows).await?,
         ("highwater", "epochs") => epochs(shared, &mut rows).await?,
         ("highwater", "settings") => all_settings(shared, &mut rows).await?,
         ("pg_catalog", "pg_settings") => pg_settings(shared, &mut rows).await?,
@@ -153,6 +154,22 @@ async fn operators(shared: &Shared, rows: &mut Rows) -> Result<()> {
     Ok(())
 }
 
+async fn checkpoints(shared: &Shared, rows: &mut Rows) -> Result<()> {
+    let ms = |took: std::time::Duration| took.as_secs_f64() * 1000.0;
+    for checkpoint in &shared.engine.runtime.status().await?.checkpoints {
+        rows.push([
+            ("number", checkpoint.number.into()),
+            ("epoch", checkpoint.epoch.0.into()),
+            ("taken", checkpoint.taken.into()),
+            ("bytes", checkpoint.written.map(|written| written.bytes).into()),
+            ("total_bytes", checkpoint.total_bytes.into()),
+            ("took_ms", checkpoint.written.map(|written| ms(written.took)).into()),
+            ("pause_ms", checkpoint.written.map(|written| ms(written.pause)).into()),
+        ]);
+    }
+    Ok(())
+}
+
 async fn epochs(shared: &Shared, rows: &mut Rows) -> Result<()> {
     for epoch in &shared.engine.runtime.status().await?.epochs {
         rows.push([
@@ -172,6 +189,7 @@ pub(super) fn value_of(shared: &Shared, system: &Settings, definition: &settings
     let ms = |d: std::time::Duration| print_duration(i64::try_from(d.as_millis()).unwrap_or(i64::MAX));
     match definition.name {
         "epoch_interval" => ms(system.epoch_interval),
+        "checkpoint_interval" => ms(system.checkpoint_interval),
         "history" => ms(system.history),
         "max_lag" => ms(system.max_lag),
         "idle_timeout" => ms(system.idle_timeout),

@@ -63,7 +63,7 @@ use crate::connectors::Connector;
 use crate::data::ObjectId;
 use crate::error::{Error, Result, SqlState};
 use crate::metrics::Metrics;
-use crate::runtime::{Limits, Runtime, RuntimeConfig};
+use crate::runtime::{Limits, Runtime, RuntimeConfig, Settings};
 use crate::sql::Executor;
 use aside::Aside;
 use environment::Shared;
@@ -113,7 +113,7 @@ impl Engine {
     /// Errors: what [`DataDir::open`] says of the directory, `XX001` it is damaged.
     pub fn start(config: EngineConfig) -> Result<Arc<Self>> {
         let data_dir = config.data_dir.as_deref().map(DataDir::open).transpose()?;
-        let log = data_dir.as_ref().map(DataDir::log).transpose()?;
+        let state = data_dir.as_ref().map(DataDir::state).transpose()?;
         let metrics = Metrics::new();
         let runtime = Runtime::start(runtime_config(&config, metrics.clone()))?;
         let executor = Executor::new(config.workers);
@@ -132,8 +132,8 @@ impl Engine {
             ddl: tokio::sync::Mutex::default(),
             started: micros_now(),
         });
-        if let Some(log) = log
-            && let Err(error) = engine.recover(log)
+        if let Some((log, kept)) = state
+            && let Err(error) = engine.recover(log, kept)
         {
             engine.shutdown();
             return Err(error);
@@ -203,7 +203,9 @@ fn runtime_config(config: &EngineConfig, metrics: Arc<Metrics>) -> RuntimeConfig
             hydrate_rows: if config.one_row_batches { 0 } else { Limits::default().hydrate_rows },
             ..Limits::default()
         },
+        settings: Settings { checkpoint_interval: config.checkpoint_interval, ..Settings::default() },
         metrics,
+        compact: data_dir::compact,
         ..RuntimeConfig::default()
     }
 }

@@ -221,7 +221,7 @@ impl PartitionStream for SourcePartition {
         let found = Arc::new(Mutex::new(Bad::default()));
         let counted = Arc::clone(&found);
         builder.spawn_blocking(move || {
-            let mut reader = connector.open_at_once(index)?;
+            let mut reader = connector.open_at_once(index, 0)?;
             while !sender.is_closed() {
                 match reader.read(Duration::ZERO)? {
                     Read::Rows { rows, bad, .. } => {

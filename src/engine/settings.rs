@@ -86,6 +86,7 @@ pub(super) const ALL: &[Definition] = &[
     session("background_ddl", "off", Kind::Bool, "CREATE MATERIALIZED VIEW returns before the view has joined the clock."),
     fixed("block_size", "8192", "PostgreSQL's page size."),
     session("bytea_output", "hex", Kind::Only(&["hex", "escape"]), "Text form of bytea."),
+    system("checkpoint_interval", "10s", Kind::Duration, "How often a checkpoint is taken, if anything has changed."),
     reported("client_encoding", "UTF8", Kind::Enum(&["UTF8"]), "Encoding of text on the wire."),
     session("client_min_messages", "notice", Kind::Enum(&["debug5", "debug4", "debug3", "debug2", "debug1", "log", "notice", "warning", "error"]), "The least severe message that is sent."),
     reported("DateStyle", "ISO, MDY", Kind::DateStyle, "Text form of dates."),

@@ -160,6 +160,29 @@ fn batches_head(table: &TableChanges) -> BatchesHead {
     BatchesHead { object: table.object.0, partition: table.partition, batches }
 }
 
+/// Changes as bytes, one blob behind the other.
+pub fn write_changes(all: &[Changes]) -> Result<Vec<u8>> {
+    let table = TableChanges { object: ObjectId(0), partition: 0, changes: all.to_vec() };
+    let settled: Vec<bool> = all.iter().map(|changes| matches!(changes.arrival, Arrival::Settled)).collect();
+    let mut out = Vec::new();
+    head(&(batches_head(&table), settled), &mut out)?;
+    for changes in all {
+        blob(&encode_changes(changes)?, &mut out)?;
+    }
+    Ok(out)
+}
+
+/// What [`write_changes`] wrote.
+pub fn read_changes(bytes: &[u8]) -> Result<Vec<Changes>> {
+    let mut input = Input(bytes);
+    let (head, settled): (BatchesHead, Vec<bool>) = input.head()?;
+    let mut all = input.batches(head)?.changes;
+    for (changes, _) in all.iter_mut().zip(settled).filter(|(_, settled)| *settled) {
+        changes.arrival = Arrival::Settled;
+    }
+    Ok(all)
+}
+
 fn encode_changes(changes: &Changes) -> Result<Vec<u8>> {
     let mut fields: Vec<Arc<Field>> = changes.rows.schema().fields().iter().cloned().collect();
     let mut columns = changes.rows.columns().to_vec();

@@ -20,6 +20,7 @@ mod memory;
 mod memory_disk;
 mod record;
 
+pub use codec::{read_changes, write_changes};
 pub use disk::{Disk, DiskFile, Folder};
 pub use durable::{DurableLog, LogFiles, LogNews};
 pub use frame::{Frames, read};
@@ -31,12 +32,23 @@ pub use record::{
     WatermarkMove,
 };
 
+use serde::{Deserialize, Serialize};
+
 use crate::data::Epoch;
 use crate::error::Result;
 
 /// How many records a process has appended; those up to a position become durable together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LogPosition(pub u64);
+
+/// A place in a log that is kept in files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct LogPlace {
+    /// The file's number.
+    pub file: u64,
+    /// A byte in it.
+    pub byte: u64,
+}
 
 /// Where the log's bytes are.
 ///
@@ -54,6 +66,17 @@ pub trait InputLog: Send {
     /// Whether what is appended waits for room on a disk.
     fn is_full(&self) -> bool {
         false
+    }
+
+    /// Where the next record will be, once everything that was appended is durable; `None` before, and for logs without
+    /// files.
+    fn end(&self) -> Option<LogPlace> {
+        None
+    }
+
+    /// Removes files that hold nothing from this place on.
+    fn forget(&mut self, _before: LogPlace) -> Result<()> {
+        Ok(())
     }
 
     /// Forgets records of epochs below `epoch`, as far as that is cheap.

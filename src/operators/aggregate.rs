@@ -180,7 +180,7 @@ impl AggregateOperator {
     }
 
     /// Does a piece of work; gives back what is left of it, and the rows it took.
-    fn work(&mut self, work: Work, epoch: Epoch, out: &mut Output) -> Result<(Option<Work>, usize)> {
+    fn work(&mut self, work: Work, out: &mut Output) -> Result<(Option<Work>, usize)> {
         match work {
             Work::Changes(end, from) => {
                 let Some(table) = self.state.get(end) else { return Ok((None, 1)) };
@@ -199,7 +199,7 @@ impl AggregateOperator {
                     return Ok((Some(Work::Changes(end, to)), to - from));
                 }
                 self.emitted(end);
-                self.state.settle(end, epoch)?;
+                self.state.settle(end)?;
                 Ok((None, to - from))
             }
             Work::All(end, entries, from) => {
@@ -210,15 +210,15 @@ impl AggregateOperator {
                     return Ok((Some(Work::All(end, entries, to)), to - from));
                 }
                 self.emitted(end);
-                self.state.settle(end, epoch)?;
+                self.state.settle(end)?;
                 Ok((None, to - from))
             }
             Work::Quiet(end) => {
-                self.state.settle(end, epoch)?;
+                self.state.settle(end)?;
                 Ok((None, 1))
             }
             Work::Drop(end) => {
-                self.state.drop_at(end, epoch);
+                self.state.drop_window(EventTime(end));
                 Ok((None, 1))
             }
         }
@@ -336,13 +336,13 @@ impl Operator for AggregateOperator {
         self.state.add(&changes.rows, changes.diffs.as_ref())
     }
 
-    fn step(&mut self, epoch: Epoch, watermarks: &Watermarks, fuel: &mut Fuel, out: &mut Output) -> Result<Step> {
+    fn step(&mut self, _epoch: Epoch, watermarks: &Watermarks, fuel: &mut Fuel, out: &mut Output) -> Result<Step> {
         let mut work = match self.work.take() {
             Some(work) => work,
             None => self.plan_work(watermarks)?,
         };
         while let Some(next) = work.pop_front() {
-            let (left, rows) = self.work(next, epoch, out)?;
+            let (left, rows) = self.work(next, out)?;
             if let Some(left) = left {
                 work.push_front(left);
             }

@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use serde::{Deserialize, Serialize};
 
 use crate::data::{Changes, Epoch, EventTime, ObjectId, WatermarkExpr, Watermarks};
 use crate::error::{Result, SqlState};
@@ -80,7 +81,7 @@ pub struct Output {
 }
 
 /// Exact event counts, added up for ever per view.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counters {
     /// Changes that went into at least one window already closed when they came.
     pub late_accepted: u64,
@@ -207,6 +208,18 @@ pub struct Graph {
     pub consolidated: bool,
     /// Set when nobody wants the view any more.
     pub stop: Stop,
+}
+
+impl Graph {
+    /// Tells graphs apart whose operators' states do not fit each other: by their names, edges and columns.
+    pub fn shape(&self) -> u64 {
+        let mut shape = String::new();
+        for node in &self.nodes {
+            let columns: Vec<String> = node.schema.fields().iter().map(|f| f.data_type().to_string()).collect();
+            shape.push_str(&format!("{} {:?} ({})\n", node.name, node.inputs, columns.join(", ")));
+        }
+        crate::data::hash(shape.as_bytes())
+    }
 }
 
 /// Says that nobody wants a view's rows any more: what is being evaluated for it ends soon, with whatever it has.

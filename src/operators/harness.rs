@@ -3,16 +3,17 @@
 //! It steps an operator only when the contract demands it: at the join, when input came, or when its closing watermark
 //! reached its alarm.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use arrow::array::UInt32Array;
+use arrow::compute::concat_batches;
 
 use super::{Exchange, Fuel, Graph, Operator, Output, Step, Upstream, Worker};
 use crate::data::{Bucket, Changes, Epoch, KeyEncoder, ObjectId, WatermarkVector, Watermarks};
 use crate::error::Result;
-use crate::state::Part;
 use crate::state::fault::{self, Fault};
+use crate::state::{Capture, Delta};
 
 /// A view's operators on virtual workers.
 pub struct Harness<'a> {
@@ -22,9 +23,16 @@ pub struct Harness<'a> {
     /// Input that waits, by node, then by worker.
     queues: Vec<Vec<VecDeque<(usize, Changes)>>>,
     before: Arc<WatermarkVector>,
+    /// By node: what was copied of its states after each epoch, and is still of use.
+    copies: Vec<Vec<(u64, Delta)>>,
+    /// The copies have all states as wholes.
+    covered: bool,
     /// Fuel per call of `step`.
     pub fuel: usize,
 }
+
+/// Entries that one worker copies after an epoch, beside those that changed.
+const COPIED: usize = 5;
 
 impl<'a> Harness<'a> {
     /// Builds the operators.
@@ -32,34 +40,63 @@ impl<'a> Harness<'a> {
         let build = |node: &super::Node| {
             (0..workers).map(|index| (node.build)(&Worker { index, peers: workers })).collect::<Result<Vec<_>>>()
         };
+        let mut operators = graph.nodes.iter().map(build).collect::<Result<Vec<_>>>()?;
+        operators.iter_mut().flatten().filter_map(|o| o.state()).for_each(|state| state.track(false));
         Ok(Self {
             graph,
-            operators: graph.nodes.iter().map(build).collect::<Result<_>>()?,
+            operators,
+            copies: vec![vec![]; graph.nodes.len()],
+            covered: false,
             queues: graph.nodes.iter().map(|_| vec![VecDeque::new(); workers]).collect(),
             before: Arc::default(),
             fuel: usize::MAX,
         })
     }
 
-    /// A fresh one on another number of workers, with this one's state.
+    /// A fresh one on another number of workers, with this one's state: as it was copied by and by, if that is all of it,
+    /// else as a whole.
     pub fn moved(&mut self, workers: usize) -> Result<Self> {
         let mut moved = Self::new(self.graph, workers)?;
         moved.fuel = self.fuel;
         moved.before = self.before.clone();
+        moved.covered = self.covered;
         for (node, operators) in self.operators.iter_mut().enumerate() {
-            let mut parts: Vec<Part> = vec![];
-            for state in operators.iter_mut().filter_map(|o| o.state()) {
-                parts.extend(state.snapshot(None)?);
+            let mut deltas: Vec<Delta> = vec![];
+            if self.covered {
+                deltas.extend(self.copies[node].iter().map(|(_, delta)| delta.clone()));
+                moved.copies[node] = std::mem::take(&mut self.copies[node]);
+            } else {
+                for state in operators.iter_mut().filter_map(|o| o.state()) {
+                    state.track(false);
+                    deltas.extend(state.capture(&mut Capture::whole())?);
+                }
             }
             for (worker, operator) in moved.operators[node].iter_mut().enumerate() {
-                let mine = |p: &&Part| p.bucket.is_none_or(|b| b.worker(workers) == worker);
-                let mine: Vec<Part> = parts.iter().filter(mine).cloned().collect();
                 if let Some(state) = operator.state() {
-                    state.restore(&mine)?;
+                    state.restore(&deltas, &|bucket| bucket.worker(workers) == worker)?;
+                    state.track(self.covered);
                 }
             }
         }
         Ok(moved)
+    }
+
+    /// Copies what changed, and forgets copies that are of no use any more.
+    fn copy(&mut self, number: u64) -> Result<()> {
+        self.covered = true;
+        for (operators, copies) in self.operators.iter_mut().zip(&mut self.copies) {
+            let mut bases: BTreeMap<u8, Option<u64>> = BTreeMap::new();
+            for state in operators.iter_mut().filter_map(|o| o.state()) {
+                for delta in state.capture(&mut Capture { number, budget: COPIED })? {
+                    self.covered &= delta.covered;
+                    let base = bases.entry(delta.slot).or_insert(delta.base);
+                    *base = (*base).zip(delta.base).map(|(a, b)| a.min(b));
+                    copies.push((number, joined(delta)?));
+                }
+            }
+            copies.retain(|(number, delta)| bases[&delta.slot].is_none_or(|base| *number >= base));
+        }
+        Ok(())
     }
 
     /// The first epoch: constants, what the inputs held, and a step everywhere.
@@ -125,6 +162,7 @@ impl<'a> Harness<'a> {
             }
         }
         self.before = watermarks.now;
+        self.copy(epoch)?;
         Ok(result)
     }
 
@@ -146,6 +184,14 @@ impl<'a> Harness<'a> {
         }
         Ok(())
     }
+}
+
+/// With one batch for many, as it is kept.
+fn joined(mut delta: Delta) -> Result<Delta> {
+    if let Some(first) = delta.rows.first() {
+        delta.rows = vec![concat_batches(&first.schema(), &delta.rows)?];
+    }
+    Ok(delta)
 }
 
 /// The part of each worker.

@@ -15,11 +15,11 @@ use arrow::row::Rows;
 
 use super::evaluate::batch;
 use super::{Fuel, Operator, Output, Step};
-use crate::data::{Changes, Epoch, EventTime, KeyEncoder, Keys, Watermarks};
-use crate::error::{Error, Result};
+use crate::data::{Bucket, Changes, Epoch, EventTime, KeyEncoder, Keys, Watermarks};
+use crate::error::Result;
 use crate::plan::Join;
 use crate::state::fault::{self, Fault};
-use crate::state::{Part, RowState, State};
+use crate::state::{Capture, Delta, RowState, State};
 
 /// Rows per batch sent.
 const PIECE: usize = 8192;
@@ -124,7 +124,7 @@ impl Operator for JoinOperator {
         Ok(())
     }
 
-    fn step(&mut self, epoch: Epoch, _watermarks: &Watermarks, fuel: &mut Fuel, out: &mut Output) -> Result<Step> {
+    fn step(&mut self, _epoch: Epoch, _watermarks: &Watermarks, fuel: &mut Fuel, out: &mut Output) -> Result<Step> {
         while let Some(mut pending) = self.queue.pop_front() {
             let before = pending.row;
             let (done, pairs) = self.meet(&mut pending, PIECE, out)?;
@@ -143,7 +143,7 @@ impl Operator for JoinOperator {
         for pending in std::mem::take(&mut self.met) {
             self.keep(&pending);
         }
-        self.sides.0.iter_mut().for_each(|side| side.settle(epoch));
+        self.sides.0.iter_mut().for_each(|side| side.settle());
         Ok(Step::Done)
     }
 
@@ -153,24 +153,22 @@ impl Operator for JoinOperator {
 }
 
 impl State for Sides {
-    fn snapshot(&self, since: Option<Epoch>) -> Result<Vec<Part>> {
-        let mut parts = vec![];
-        for (side, state) in (0_u8..).zip(&self.0) {
-            for mut part in state.snapshot(since)? {
-                part.bytes.insert(0, side);
-                parts.push(part);
-            }
-        }
-        Ok(parts)
+    fn track(&mut self, covered: bool) {
+        self.0.iter_mut().for_each(|side| side.track(covered));
     }
 
-    fn restore(&mut self, parts: &[Part]) -> Result<()> {
-        for part in parts {
-            let Some((&side, bytes)) = part.bytes.split_first() else {
-                return Err(Error::internal("a join's snapshot has an empty part"));
-            };
-            let inner = Part { bucket: part.bucket, bytes: bytes.to_vec() };
-            self.0[usize::from(side.min(1))].restore(&[inner])?;
+    fn capture(&mut self, capture: &mut Capture) -> Result<Vec<Delta>> {
+        let mut deltas = vec![];
+        for (slot, side) in (0..).zip(&mut self.0) {
+            deltas.extend(side.capture(capture)?.into_iter().map(|delta| Delta { slot, ..delta }));
+        }
+        Ok(deltas)
+    }
+
+    fn restore(&mut self, deltas: &[Delta], owns: &dyn Fn(Bucket) -> bool) -> Result<()> {
+        for (slot, side) in (0..).zip(&mut self.0) {
+            let own: Vec<Delta> = deltas.iter().filter(|delta| delta.slot == slot).cloned().collect();
+            side.restore(&own, owns)?;
         }
         Ok(())
     }

@@ -21,12 +21,12 @@ use arrow::datatypes::{Int64Type, SchemaRef, TimestampMicrosecondType};
 use super::evaluate::{batch, report};
 use super::{Counters, Fuel, LateRows, Operator, Output, Step};
 use crate::config::{BATCH_ROWS, EAGER_ROWS};
-use crate::data::{Arrival, Changes, Epoch, EventTime, Judge, Watermarks};
+use crate::data::{Arrival, Bucket, Changes, Epoch, EventTime, Judge, Watermarks};
 use crate::error::{Error, Result, SqlState};
 use crate::functions::window::{WindowKind, ends, last_starts};
 use crate::plan::Window;
 use crate::state::fault::{self, Fault};
-use crate::state::{Part, State};
+use crate::state::{Capture, Delta, State};
 
 pub(super) struct WindowOperator {
     name: Arc<str>,
@@ -42,12 +42,15 @@ pub(super) struct WindowOperator {
 struct Joined(bool);
 
 impl State for Joined {
-    fn snapshot(&self, _since: Option<Epoch>) -> Result<Vec<Part>> {
-        Ok(vec![Part { bucket: None, bytes: vec![1, u8::from(self.0)] }])
+    fn track(&mut self, _covered: bool) {}
+
+    /// Between epochs it has joined.
+    fn capture(&mut self, _capture: &mut Capture) -> Result<Vec<Delta>> {
+        Ok(vec![])
     }
 
-    fn restore(&mut self, parts: &[Part]) -> Result<()> {
-        self.0 |= parts.iter().any(|p| p.bytes == [1, 1]);
+    fn restore(&mut self, _deltas: &[Delta], _owns: &dyn Fn(Bucket) -> bool) -> Result<()> {
+        self.0 = true;
         Ok(())
     }
 

@@ -34,7 +34,12 @@ impl Bare {
         };
         let clocks = sources.iter().map(clock).collect();
         let bare = Self { workers, clocks, epoch: Epoch(1) };
-        bare.workers.send(Command::Install { view: view.id, graph: Arc::clone(&view.graph), restore: None });
+        bare.workers.send(Command::Install {
+            view: view.id,
+            graph: Arc::clone(&view.graph),
+            restore: None,
+            track: false,
+        });
         let watermarks = bare.watermarks();
         bare.workers.send(Command::Join { view: view.id, epoch: bare.epoch, watermarks, past: None });
         Ok((bare, reports))

@@ -9,6 +9,7 @@
 //!             then, still before Epoch(e+1), what changed since, epoch by epoch
 //! ```
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crossbeam_channel::Sender;
@@ -16,7 +17,7 @@ use crossbeam_channel::Sender;
 use crate::data::{Changes, Epoch, EventTime, ObjectId, WatermarkVector};
 use crate::error::Result;
 use crate::operators::{Graph, Output};
-use crate::state::Part;
+use crate::state::Delta;
 
 /// To every worker.
 #[derive(Clone)]
@@ -27,8 +28,10 @@ pub enum Command {
         view: ObjectId,
         /// Its operators.
         graph: Arc<Graph>,
-        /// State to start from, instead of hydration: per node index, all parts of all workers.
-        restore: Option<Arc<Vec<(usize, Part)>>>,
+        /// State to start from, instead of hydration.
+        restore: Option<Arc<Restored>>,
+        /// Whether its states note what changes, for `Capture`.
+        track: bool,
     },
     /// Rows that an input had before the view was: batch i goes to worker `i % peers`; big batches are cut when there are
     /// fewer than workers.
@@ -58,6 +61,15 @@ pub enum Command {
     Drop(ObjectId),
     /// Asks for all state at a quiescent point: one answer per worker.
     Snapshot(Sender<Result<Vec<NodeState>>>),
+    /// Asks for what changed in the states of dataflows that track it, at a quiescent point: one answer per worker.
+    Capture {
+        /// The number of this copy.
+        number: u64,
+        /// Entries that did not change and may be copied too, per worker.
+        budget: usize,
+        /// Where the answers go.
+        answer: Sender<Result<Vec<NodeState>>>,
+    },
     /// Ends the worker's thread.
     Stop,
 }
@@ -91,8 +103,17 @@ pub struct NodeState {
     pub view: ObjectId,
     /// Index into its graph's nodes.
     pub node: usize,
-    /// The parts.
-    pub parts: Vec<Part>,
+    /// What was copied of it.
+    pub deltas: Vec<Delta>,
+}
+
+/// The states of a view.
+#[derive(Debug, Default)]
+pub struct Restored {
+    /// By node index: what all workers copied, oldest first.
+    pub nodes: BTreeMap<usize, Vec<Delta>>,
+    /// Whether it need not be copied again.
+    pub covered: bool,
 }
 
 /// From a worker.

@@ -19,6 +19,7 @@ use crate::store::Version;
 use super::claim::{Asked, Requests};
 use super::digest::{Digest, InputEpoch};
 use super::message::{Commit, Message, Publish, shut_down};
+use super::recover::Kept;
 use super::sequencer::Sequencer;
 use super::shared::{Published, Shared};
 use super::{
@@ -130,7 +131,7 @@ impl Runtime {
         Self::start_with(config, |sequencer| replay::run(sequencer, log, rebuild).map(drop))
     }
 
-    /// Goes on where a log ends, before anything else is asked of this runtime: reads it back, then appends to it; from
+    /// Goes on where a log ends that follows the newest checkpoint, before anything else is asked of this runtime: reads it back, then appends to it; from
     /// then on an epoch is shown, and a write acknowledged, when its record is durable. Blocks until everything that the
     /// log has is published.
     ///
@@ -138,10 +139,11 @@ impl Runtime {
     pub fn recover(
         &self,
         log: LogFiles,
+        kept: Option<Kept>,
         rebuild: impl FnMut(&Ddl) -> Result<Option<Spec>> + Send + 'static,
     ) -> Result<()> {
         let (reply, answer) = crossbeam_channel::bounded(1);
-        let recover = Box::new(move |sequencer: &mut Sequencer| recover::run(sequencer, log, rebuild));
+        let recover = Box::new(move |sequencer: &mut Sequencer| recover::run(sequencer, log, kept, rebuild));
         self.inner.shared.inbox.send(Message::Recover(recover, reply)).map_err(|_| shut_down())?;
         answer.recv().map_err(|_| shut_down())?
     }

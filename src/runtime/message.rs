@@ -14,6 +14,7 @@ use crate::log::LogNews;
 use crate::operators::{Graph, RowError};
 use crate::store::Version;
 
+use super::checkpoint::{HistoryImage, PublishedImage, ShownImage, SourceErrors, Written};
 use super::claim::Claim;
 use super::digest::{Digest, InputEpoch};
 use super::sequencer::Sequencer;
@@ -59,6 +60,8 @@ pub(super) enum Message {
     Hurry,
     /// From the log's thread.
     Log(LogNews),
+    /// From the thread that writes checkpoints: the image was written; `None`: it is no checkpoint yet.
+    Written(Option<Written>),
     /// From the publisher: an epoch is published.
     Published(Epoch),
     /// From the publisher, before the epoch's `Published`: insertions that a view turned away.
@@ -125,7 +128,22 @@ pub(super) enum Publish {
     LateRows(Option<ObjectId>, Reply<Result<Vec<LateRow>>>),
     Errors(Reply<Result<Vec<ErrorRow>>>),
     Digests(Reply<Result<Vec<Digest>>>),
-    /// Writes all view stores as bytes and reads them back.
+    /// A quiet moment: what views and tables are, and what they changed after an epoch.
+    Capture(Epoch, crossbeam_channel::Sender<Result<PublishedImage>>),
+    /// A view is there as it was.
+    RestoreView(NewView, Box<ShownImage>),
+    /// A table is there as it was.
+    RestoreTable {
+        id: ObjectId,
+        name: String,
+        version: Version,
+        history: Option<HistoryImage>,
+    },
+    /// What was wrong with sources.
+    RestoreErrors(BTreeMap<ObjectId, SourceErrors>),
+    /// Everything is there as it was at this epoch.
+    Restored(Epoch),
+    /// Takes all view stores apart and puts them together again.
     Restart(crossbeam_channel::Sender<Result<()>>),
     Shutdown,
 }

@@ -10,12 +10,13 @@
 //! [`Runtime`] is the handle that sessions hold. Every wait in it is cancelled by dropping the future; what
 //! the sequencer has begun is done all the same, and [`Requests`] tells the one from the other.
 //!
-//! Uses: error, config, stack, metrics, data, connectors, state, operators, log, store
+//! Uses: error, config, stack, metrics, data, connectors, state, operators, log, checkpoint, store
 
 mod ahead;
 mod arrival;
 mod bare;
 mod claim;
+mod checkpoint;
 pub mod command;
 mod digest;
 mod driver;
@@ -39,16 +40,18 @@ mod workers;
 
 pub(crate) use ahead::MaxAhead;
 pub use bare::Bare;
+pub use checkpoint::{CatalogEntry, Checkpoint};
 pub use claim::Requests;
 pub use digest::{Digest, InputEpoch};
 pub use handle::{Runtime, Snapshot, WriteLease, is_conflict};
+pub use recover::Kept;
 pub use spec::{
     Committed, ForSubscription, LateTarget, Limits, OnConflict, ReadMode, RuntimeConfig, Settings, SourceSpec, Spec,
     SubscribeSpec, TableSpec, TableWrite, Target, ViewSpec, WatermarkSpec, WriteResult,
 };
 pub use status::{
-    EpochStatus, ErrorRow, LateRow, Missing, OperatorStatus, SourceStatus, Status, TableStatus, ViewPhase, ViewStatus,
-    WatermarkStatus,
+    CheckpointStatus, CheckpointWritten, EpochStatus, ErrorRow, LateRow, Missing, OperatorStatus, SourceStatus, Status,
+    TableStatus, ViewPhase, ViewStatus, WatermarkStatus,
 };
 pub use subscribe::{Subscription, SubscriptionEvent};
 pub use workers::Workers;

@@ -1,4 +1,4 @@
-//! From a log that was read back to a running sequencer.
+//! From a checkpoint, and a log that was read back, to a running sequencer.
 //!
 //! * A source that is not what it was, or is gone, does not keep the rest from starting: the views that read it are away
 //!   from the clock (55000) until a later start finds it as it was.
@@ -7,25 +7,35 @@
 //! * Late rows that were to be written back, and are not in the log yet, are written now.
 //! * Epochs go on behind the log's last: none that was not durable was ever shown.
 
+use std::sync::Arc;
+
+use crate::checkpoint::Objects;
 use crate::data::{Epoch, ObjectId};
 use crate::error::{Error, Result, SqlState};
 use crate::log::{Ddl, DurableLog, JoinRecord, LogFiles, LogNews, NoLog, Position};
 
-use super::Spec;
 use super::ingest::From;
 use super::message::{Message, Publish};
 use super::replay::{self, ReadAgain};
 use super::sequencer::{Sequencer, start_reader};
+use super::{Checkpoint, Spec};
 
-/// Reads the log back and goes on with it.
+/// Begins with a checkpoint, reads the log back that follows it, and goes on with both.
 pub(super) fn run(
     sequencer: &mut Sequencer,
     log: LogFiles,
-    rebuild: impl FnMut(&Ddl) -> Result<Option<Spec>>,
+    kept: Option<Kept>,
+    mut rebuild: impl FnMut(&Ddl) -> Result<Option<Spec>>,
 ) -> Result<()> {
     // What is read back is there already.
     sequencer.log = Box::new(NoLog);
     sequencer.recovering = true;
+    if let Some(Kept { objects, mut newest }) = kept {
+        sequencer.keep_checkpoints(objects, newest.as_ref())?;
+        if let Some(checkpoint) = &mut newest {
+            sequencer.restore(checkpoint, &mut rebuild)?;
+        }
+    }
     let readers = replay::run(sequencer, &log, rebuild)?;
     let (inbox, publisher) = (sequencer.shared.inbox.clone(), sequencer.shared.publisher.clone());
     let log = DurableLog::start(log, move |news| {
@@ -41,6 +51,14 @@ pub(super) fn run(
     sequencer.shared.acknowledge(last);
     sequencer.recovering = false;
     sequencer.go_on(readers)
+}
+
+/// Where checkpoints are kept, and the newest one.
+pub struct Kept {
+    /// Where they are.
+    pub objects: Arc<dyn Objects>,
+    /// The one to begin with.
+    pub newest: Option<Checkpoint>,
 }
 
 impl Sequencer {

@@ -21,7 +21,7 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::{InputHandle, Scope, Stream};
 use timely::scheduling::Activator;
 
-use super::command::Report;
+use super::command::{Report, Restored};
 use super::driver::{Builder, Delivery, Driver, Puller, puller};
 use super::exchange::{Divider, Parcel};
 use super::schedule::{Export, Schedule, Shared};
@@ -29,7 +29,6 @@ use super::stage::{Outlet, Slot, Stage};
 use crate::data::{Changes, ObjectId};
 use crate::error::{Error, Result};
 use crate::operators::{Exchange, Graph, Node, Upstream, Worker};
-use crate::state::Part;
 
 /// Through which the worker feeds one object's rows.
 pub(super) type Handle = InputHandle<u64, Builder>;
@@ -73,7 +72,7 @@ pub(super) fn render(
     timely: &mut timely::worker::Worker,
     view: ObjectId,
     graph: &Graph,
-    restore: Option<&[(usize, Part)]>,
+    restore: Option<&Restored>,
     reports: &Sender<Report>,
 ) -> Result<Rendered> {
     let worker = Worker { index: timely.index(), peers: timely.peers() };
@@ -157,19 +156,12 @@ fn edges(graph: &Graph, from: usize) -> impl Iterator<Item = (usize, usize)> {
 }
 
 /// Builds a node's operator, restores its state, and says where its rows go.
-fn slot(
-    graph: &Graph,
-    node: usize,
-    places: &Places,
-    worker: &Worker,
-    restore: Option<&[(usize, Part)]>,
-) -> Result<Slot> {
+fn slot(graph: &Graph, node: usize, places: &Places, worker: &Worker, restore: Option<&Restored>) -> Result<Slot> {
     let Node { name, build, .. } = &graph.nodes[node];
     let mut operator = build(worker)?;
-    if let (Some(parts), Some(state)) = (restore, operator.state()) {
-        let mine = |part: &Part| part.bucket.is_none_or(|b| b.worker(worker.peers) == worker.index);
-        let mine: Vec<Part> = parts.iter().filter(|(n, p)| *n == node && mine(p)).map(|(_, p)| p.clone()).collect();
-        state.restore(&mine)?;
+    if let (Some(restored), Some(state)) = (restore, operator.state()) {
+        let deltas = restored.nodes.get(&node).map_or(&[][..], Vec::as_slice);
+        state.restore(deltas, &|bucket| bucket.worker(worker.peers) == worker.index)?;
     }
     let stage = places.of[node].0;
     let here = edges(graph, node).filter(|(to, _)| places.of[*to].0 == stage);

@@ -11,7 +11,7 @@ use crate::connectors::{Read, Reader};
 use crate::data::{Changes, Epoch, ObjectId, Partition, RowRanges};
 use crate::error::{Error, Result, SqlState};
 use crate::log::{
-    Ddl, EpochRecord, Fault, JoinRecord, LogReader, Record, SourceEnd, SourceRange, TableChanges, Wanted,
+    Ddl, EpochRecord, Fault, JoinRecord, LogReader, Position, Record, SourceEnd, SourceRange, TableChanges, Wanted,
 };
 
 use crate::operators::RowError;
@@ -85,6 +85,7 @@ pub(super) fn run(
                 if let Some(feed) = sequencer.feeds.get(&object) {
                     feed.connector.follow_decisions(&payload)?;
                 }
+                sequencer.keep_decisions(object, &payload);
             }
             // Done before the epoch that it did not show.
             Record::Leave { .. } => {}
@@ -211,9 +212,19 @@ impl Sequencer {
     }
 
     fn open_again(&self, partition: Partition) -> Result<Again> {
+        self.open_again_at(partition, Position::default())
+    }
+
+    fn open_again_at(&self, partition: Partition, from: Position) -> Result<Again> {
         let feed = self.feeds.get(&partition.source).ok_or_else(|| missing(partition.source))?;
-        let reader = feed.connector.open_at_once(partition.index)?;
-        Ok(Again { reader, offset: 0, left: VecDeque::new() })
+        let reader = feed.connector.open_at_once(partition.index, from.offset)?;
+        let mut again = Again { reader, offset: from.offset, left: VecDeque::new() };
+        let mut skip = from.skip;
+        while skip > 0 {
+            let piece = self.next_again(&mut again, partition, skip)?;
+            skip -= piece.rows.num_rows() as u64;
+        }
+        Ok(again)
     }
 
     /// The next piece, of at most so many rows.
@@ -331,7 +342,7 @@ impl Sequencer {
         }
         let mut again = match sources.remove(&range.partition) {
             Some(again) => again,
-            None => self.open_again(range.partition)?,
+            None => self.open_again_at(range.partition, range.from)?,
         };
         let is_paced = feed.connector.is_paced();
         let mut rows = 0;

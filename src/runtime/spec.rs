@@ -12,8 +12,11 @@ use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 
 use crate::connectors::Connector;
 use crate::data::{Epoch, ObjectId};
+use crate::error::Result;
 use crate::metrics::Metrics;
 use crate::operators::Graph;
+
+use super::CatalogEntry;
 
 /// How a runtime is started.
 #[derive(Clone)]
@@ -33,6 +36,8 @@ pub struct RuntimeConfig {
     pub settings: Settings,
     /// Where counts go.
     pub metrics: Arc<Metrics>,
+    /// Leaves out of a list of catalog changes what made objects that are gone.
+    pub compact: fn(&mut Vec<CatalogEntry>) -> Result<()>,
 }
 
 impl Default for RuntimeConfig {
@@ -45,6 +50,7 @@ impl Default for RuntimeConfig {
             limits: Limits::default(),
             settings: Settings::default(),
             metrics: Metrics::new(),
+            compact: |_| Ok(()),
         }
     }
 }
@@ -108,6 +114,8 @@ impl Default for Limits {
 pub struct Settings {
     /// How long an epoch stays open; zero: until the last one is under way.
     pub epoch_interval: Duration,
+    /// How often a checkpoint is taken, if anything has changed.
+    pub checkpoint_interval: Duration,
     /// How long per-epoch changes of tables and views are kept for SUBSCRIBE .. AS OF.
     pub history: Duration,
     /// A view that holds the published epoch back longer leaves the clock.
@@ -122,6 +130,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             epoch_interval: Duration::ZERO,
+            checkpoint_interval: Duration::from_secs(10),
             history: Duration::from_secs(60),
             max_lag: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(10),

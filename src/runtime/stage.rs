@@ -12,6 +12,7 @@ use super::worker::abort;
 use crate::data::{Changes, Epoch, ObjectId, Watermarks};
 use crate::error::{Error, Result};
 use crate::operators::{Fuel, Operator, Output, Step};
+use crate::state::Capture;
 
 /// Where rows go that leave a stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,7 +109,26 @@ impl Stage {
         let mut states = Vec::new();
         for slot in &mut self.slots {
             if let Some(state) = slot.operator.state() {
-                states.push(NodeState { view: self.view, node: slot.node, parts: state.snapshot(None)? });
+                state.track(false);
+                let deltas = state.capture(&mut Capture::whole())?;
+                states.push(NodeState { view: self.view, node: slot.node, deltas });
+            }
+        }
+        Ok(states)
+    }
+
+    /// Notes what changes in the states from now on.
+    pub(super) fn track(&mut self, covered: bool) {
+        self.slots.iter_mut().filter_map(|slot| slot.operator.state()).for_each(|state| state.track(covered));
+    }
+
+    /// What changed in the states; valid between epochs.
+    pub(super) fn capture(&mut self, capture: &mut Capture) -> Result<Vec<NodeState>> {
+        let mut states = Vec::new();
+        for slot in &mut self.slots {
+            if let Some(state) = slot.operator.state() {
+                let deltas = state.capture(capture)?;
+                states.push(NodeState { view: self.view, node: slot.node, deltas });
             }
         }
         Ok(states)

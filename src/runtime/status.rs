@@ -1,7 +1,9 @@
 //! The rows of the system relations, as plain values.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Serialize};
 
 use crate::data::{Epoch, EventTime, ObjectId};
 use crate::operators::{Counters, RowError};
@@ -15,6 +17,8 @@ pub struct Status {
     pub views: Vec<ViewStatus>,
     /// `highwater.watermarks`.
     pub watermarks: Vec<WatermarkStatus>,
+    /// `highwater.checkpoints`.
+    pub checkpoints: Vec<CheckpointStatus>,
     /// `highwater.sources`.
     pub sources: Vec<SourceStatus>,
     /// `highwater.operators`.
@@ -26,7 +30,7 @@ pub struct Status {
 }
 
 /// Where a view is in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ViewPhase {
     /// Reads what was there before it.
     Hydrating,
@@ -124,12 +128,38 @@ pub struct SourceStatus {
 }
 
 /// What did not come of a source's rows, or of a table's with a connector.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Missing {
     /// Records that could not be decoded.
     pub bad_records: u64,
     /// Why its reading ended before its end.
     pub failure: Option<Arc<str>>,
+}
+
+/// One row of `highwater.checkpoints`: one that was taken, newest last.
+#[derive(Clone, Debug)]
+pub struct CheckpointStatus {
+    /// Ascending.
+    pub number: u64,
+    /// The last epoch in it.
+    pub epoch: Epoch,
+    /// Microseconds since 1970.
+    pub taken: i64,
+    /// Bytes that it names in all, those that earlier ones wrote too.
+    pub total_bytes: u64,
+    /// `None` when an earlier process wrote it.
+    pub written: Option<CheckpointWritten>,
+}
+
+/// What a checkpoint cost.
+#[derive(Clone, Copy, Debug)]
+pub struct CheckpointWritten {
+    /// Bytes written for it.
+    pub bytes: u64,
+    /// How long writing took.
+    pub took: Duration,
+    /// How long nothing else was done.
+    pub pause: Duration,
 }
 
 /// One row of `highwater.operators`: one per view, node and worker.

@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
 
-use super::command::{Command, EpochInput, NodeState, OperatorStats, PastEpochs, Report};
+use super::command::{Command, EpochInput, NodeState, OperatorStats, PastEpochs, Report, Restored};
 use super::exchange::Parcel;
 use super::render::{Handle, Rendered, render};
 use super::schedule::{Entry, Export, Exported};
 use crate::data::{Changes, Epoch, ObjectId, WatermarkVector, Watermarks};
 use crate::error::{Error, Result};
 use crate::operators::Graph;
-use crate::state::Part;
+use crate::state::Capture;
 
 /// How often the figures of operators are sent at most.
 const FIGURES_EVERY: Duration = Duration::from_millis(250);
@@ -80,6 +80,7 @@ struct Dataflow {
     roots: Vec<ObjectId>,
     inputs: Vec<Input>,
     rendered: Rendered,
+    track: bool,
     joined: bool,
     restored: bool,
     /// At the end of the last epoch that concerned it.
@@ -104,9 +105,8 @@ struct Link {
 impl Worker {
     fn obey(&mut self, timely: &mut timely::worker::Worker, command: Command) {
         match command {
-            Command::Install { view, graph, restore } => {
-                let parts = restore.as_ref().map(|r| r.as_slice());
-                if let Err(error) = self.install(timely, view, &graph, parts) {
+            Command::Install { view, graph, restore, track } => {
+                if let Err(error) = self.install(timely, view, &graph, restore.as_deref(), track) {
                     abort(&format!("view {view} could not be built"), &error);
                 }
             }
@@ -125,6 +125,7 @@ impl Worker {
                 // Whoever asked may have gone.
                 let _ = answer.send(self.snapshot());
             }
+            Command::Capture { number, budget, answer } => drop(answer.send(self.capture(Capture { number, budget }))),
             Command::Stop => {}
         }
     }
@@ -134,9 +135,14 @@ impl Worker {
         timely: &mut timely::worker::Worker,
         view: ObjectId,
         graph: &Graph,
-        restore: Option<&[(usize, Part)]>,
+        restore: Option<&Restored>,
+        track: bool,
     ) -> Result<()> {
         let mut rendered = render(timely, view, graph, restore, &self.reports)?;
+        if track {
+            let covered = restore.is_some_and(|restored| restored.covered);
+            rendered.stages.iter().for_each(|stage| stage.borrow_mut().track(covered));
+        }
         let mut roots = Vec::new();
         let mut inputs = Vec::new();
         for (object, handle) in rendered.handles.drain(..) {
@@ -153,7 +159,8 @@ impl Worker {
         roots.dedup();
         let (nodes, restored) = (graph.nodes.len(), restore.is_some());
         let watermarks = Arc::default();
-        self.dataflows.push(Dataflow { view, nodes, roots, inputs, rendered, joined: false, restored, watermarks });
+        let joined = false;
+        self.dataflows.push(Dataflow { view, nodes, roots, inputs, rendered, track, joined, restored, watermarks });
         Ok(())
     }
 
@@ -201,6 +208,15 @@ impl Worker {
         let mut states = Vec::new();
         for stage in self.dataflows.iter().flat_map(|d| &d.rendered.stages) {
             states.append(&mut stage.borrow_mut().snapshot()?);
+        }
+        Ok(states)
+    }
+
+    fn capture(&self, mut capture: Capture) -> Result<Vec<NodeState>> {
+        let mut states = Vec::new();
+        let tracked = self.dataflows.iter().filter(|d| d.track && d.joined);
+        for stage in tracked.flat_map(|d| &d.rendered.stages) {
+            states.append(&mut stage.borrow_mut().capture(&mut capture)?);
         }
         Ok(states)
     }

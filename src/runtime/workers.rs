@@ -66,6 +66,17 @@ impl Workers {
         Ok(states)
     }
 
+    /// What changed in the states that note it; to be called at a quiescent point only.
+    pub fn capture(&self, number: u64, budget: usize) -> Result<Vec<NodeState>> {
+        let (answer, answers) = unbounded();
+        self.send(Command::Capture { number, budget, answer });
+        let mut states = Vec::new();
+        for _ in &self.commands {
+            states.append(&mut answers.recv().map_err(|_| Error::internal("a worker is gone"))??);
+        }
+        Ok(states)
+    }
+
     /// Ends the threads and waits for them.
     pub fn stop(mut self) -> Result<()> {
         self.join()

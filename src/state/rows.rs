@@ -7,9 +7,13 @@ use arrow::datatypes::{Field, Int64Type, Schema, SchemaRef};
 use arrow::row::{RowConverter, Rows, SortField};
 use hashbrown::HashTable;
 
-use super::{Part, State, part};
-use crate::data::{BUCKETS, Bucket, Epoch, EventTime, KeyEncoder, hash};
+use super::State;
+use super::delta::{Capture, Delta, Rotation};
+use crate::data::{Bucket, EventTime, KeyEncoder, hash};
 use crate::error::Result;
+
+/// Changed rows that are noted at least before it is looked for those that were noted twice.
+const NOTED: usize = 1024;
 
 /// Rows with weights, by key.
 pub struct RowState {
@@ -22,8 +26,13 @@ pub struct RowState {
     rows: HashTable<u32>,
     row_slots: Vec<RowSlot>,
     free_rows: Vec<u32>,
-    removed: Box<[u64; BUCKETS]>,
     touched: Vec<u32>,
+    /// How far the copying is: rows whose weights changed since the last copy, some of them twice; those that went; the
+    /// row that the rotation copies next.
+    rotation: Rotation,
+    changed: Vec<u32>,
+    gone: Vec<Box<[u8]>>,
+    cursor: u32,
     heap: usize,
 }
 
@@ -31,7 +40,6 @@ pub struct RowState {
 struct KeySlot {
     bytes: Box<[u8]>,
     rows: Vec<u32>,
-    touched: u64,
 }
 
 #[derive(Default)]
@@ -59,8 +67,11 @@ impl RowState {
             rows: HashTable::new(),
             row_slots: vec![],
             free_rows: vec![],
-            removed: Box::new([0; BUCKETS]),
             touched: vec![],
+            rotation: Rotation::default(),
+            changed: vec![],
+            gone: vec![],
+            cursor: 0,
             heap: 0,
         })
     }
@@ -80,6 +91,7 @@ impl RowState {
                 slot.weight += diff;
                 let (weight, key) = (slot.weight, slot.key);
                 self.touched.push(key);
+                self.note(id);
                 if weight == 0 {
                     self.remove(id, row_hash);
                 }
@@ -96,6 +108,18 @@ impl RowState {
         self.rows.insert_unique(row_hash, id, |&r| hash(&slots[r as usize].bytes));
         self.heap += row.len() + 4;
         self.touched.push(key);
+        self.note(id);
+    }
+
+    /// Notes a row for the next copy.
+    fn note(&mut self, id: u32) {
+        if self.rotation.on {
+            self.changed.push(id);
+            if self.changed.len() > NOTED + 2 * self.row_slots.len() {
+                self.changed.sort_unstable();
+                self.changed.dedup();
+            }
+        }
     }
 
     fn key_slot(&mut self, key: &[u8]) -> u32 {
@@ -118,6 +142,9 @@ impl RowState {
         }
         let RowSlot { bytes, key, place, .. } = std::mem::take(&mut self.row_slots[id as usize]);
         self.heap -= bytes.len() + 4;
+        if self.rotation.on {
+            self.gone.push(bytes);
+        }
         let list = &mut self.key_slots[key as usize].rows;
         list.swap_remove(place as usize);
         if let Some(&moved) = list.get(place as usize) {
@@ -144,14 +171,12 @@ impl RowState {
         Ok(self.converter.convert_rows(rows)?)
     }
 
-    /// Ends an epoch: notes which keys changed, and forgets those without rows.
-    pub fn settle(&mut self, epoch: Epoch) {
+    /// Ends an epoch: forgets keys without rows.
+    pub fn settle(&mut self) {
         for key in std::mem::take(&mut self.touched) {
             let slot = &mut self.key_slots[key as usize];
-            slot.touched = epoch.0;
             if slot.rows.is_empty() && !slot.bytes.is_empty() {
                 let h = hash(&slot.bytes);
-                self.removed[usize::from(Bucket::of(h).0)] = epoch.0;
                 if let Ok(found) = self.keys.find_entry(h, |&k| k == key) {
                     found.remove();
                 }
@@ -171,38 +196,92 @@ fn take_slot<T: Default>(slots: &mut Vec<T>, free: &mut Vec<u32>) -> u32 {
     })
 }
 
-impl State for RowState {
-    fn snapshot(&self, since: Option<Epoch>) -> Result<Vec<Part>> {
-        let mut wanted = [since.is_none(); BUCKETS];
-        if let Some(since) = since {
-            wanted.iter_mut().zip(self.removed.iter()).for_each(|(w, r)| *w |= *r > since.0);
-        }
-        let (mut ids, mut hashes) = (vec![], vec![]);
-        for slot in self.key_slots.iter().filter(|slot| !slot.rows.is_empty()) {
-            let h = hash(&slot.bytes);
-            wanted[usize::from(Bucket::of(h).0)] |= since.is_some_and(|s| slot.touched > s.0);
-            ids.extend(&slot.rows);
-            hashes.extend(slot.rows.iter().map(|_| h));
-        }
-        let mut columns = self.columns(&ids)?;
+impl RowState {
+    /// Rows and their weights.
+    fn dump(&self, ids: &[u32]) -> Result<RecordBatch> {
+        let mut columns = self.columns(ids)?;
         columns.push(Arc::new(ids.iter().map(|&id| self.weight(id)).collect::<Int64Array>()));
-        let named = columns.into_iter().enumerate().map(|(i, c)| (format!("c{i}"), c, true));
-        let rows = RecordBatch::try_from_iter_with_nullable(named)?;
-        part::encode_by_bucket(&rows, &hashes, &wanted, since.is_some())
+        named(columns)
     }
 
-    fn restore(&mut self, parts: &[Part]) -> Result<()> {
-        for part in parts {
-            let Some(rows) = part::decode(part)? else { continue };
-            let width = rows.num_columns() - 1;
-            let data = RecordBatch::try_new(self.schema.clone(), rows.columns()[..width].to_vec())?;
-            let weights = rows.column(width).as_primitive::<Int64Type>().clone();
-            let (keys, bytes) = (self.encoder.encode(&data)?, self.row_bytes(&data)?);
-            for i in 0..data.num_rows() {
-                self.add(keys.get(i), bytes.row(i).data(), weights.value(i));
+    /// Loads rows, in the place of those that are there; a weight of 0 takes one out.
+    fn load(&mut self, rows: &RecordBatch, owns: &dyn Fn(Bucket) -> bool) -> Result<()> {
+        let width = self.schema.fields().len();
+        let data = RecordBatch::try_new(self.schema.clone(), rows.columns()[..width].to_vec())?;
+        let weights = rows.columns().get(width).map(|column| column.as_primitive::<Int64Type>());
+        let (keys, bytes) = (self.encoder.encode(&data)?, self.row_bytes(&data)?);
+        for i in 0..data.num_rows() {
+            let key = keys.get(i);
+            if !owns(Bucket::of(hash(key))) {
+                continue;
+            }
+            let row = bytes.row(i);
+            let found = self.rows.find(hash(row.data()), |&r| *self.row_slots[r as usize].bytes == *row.data());
+            let now = found.map_or(0, |&id| self.weight(id));
+            let weight = weights.map_or(0, |weights| weights.value(i));
+            if weight != now {
+                self.add(key, row.data(), weight - now);
             }
         }
-        self.touched.clear();
+        Ok(())
+    }
+}
+
+/// Columns as a batch with names of their own.
+fn named(columns: Vec<ArrayRef>) -> Result<RecordBatch> {
+    let named = columns.into_iter().enumerate().map(|(i, c)| (format!("c{i}"), c, true));
+    Ok(RecordBatch::try_from_iter_with_nullable(named)?)
+}
+
+impl State for RowState {
+    fn track(&mut self, covered: bool) {
+        self.rotation.track(covered);
+        self.cursor = 0;
+    }
+
+    fn capture(&mut self, capture: &mut Capture) -> Result<Vec<Delta>> {
+        let mut delta = Delta::default();
+        let gone = std::mem::take(&mut self.gone);
+        if !gone.is_empty() {
+            let parser = self.converter.parser();
+            let columns = self.converter.convert_rows(gone.iter().map(|bytes| parser.parse(bytes)))?;
+            delta.removed.push(named(columns)?);
+        }
+        let mut ids = std::mem::take(&mut self.changed);
+        ids.sort_unstable();
+        ids.dedup();
+        let (covered, cursor) = (self.rotation.covered, self.cursor);
+        // In the first round the others are copied when it is their turn.
+        ids.retain(|&id| self.row_slots[id as usize].weight != 0 && (covered || id < cursor));
+        let mut left = self.rotation.turn(capture, ids.len() + gone.len());
+        let changed = ids.len();
+        while left > 0 && (self.cursor as usize) < self.row_slots.len() {
+            if self.row_slots[self.cursor as usize].weight != 0 {
+                ids.push(self.cursor);
+                left -= 1;
+            }
+            self.cursor += 1;
+        }
+        let round = self.cursor as usize >= self.row_slots.len();
+        if round {
+            self.cursor = 0;
+        }
+        self.rotation.turned(capture, ids.len() - changed, round);
+        self.rotation.tell(&mut delta);
+        if !ids.is_empty() {
+            ids.sort_unstable();
+            ids.dedup();
+            delta.rows.push(self.dump(&ids)?);
+        }
+        Ok(vec![delta])
+    }
+
+    fn restore(&mut self, deltas: &[Delta], owns: &dyn Fn(Bucket) -> bool) -> Result<()> {
+        for rows in deltas.iter().flat_map(|delta| delta.removed.iter().chain(&delta.rows)) {
+            self.load(rows, owns)?;
+        }
+        // Rows that went have left keys.
+        self.settle();
         Ok(())
     }
 

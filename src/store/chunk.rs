@@ -1,15 +1,20 @@
 //! A chunk: immutable rows with their ids, and a deletion mask that is copied when a version shares it.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use arrow::array::{Array, BooleanArray, RecordBatch, UInt64Array};
 use arrow::buffer::BooleanBuffer;
 use arrow::compute::{filter, filter_record_batch};
+use arrow::datatypes::SchemaRef;
 
 use crate::data::{KeyEncoder, batch_bytes};
 use crate::error::Result;
 
 use super::index::identities;
+
+/// The next chunk's serial.
+static SERIAL: AtomicU64 = AtomicU64::new(1);
 
 /// Some consecutive rows of a store.
 ///
@@ -26,12 +31,14 @@ struct Data {
     rows: RecordBatch,
     ids: Ids,
     bytes: usize,
+    /// Tells it apart from all others of this process.
+    serial: u64,
     /// For readers' look-ups: identity (its low half) and position, sorted. Built by the first look-up.
     lookup: OnceLock<Vec<(u64, u32)>>,
 }
 
 /// The ids of a chunk's rows.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Ids {
     /// Consecutive ones.
     From(u64),
@@ -46,7 +53,41 @@ impl Chunk {
             Ids::List(list) => list.len() == rows.num_rows() && list.is_sorted(),
         });
         let (live, bytes) = (rows.num_rows(), batch_bytes(&rows));
-        Self { data: Arc::new(Data { rows, ids, bytes, lookup: OnceLock::new() }), deleted: None, live }
+        let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
+        Self { data: Arc::new(Data { rows, ids, bytes, serial, lookup: OnceLock::new() }), deleted: None, live }
+    }
+
+    /// With these rows deleted, as bits: one word for 64 rows.
+    pub(super) fn with_deleted(mut self, deleted: Option<Vec<u64>>) -> Self {
+        if let Some(mask) = deleted {
+            let gone: usize = mask.iter().map(|word| word.count_ones() as usize).sum();
+            self.live = self.len().saturating_sub(gone);
+            self.deleted = Some(Arc::new(mask));
+        }
+        self
+    }
+
+    /// With the fields of a schema, where it has fields of its own.
+    pub(super) fn with_schema(self, schema: &SchemaRef) -> Result<Self> {
+        if self.data.rows.schema_ref() == schema {
+            return Ok(self);
+        }
+        let Data { rows, ids, bytes, serial, .. } = self.data.as_ref();
+        let (bytes, serial) = (*bytes, *serial);
+        let rows = RecordBatch::try_new(Arc::clone(schema), rows.columns().to_vec())?;
+        Ok(Self { data: Arc::new(Data { rows, ids: ids.clone(), bytes, serial, lookup: OnceLock::new() }), ..self })
+    }
+
+    pub(super) fn serial(&self) -> u64 {
+        self.data.serial
+    }
+
+    pub(super) fn ids(&self) -> &Ids {
+        &self.data.ids
+    }
+
+    pub(super) fn deleted(&self) -> Option<&[u64]> {
+        self.deleted.as_ref().map(|mask| mask.as_slice())
     }
 
     /// All rows, deleted ones too.

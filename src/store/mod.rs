@@ -17,12 +17,13 @@
 
 mod chunk;
 mod difference;
+mod image;
 mod index;
 mod merge;
-mod snapshot;
 mod version;
 mod writer;
 
+pub use image::ChunkImage;
 pub use version::Version;
 pub use writer::Store;
 

@@ -86,7 +86,7 @@ fn check_against_a_list(seed: u64, key: Option<&[usize]>) {
             check_difference(first, before, newer, after, false);
         }
         if epoch % 20 == 19 {
-            store = Store::restore(schema(), key, &store.snapshot().unwrap()).unwrap();
+            store = store.rebuilt().unwrap();
         }
     }
     for (version, expected) in &sealed {

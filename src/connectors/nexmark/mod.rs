@@ -158,8 +158,8 @@ impl Connector for Nexmark {
         self.house.rate.is_some()
     }
 
-    fn open_at_once(&self, _partition: u32) -> Result<Box<dyn Reader>> {
-        Ok(Box::new(reader::Events::new(self, 0, None)))
+    fn open_at_once(&self, _partition: u32, offset: u64) -> Result<Box<dyn Reader>> {
+        Ok(Box::new(reader::Events::new(self, offset, None)))
     }
 
     fn fingerprint(&self) -> Result<String> {

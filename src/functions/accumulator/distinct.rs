@@ -68,12 +68,14 @@ impl Distinct {
         self.held.resize(entries, 0);
     }
 
-    /// Forgets a group: one without rows has no values left, unless more were taken back than came.
-    pub fn reset(&mut self, entry: u32) {
-        if self.held[entry as usize] == 0 {
+    /// Forgets groups: those without rows have no values left, unless more were taken back than came.
+    pub fn reset(&mut self, entries: &[u32]) {
+        if entries.iter().all(|&entry| self.held[entry as usize] == 0) {
             return;
         }
-        let of = |slot: &u32| self.entries[*slot as usize] == entry;
+        let mut is_gone = vec![false; self.held.len()];
+        entries.iter().for_each(|&entry| is_gone[entry as usize] = true);
+        let of = |slot: &u32| is_gone[self.entries[*slot as usize] as usize];
         let gone: Vec<u32> = self.table.iter().filter(|slot| of(slot)).copied().collect();
         gone.into_iter().for_each(|slot| self.remove(slot));
     }
@@ -104,6 +106,7 @@ impl Distinct {
             keys[slot as usize] = Box::default();
         }
         self.held[self.entries[slot as usize] as usize] -= 1;
+        self.counts[slot as usize] = 0;
         self.free.push(slot);
     }
 

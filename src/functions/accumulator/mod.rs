@@ -148,11 +148,11 @@ impl Accumulator {
         }
     }
 
-    /// Empties a group.
-    pub fn reset(&mut self, entry: u32) {
-        self.cells.reset(entry);
+    /// Empties groups.
+    pub fn reset(&mut self, entries: &[u32]) {
+        entries.iter().for_each(|&entry| self.cells.reset(entry));
         if let Some(distinct) = &mut self.distinct {
-            distinct.reset(entry);
+            distinct.reset(entries);
         }
     }
 

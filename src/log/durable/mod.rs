@@ -1,7 +1,7 @@
 //! The log on a disk.
 //!
 //! ```text
-//!  folder  = one file after the other, numbered without a gap, and `synced`
+//!  folder  = one file after the other, numbered without a gap, and `synced`; those before a checkpoint are removed
 //!  file    = header (magic, number u64, bytes of the file before u64, crc32 u32), record*
 //!  synced  = number u64, bytes u64, crc32 u32: so far the log survives
 //! ```
@@ -29,12 +29,13 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam_channel::{Sender, unbounded};
+use parking_lot::Mutex;
 
 use crate::data::Epoch;
 use crate::error::{Error, Result};
 
 use super::frame;
-use super::{InputLog, LogPosition, LogReader, Record, Wanted};
+use super::{InputLog, LogPlace, LogPosition, LogReader, Record, Wanted};
 
 pub use segment::LogFiles;
 use writer::{Append, Writer};
@@ -88,6 +89,8 @@ pub struct DurableLog {
 #[derive(Debug, Default)]
 struct State {
     durable: AtomicU64,
+    /// The end of what is durable.
+    end: Mutex<Option<LogPlace>>,
     full: AtomicBool,
     stopping: AtomicBool,
 }
@@ -131,14 +134,30 @@ impl InputLog for DurableLog {
         self.state.full.load(Ordering::Acquire)
     }
 
-    /// Nothing is forgotten: the records are all there is of tables and views.
+    fn end(&self) -> Option<LogPlace> {
+        // First how far it is: the end is not before that.
+        let is_all = self.durable().0 >= self.appended;
+        (*self.state.end.lock()).filter(|_| is_all)
+    }
+
+    fn forget(&mut self, before: LogPlace) -> Result<()> {
+        while self.files.first < before.file {
+            match self.files.disk.remove(&segment::name(self.files.first)) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(segment::io_error(error)),
+                Ok(()) | Err(_) => self.files.first += 1,
+            }
+        }
+        Ok(())
+    }
+
+    /// Nothing is forgotten before a checkpoint has it.
     fn cut(&mut self, _epoch: Epoch) -> Result<()> {
         Ok(())
     }
 
     fn read_from(&self, _epoch: Epoch) -> Result<Vec<u8>> {
         let mut bytes = frame::MAGIC.to_vec();
-        for record in LogFiles::find(Arc::clone(&self.files.disk))?.records(Wanted::All) {
+        for record in LogFiles::find(Arc::clone(&self.files.disk), self.files.from)?.records(Wanted::All) {
             frame::write(&record?, &mut bytes)?;
         }
         Ok(bytes)

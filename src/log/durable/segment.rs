@@ -7,7 +7,7 @@ use crate::error::{Error, Result, SqlState};
 
 use super::super::disk::Disk;
 use super::super::frame::{Frame, MAGIC};
-use super::super::{LogReader, Record, Wanted};
+use super::super::{LogPlace, LogReader, Record, Wanted};
 
 /// magic, number, bytes of the file before, crc.
 pub(super) const HEADER: usize = 28;
@@ -50,6 +50,11 @@ fn read_synced(bytes: &[u8]) -> Option<(u64, u64)> {
     (crc == crc32fast::hash(mark).to_le_bytes()).then_some((word(0).ok()?, word(8).ok()?))
 }
 
+impl LogPlace {
+    /// Where a log begins.
+    pub const START: Self = Self { file: 1, byte: HEADER as u64 };
+}
+
 /// One file of the log.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Segment {
@@ -62,30 +67,38 @@ pub(super) struct Segment {
 pub struct LogFiles {
     pub(super) disk: Arc<dyn Disk>,
     pub(super) segments: Vec<Segment>,
+    /// Where reading begins.
+    pub(super) from: LogPlace,
+    /// The oldest file that may be there.
+    pub(super) first: u64,
     /// Bytes of what was being written when the last process ended, which nobody was told of; they are cut off.
     pub cut: u64,
 }
 
 impl LogFiles {
-    /// Looks at the files, and at the end of the newest. Changes nothing.
+    /// Looks at the files from a place on, and at the end of the newest. Changes nothing.
     ///
     /// Errors: `XX001` what was acknowledged is damaged or gone (with file and byte), `58030` the disk.
-    pub fn find(disk: Arc<dyn Disk>) -> Result<Self> {
+    pub fn find(disk: Arc<dyn Disk>, from: LogPlace) -> Result<Self> {
         let mut numbers: Vec<u64> = disk.list().map_err(io_error)?.iter().filter_map(|n| number(n)).collect();
         numbers.sort_unstable();
+        let first = numbers.first().copied().unwrap_or(from.file);
+        numbers.retain(|number| *number >= from.file);
         let mark = match disk.read(SYNCED) {
             Ok(bytes) => read_synced(&bytes),
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             Err(error) => return Err(io_error(error)),
         };
-        let mut files = Self { disk, segments: vec![], cut: 0 };
+        let mut files = Self { disk, segments: vec![], from, first, cut: 0 };
         for (i, number) in numbers.iter().copied().enumerate() {
-            let expected = i as u64 + 1;
+            let expected = from.file + i as u64;
             if number != expected {
                 return Err(files.missing(expected));
             }
             let (head, length) = files.disk.read_head(&name(number), HEADER).map_err(io_error)?;
             let promised = mark.filter(|(segment, _)| *segment == number).map_or(0, |(_, bytes)| bytes);
+            let is_from = number == from.file && from != LogPlace::START;
+            let promised = if is_from { promised.max(from.byte) } else { promised };
             // Only the newest can end within a record; the others are checked when they are read.
             let good = if i + 1 == numbers.len() { files.good_bytes(number, promised)? } else { length };
             if good < promised {
@@ -98,6 +111,9 @@ impl LogFiles {
             }
             files.cut += length - good;
             files.segments.push(Segment { number, bytes: good });
+        }
+        if files.segments.is_empty() && from != LogPlace::START {
+            return Err(files.missing(from.file));
         }
         let newest = files.segments.last().map_or(0, |s| s.number);
         if let Some((number, _)) = mark.filter(|(number, _)| *number > newest) {
@@ -117,7 +133,8 @@ impl LogFiles {
 
     /// Bytes that are to be read.
     pub fn bytes(&self) -> u64 {
-        self.segments.iter().map(|s| s.bytes).sum()
+        let before = if self.segments.is_empty() { 0 } else { self.from.byte - LogPlace::START.byte };
+        self.segments.iter().map(|s| s.bytes).sum::<u64>() - before
     }
 
     fn read(&self, number: u64) -> Result<Vec<u8>> {
@@ -184,7 +201,8 @@ impl Records<'_> {
                 self.next += 1;
                 let mut bytes = self.files.read(segment.number)?;
                 bytes.truncate(segment.bytes as usize);
-                self.open = Some((segment.number, bytes, HEADER));
+                let at = if segment.number == self.files.from.file { self.files.from.byte as usize } else { HEADER };
+                self.open = Some((segment.number, bytes, at));
                 continue;
             };
             if *at == bytes.len() {

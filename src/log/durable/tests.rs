@@ -54,8 +54,8 @@ fn history(seed: u64) {
     let disk = MemoryDisk::default();
     let (mut next, mut acknowledged) = (1, 0);
     for life in 0..random.random_range(2..6) {
-        let files =
-            LogFiles::find(Arc::new(disk.clone())).unwrap_or_else(|error| panic!("seed {seed}, life {life}: {error}"));
+        let files = LogFiles::find(Arc::new(disk.clone()), LogPlace::START)
+            .unwrap_or_else(|error| panic!("seed {seed}, life {life}: {error}"));
         let found = epochs(&files).unwrap_or_else(|error| panic!("seed {seed}, life {life}: {error}"));
         let there = found.len() as u64;
         assert!(found.iter().copied().eq(1..=there), "seed {seed}, life {life}: {found:?}");
@@ -109,7 +109,7 @@ fn sound() -> MemoryDisk {
     let disk = MemoryDisk::default();
     let told = Told::default();
     let hears = told.clone();
-    let files = LogFiles::find(Arc::new(disk.clone())).unwrap();
+    let files = LogFiles::find(Arc::new(disk.clone()), LogPlace::START).unwrap();
     let pace = Pace { segment_bytes: 600, retry: Duration::ZERO };
     let mut log = DurableLog::start_at(files, pace, move |news| hears.hear(&news)).unwrap();
     for number in 1..=9 {
@@ -129,7 +129,7 @@ fn every_flipped_byte_is_noticed_or_harmless() {
         for at in 0..disk.read(&name).unwrap().len() {
             let flip = || disk.change(&name, |bytes| bytes[at] ^= 1 << (at % 8));
             flip();
-            let read = LogFiles::find(Arc::new(disk.clone())).and_then(|files| epochs(&files));
+            let read = LogFiles::find(Arc::new(disk.clone()), LogPlace::START).and_then(|files| epochs(&files));
             match read {
                 Ok(found) => assert!(name == SYNCED && found.len() == 9, "byte {at} of {name}: {found:?}"),
                 Err(error) => {
@@ -147,12 +147,12 @@ fn a_file_that_is_gone_or_short_is_noticed() {
     for name in sound().list().unwrap().into_iter().filter(|name| name != SYNCED) {
         let disk = sound();
         disk.remove(&name).unwrap();
-        let error = LogFiles::find(Arc::new(disk)).err().unwrap();
+        let error = LogFiles::find(Arc::new(disk), LogPlace::START).err().unwrap();
         assert_eq!(error.message(), format!("\"{name}\" is missing from the input log"));
         let disk = sound();
         let length = disk.read(&name).unwrap().len();
         disk.change(&name, |bytes| bytes.truncate(length - 1));
-        let error = LogFiles::find(Arc::new(disk)).and_then(|files| epochs(&files)).unwrap_err();
+        let error = LogFiles::find(Arc::new(disk), LogPlace::START).and_then(|files| epochs(&files)).unwrap_err();
         assert_eq!(error.code(), crate::error::SqlState::DATA_CORRUPTED, "{error}");
     }
 }
@@ -162,7 +162,7 @@ fn a_disk_that_lied_is_told_from_a_torn_end() {
     let disk = MemoryDisk::default();
     let told = Told::default();
     let hears = told.clone();
-    let files = LogFiles::find(Arc::new(disk.clone())).unwrap();
+    let files = LogFiles::find(Arc::new(disk.clone()), LogPlace::START).unwrap();
     let mut log = DurableLog::start(files, move |news| hears.hear(&news)).unwrap();
     log.append(&record(1, 10)).unwrap();
     told.wait(1);
@@ -172,6 +172,6 @@ fn a_disk_that_lied_is_told_from_a_torn_end() {
     // The file's end is lost, the mark is not.
     let name = disk.list().unwrap().into_iter().find(|name| name != SYNCED).unwrap();
     disk.change(&name, |bytes| bytes.truncate(100));
-    let error = LogFiles::find(Arc::new(disk)).err().unwrap();
+    let error = LogFiles::find(Arc::new(disk), LogPlace::START).err().unwrap();
     assert!(error.message().contains("is damaged at byte"), "{error}");
 }

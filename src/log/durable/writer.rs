@@ -10,8 +10,8 @@ use crossbeam_channel::Receiver;
 use crate::data::Epoch;
 use crate::error::{Error, Result, SqlState};
 
-use super::super::LogPosition;
 use super::super::disk::{Disk, DiskFile};
+use super::super::{LogPlace, LogPosition};
 use super::segment::{HEADER, LogFiles, SYNCED, Segment, header, io_error, name, synced};
 use super::{LogNews, Pace, State};
 
@@ -48,6 +48,7 @@ impl Writer {
             None => writer.next_file(),
         };
         opened.and_then(|()| writer.sync()).map_err(io_error)?;
+        writer.tell_end();
         Ok(writer)
     }
 
@@ -83,6 +84,10 @@ impl Writer {
         self.mark.write_at(&synced(self.segment.number, self.segment.bytes), 0)
     }
 
+    fn tell_end(&self) {
+        *self.state.end.lock() = Some(LogPlace { file: self.segment.number, byte: self.segment.bytes });
+    }
+
     /// Until the queue is gone.
     pub(super) fn run(&mut self, queue: &Receiver<Append>, news: &dyn Fn(LogNews)) {
         let mut next = queue.recv().ok();
@@ -108,6 +113,7 @@ impl Writer {
                     return news(LogNews::Failed(Error::new(SqlState::IO_ERROR, message)));
                 }
             }
+            self.tell_end();
             self.state.durable.store(position.0, Ordering::Release);
             news(LogNews::Durable { position, epoch, bytes: group.len(), took: began.elapsed() });
             next = next.or_else(|| queue.recv().ok());

@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::data::{Epoch, ObjectId};
 use crate::operators::RowError;
 
+use super::super::checkpoint::ErrorsImage;
 use super::super::sequencer::READER;
 use super::super::{ErrorRow, Missing};
 use super::Publisher;
@@ -36,6 +38,12 @@ impl Publisher {
     }
 }
 
+/// A number that no other state of anything has: what has it has not changed.
+pub(in crate::runtime) fn stamp() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
 /// A Z-set of errors, the newest of which are kept with their text.
 #[derive(Default)]
 pub(super) struct Errors {
@@ -46,11 +54,33 @@ pub(super) struct Errors {
     /// Error with diff 0 -> number.
     numbers: HashMap<RowError, u64>,
     next: u64,
+    /// Another one after each change; 0 while there was none.
+    stamp: u64,
 }
 
 impl Errors {
+    /// All of it, and what changes with it.
+    pub(super) fn image(&self) -> (u64, ErrorsImage) {
+        (self.stamp, ErrorsImage { standing: self.standing, kept: self.kept.values().cloned().collect() })
+    }
+
+    /// What [`Self::image`] gave.
+    pub(super) fn restored(stamp: u64, image: &ErrorsImage) -> Self {
+        let mut errors = Self { standing: image.standing, stamp, ..Self::default() };
+        for (number, (epoch, error)) in (0..).zip(&image.kept) {
+            errors.numbers.insert(RowError { diff: 0, ..error.clone() }, number);
+            errors.kept.insert(number, (*epoch, error.clone()));
+            errors.next = number + 1;
+        }
+        errors
+    }
+
     /// Adds the errors of one epoch; keeps `limit` different ones.
     pub(super) fn add(&mut self, epoch: Epoch, errors: Vec<RowError>, limit: usize) {
+        if errors.is_empty() {
+            return;
+        }
+        self.stamp = stamp();
         // Workers report in any order, so a retraction may come before its insertion.
         let mut net: Vec<RowError> = Vec::with_capacity(errors.len());
         let mut places: HashMap<RowError, usize> = HashMap::new();

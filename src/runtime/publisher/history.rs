@@ -5,6 +5,8 @@ use std::time::Instant;
 
 use crate::data::{Changes, Epoch};
 
+use super::super::checkpoint::HistoryImage;
+
 /// One epoch's changes of one view or table.
 struct Kept {
     epoch: Epoch,
@@ -24,6 +26,20 @@ pub(super) struct History {
 impl History {
     fn new(since: Epoch) -> Self {
         Self { kept: VecDeque::new(), since, bytes: 0 }
+    }
+
+    /// What is kept above an epoch.
+    pub(super) fn image(&self, above: Epoch) -> HistoryImage {
+        let kept = self.after(above).map(|(epoch, changes)| (epoch, changes.to_vec())).collect();
+        HistoryImage { since: self.since, kept }
+    }
+
+    /// What images gave, kept for as long as if it had been published just now.
+    pub(super) fn restored(image: HistoryImage) -> Self {
+        let mut history = Self::new(image.since);
+        let now = Instant::now();
+        image.kept.into_iter().for_each(|(epoch, changes)| history.push(epoch, now, changes));
+        history
     }
 
     /// Keeps what an epoch changed; the first one begins the history, and what it brought is not told.

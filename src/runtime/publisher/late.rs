@@ -10,16 +10,31 @@ use crate::error::Result;
 use crate::operators::{LateRows, row_json};
 
 use super::super::LateRow;
+use super::errors::stamp;
 
 /// A ring of late rows, as batches; the oldest rows leave when there are too many.
 #[derive(Default)]
 pub(super) struct Late {
     kept: VecDeque<(Epoch, LateRows)>,
     rows: usize,
+    /// Another one after each change; 0 while there was none.
+    stamp: u64,
 }
 
 impl Late {
+    /// All of it, and what changes with it.
+    pub(super) fn image(&self) -> (u64, Vec<(Epoch, LateRows)>) {
+        (self.stamp, self.kept.iter().cloned().collect())
+    }
+
+    /// What [`Self::image`] gave.
+    pub(super) fn restored(stamp: u64, kept: Vec<(Epoch, LateRows)>) -> Self {
+        let rows = kept.iter().map(|(_, late)| late.changes.len()).sum();
+        Self { kept: kept.into(), rows, stamp }
+    }
+
     pub(super) fn add(&mut self, epoch: Epoch, late: LateRows, limit: usize) {
+        self.stamp = stamp();
         self.rows += late.changes.len();
         self.kept.push_back((epoch, late));
         while self.rows > limit {

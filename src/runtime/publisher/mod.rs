@@ -3,6 +3,7 @@
 //! An epoch is published when all views that it concerns have completed it, and all epochs before it are. Then all views
 //! and tables change at once: a [`Published`] takes the place of the one before, which its readers keep.
 
+mod checkpoint;
 mod consolidate;
 mod errors;
 mod history;
@@ -23,13 +24,14 @@ use tokio::sync::oneshot::Sender as Reply;
 use crate::data::{Epoch, ObjectId};
 use crate::error::{Error, Result, SqlState};
 use crate::metrics::{add, forget, set};
-use crate::store::Store;
 
 use super::command::Report;
 use super::digest::Digest;
 use super::message::{EpochInfo, Message, NewView, Publish, shut_down};
 use super::shared::{Entry, Published, Shared};
 use super::{EpochStatus, Missing, RuntimeConfig, SubscribeSpec, Subscription};
+
+pub(super) use errors::stamp;
 
 use errors::Errors;
 use history::History;
@@ -213,6 +215,14 @@ impl Publisher {
                 let _ = reply.send(Ok(rows));
             }
             Publish::Digests(reply) => drop(reply.send(Ok(self.digests.clone()))),
+            Publish::Capture(since, reply) => drop(reply.send(self.capture(since))),
+            Publish::RestoreView(new, shown) => self.restore_view(new, *shown)?,
+            Publish::RestoreTable { id, name, version, history } => self.restore_table(id, &name, version, history),
+            Publish::RestoreErrors(errors) => self.restore_errors(errors),
+            Publish::Restored(epoch) => {
+                self.published = epoch;
+                self.show();
+            }
             Publish::Restart(reply) => drop(reply.send(self.restart())),
             Publish::Shutdown => self.shut_down(),
         }
@@ -441,12 +451,10 @@ impl Publisher {
         }
     }
 
-    /// Writes all view stores as bytes and reads them back.
+    /// Takes all view stores apart and puts them together again.
     fn restart(&mut self) -> Result<()> {
         for view in self.views.values_mut() {
-            let schema = Arc::clone(view.store.schema());
-            let key = view.store.key().map(<[usize]>::to_vec);
-            view.store = Store::restore(schema, key.as_deref(), &view.store.snapshot()?)?;
+            view.store = view.store.rebuilt()?;
             view.operators.clear();
             if let Some(entry) = self.objects.get_mut(&view.id) {
                 entry.version = view.store.seal()?;

@@ -12,6 +12,7 @@ use crate::error::{Error, Result, SqlState};
 use crate::operators::{Counters, Output, RowError};
 use crate::store::{Store, Version};
 
+use super::super::checkpoint::{ShownImage, StoreImage};
 use super::super::command::OperatorStats;
 use super::super::digest::Digest;
 use super::super::message::NewView;
@@ -99,6 +100,28 @@ impl View {
             left: None,
             shows_lag: false,
         })
+    }
+
+    /// All of it, but what a history has had until an epoch.
+    pub(super) fn image(&mut self, above: Epoch) -> Result<ShownImage> {
+        let rows = StoreImage { next_row: self.store.next_row(), chunks: self.store.seal()?.image() };
+        let history = self.history.as_ref().map(|history| history.image(above)).unwrap_or_default();
+        let (stamp, errors) = self.errors.image();
+        let errors = (stamp, Arc::new(errors));
+        Ok(ShownImage { rows, history, counters: self.counters, errors, late: self.late.image() })
+    }
+
+    /// The view that [`Self::image`] gave.
+    pub(super) fn restored(new: NewView, image: ShownImage) -> Result<Self> {
+        let mut view = Self::new(new)?;
+        let key = view.store.key().map(<[usize]>::to_vec);
+        let StoreImage { next_row, chunks } = image.rows;
+        view.store = Store::from_image(Arc::clone(&view.schema), key.as_deref(), next_row, chunks)?;
+        view.history = Some(History::restored(image.history));
+        view.counters = image.counters;
+        view.errors = Errors::restored(image.errors.0, &image.errors.1);
+        view.late = Late::restored(image.late.0, image.late.1);
+        Ok(view)
     }
 
     /// Takes what one worker reported.

@@ -211,10 +211,19 @@ impl Sequencer {
         for object in ranges.iter().map(|range| range.partition.source).collect::<BTreeSet<_>>() {
             let decided = self.feeds.get(&object).map(|feed| feed.connector.take_decisions()).transpose()?;
             if let Some(payload) = decided.flatten() {
+                self.keep_decisions(object, &payload);
                 self.append(&Record::Decisions { epoch: self.next_epoch, object, payload })?;
             }
         }
         Ok(())
+    }
+
+    /// Keeps what a connector decided for checkpoints.
+    pub(in crate::runtime) fn keep_decisions(&mut self, object: ObjectId, payload: &[u8]) {
+        let keeps = self.keeps_checkpoints();
+        if let Some(feed) = self.feeds.get_mut(&object).filter(|_| keeps) {
+            feed.decisions.push(Arc::from(payload));
+        }
     }
 
     fn log_epoch(&mut self, epoch: Epoch, open: &OpenEpoch) -> Result<()> {

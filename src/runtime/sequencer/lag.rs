@@ -19,13 +19,13 @@ use super::views::hydrating;
 pub(super) struct Away {
     pub(super) spec: ViewSpec,
     /// The oldest input that it has not shown.
-    behind_since: Instant,
+    pub(super) behind_since: Instant,
     /// When it tries again; the pause doubles each time.
-    retry: Instant,
-    pause: Duration,
+    pub(super) retry: Instant,
+    pub(super) pause: Duration,
     /// It read a source that cannot be read again.
-    for_good: bool,
-    phase: ViewPhase,
+    pub(super) for_good: bool,
+    pub(super) phase: ViewPhase,
 }
 
 impl Away {

@@ -9,6 +9,7 @@
 
 mod answers;
 mod catchup;
+mod checkpoint;
 mod epoch;
 mod flush;
 mod hydrate;
@@ -45,6 +46,7 @@ use super::{RuntimeConfig, Settings, SourceSpec, TableSpec, Workers};
 
 use answers::Answer;
 use catchup::CatchUp;
+use checkpoint::{Catalog, Checkpoints};
 pub(super) use epoch::{InFlight, OpenEpoch};
 use flush::FlushWait;
 use lag::Away;
@@ -62,6 +64,8 @@ pub(super) enum Barrier {
     Join(ObjectId),
     /// Objects go.
     Drop(Dropping),
+    /// A checkpoint is taken.
+    Checkpoint,
     /// Other workers take over.
     Restart(usize, Reply<Result<()>>),
     /// Somebody wants to write alone.
@@ -79,6 +83,10 @@ pub(super) struct Sequencer {
     /// The newest record, and who waits for which to be durable.
     appended: LogPosition,
     answers: VecDeque<(LogPosition, Answer)>,
+    /// What made the objects that there are.
+    catalog: Catalog,
+    /// With a data directory.
+    checkpoints: Option<Checkpoints>,
     pub(super) tables: BTreeMap<ObjectId, TableHead>,
     /// Sources, and tables that a connector feeds.
     pub(super) feeds: BTreeMap<ObjectId, Feed>,
@@ -143,6 +151,8 @@ impl Sequencer {
             log,
             appended: LogPosition(0),
             answers: VecDeque::new(),
+            catalog: Catalog::default(),
+            checkpoints: None,
             tables: BTreeMap::new(),
             feeds: BTreeMap::new(),
             views: BTreeMap::new(),
@@ -218,8 +228,9 @@ impl Sequencer {
     fn patience(&self) -> Option<Duration> {
         let now = Instant::now();
         let back = self.away.values().filter_map(Away::waits_for).min();
-        let timers = [self.lag_deadline(), self.drop_deadline(), back, self.next_idle(), self.next_close()];
-        let next = timers.into_iter().flatten().min().map(|t| t.saturating_duration_since(now));
+        let clock = [self.lag_deadline(), self.drop_deadline(), self.next_idle(), self.next_close()];
+        let timers = clock.into_iter().chain([back, self.next_checkpoint()]);
+        let next = timers.flatten().min().map(|t| t.saturating_duration_since(now));
         if self.catchups.is_empty() {
             return next.map(|t| t.max(Duration::from_millis(1)));
         }
@@ -232,6 +243,7 @@ impl Sequencer {
         self.check_lag();
         self.come_back()?;
         self.check_idle()?;
+        self.check_checkpoint();
         self.catch_up()?;
         self.check_drops();
         self.admit_requests()?;
@@ -307,6 +319,7 @@ impl Sequencer {
             Message::Hurry => self.hurry = true,
             Message::Published(epoch) => self.published(epoch)?,
             Message::Log(news) => self.log_news(news)?,
+            Message::Written(written) => self.checkpoint_written(written)?,
             Message::Late { view, epoch, rows } => self.late_rows(view, epoch, rows),
             Message::LeftToGo(views, missed) => self.left_to_go(&views, missed)?,
             Message::Blockers(epoch, views) => self.leave_clock(epoch, &views)?,
@@ -378,6 +391,9 @@ impl Sequencer {
 
     /// Puts a catalog change into the log.
     pub(super) fn log_ddl(&mut self, payload: Vec<u8>, dropped: Vec<ObjectId>) -> Result<()> {
+        if self.checkpoints.is_some() {
+            self.catalog.push(&dropped, &payload);
+        }
         self.append(&Record::Ddl(Ddl { epoch: self.next_epoch, dropped, payload }))
     }
 
@@ -414,6 +430,7 @@ impl Sequencer {
                     self.answer(Answer::Dropped(reply, epoch));
                 }
             }
+            Barrier::Checkpoint => return self.take_checkpoint(),
             Barrier::Restart(workers, reply) => {
                 let restarted = self.restart_workers(workers);
                 let _ = reply.send(restarted);
@@ -460,6 +477,7 @@ impl Sequencer {
             status.views.push(view.status());
         }
         status.views.extend(self.away.values().map(Away::status));
+        status.checkpoints = self.checkpoints.as_ref().map_or_else(Vec::new, Checkpoints::taken);
         status
     }
 }

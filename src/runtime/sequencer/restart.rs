@@ -5,10 +5,8 @@ use std::sync::Arc;
 
 use crate::data::{Epoch, ObjectId};
 use crate::error::{Error, Result};
-use crate::state::Part;
-use crate::store::Store;
 
-use super::super::command::Command;
+use super::super::command::{Command, Restored};
 use super::super::message::Publish;
 use super::{Sequencer, Workers};
 
@@ -22,15 +20,13 @@ impl Sequencer {
         } else {
             workers.stop()?;
         }
-        let mut states: BTreeMap<ObjectId, Vec<(usize, Part)>> = BTreeMap::new();
+        let mut states: BTreeMap<ObjectId, Restored> = BTreeMap::new();
         for state in snapshot? {
-            let parts = state.parts.into_iter().map(|part| (state.node, part));
-            states.entry(state.view).or_default().extend(parts);
+            let restored = states.entry(state.view).or_default();
+            restored.nodes.entry(state.node).or_default().extend(state.deltas);
         }
         for table in self.tables.values_mut() {
-            let bytes = table.store.snapshot()?;
-            let key = table.store.key().map(<[usize]>::to_vec);
-            table.store = Store::restore(Arc::clone(&table.spec.schema), key.as_deref(), &bytes)?;
+            table.store = table.store.rebuilt()?;
         }
         let (reply, answer) = crossbeam_channel::bounded(1);
         let _ = self.shared.publisher.send(Publish::Restart(reply));
@@ -41,13 +37,15 @@ impl Sequencer {
         let epoch = Epoch(self.next_epoch.0 - 1);
         for (view, state) in self.views.iter().filter(|(_, v)| v.is_published()) {
             let restore = Some(Arc::new(states.remove(view).unwrap_or_default()));
-            workers.send(Command::Install { view: *view, graph: Arc::clone(&state.spec.graph), restore });
+            let (view, graph, track) = (*view, Arc::clone(&state.spec.graph), self.tracks(&state.spec));
+            workers.send(Command::Install { view, graph, restore, track });
             let watermarks = Arc::clone(&self.vector);
-            workers.send(Command::Join { view: *view, epoch, watermarks, past: None });
+            workers.send(Command::Join { view, epoch, watermarks, past: None });
         }
         // Those that wait for their turn to join begin again.
         for (view, state) in self.views.iter().filter(|(_, v)| !v.is_published()) {
-            workers.send(Command::Install { view: *view, graph: Arc::clone(&state.spec.graph), restore: None });
+            let (view, graph, track) = (*view, Arc::clone(&state.spec.graph), self.tracks(&state.spec));
+            workers.send(Command::Install { view, graph, restore: None, track });
         }
         self.workers = Some(workers);
         Ok(())

@@ -36,6 +36,8 @@ pub(in crate::runtime) struct Feed {
     pub(in crate::runtime) is_table: bool,
     /// It could not be read back when the server started.
     pub(in crate::runtime) lost: Option<Error>,
+    /// What the connector has decided, as it is in the log: kept for checkpoints.
+    pub(in crate::runtime) decisions: Vec<Arc<[u8]>>,
     /// Empty while nobody reads it.
     pub(in crate::runtime) parts: Vec<Part>,
 }
@@ -65,13 +67,23 @@ impl Feed {
     pub(super) fn for_source(spec: SourceSpec) -> Self {
         let SourceSpec { id, name, watermark, connector, .. } = spec;
         let ahead = MaxAhead::of(connector.as_ref(), watermark.as_ref().map(|w| w.column));
-        Self { id, name, connector, watermark, ahead, is_table: false, lost: None, parts: vec![] }
+        Self { id, name, connector, watermark, ahead, is_table: false, lost: None, decisions: vec![], parts: vec![] }
     }
 
     /// `time` is the column whose values may not be too far ahead.
     pub(super) fn for_table(id: ObjectId, name: String, connector: Arc<dyn Connector>, time: Option<usize>) -> Self {
         let ahead = MaxAhead::of(connector.as_ref(), time);
-        Self { id, name, connector, watermark: None, ahead, is_table: true, lost: None, parts: vec![] }
+        Self {
+            id,
+            name,
+            connector,
+            watermark: None,
+            ahead,
+            is_table: true,
+            lost: None,
+            decisions: vec![],
+            parts: vec![],
+        }
     }
 
     pub(in crate::runtime) fn is_open(&self) -> bool {

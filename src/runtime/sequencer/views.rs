@@ -11,8 +11,9 @@ use crate::error::{Error, Result, SqlState};
 use crate::log::{JoinRecord, Record, SourceRange};
 use crate::operators::Counters;
 
+use super::super::checkpoint::ShownImage;
 use super::super::claim::Claim;
-use super::super::command::{Command, PastEpochs};
+use super::super::command::{Command, PastEpochs, Restored};
 use super::super::digest::InputEpoch;
 use super::super::message::{EpochInfo, NewView, Publish};
 use super::super::status::{ViewPhase, ViewStatus};
@@ -29,6 +30,8 @@ pub(in crate::runtime) struct ViewState {
     phase: Phase,
     /// Its creation is in the log: it has joined before.
     is_logged: bool,
+    /// Its first epoch, once it has joined.
+    pub(super) joined: Epoch,
     /// Whoever waits for it to join.
     reply: Option<Reply<Result<Epoch>>>,
 }
@@ -81,6 +84,18 @@ pub(super) fn hydrating(spec: &ViewSpec) -> ViewStatus {
         bytes: 0,
         counters: Counters::default(),
         errors: 0,
+    }
+}
+
+/// What the publisher is told of a view.
+fn new_view(spec: &ViewSpec) -> NewView {
+    NewView {
+        id: spec.id,
+        name: spec.name.clone(),
+        schema: Arc::clone(&spec.schema),
+        graph: Arc::clone(&spec.graph),
+        late_into: spec.late_into.is_some(),
+        subscription: spec.subscription.clone(),
     }
 }
 
@@ -144,8 +159,17 @@ impl Sequencer {
     ) -> Result<()> {
         let view = spec.id;
         if let Some(workers) = &self.workers {
-            workers.send(Command::Install { view, graph: Arc::clone(&spec.graph), restore: None });
+            let (graph, track) = (Arc::clone(&spec.graph), self.tracks(&spec));
+            workers.send(Command::Install { view, graph, restore: None, track });
         }
+        let state = self.view_state(spec, reply, is_logged);
+        let direct = state.direct.clone();
+        self.views.insert(view, state);
+        // What the log says of it follows.
+        if self.replaying { Ok(()) } else { self.fill(view, &direct) }
+    }
+
+    fn view_state(&self, spec: ViewSpec, reply: Option<Reply<Result<Epoch>>>, is_logged: bool) -> ViewState {
         let direct = spec.graph.objects();
         let mut reads = BTreeSet::new();
         for object in &direct {
@@ -154,10 +178,28 @@ impl Sequencer {
                 None => drop(reads.insert(*object)),
             }
         }
-        self.views
-            .insert(view, ViewState { spec, reads, direct: direct.clone(), phase: Phase::Hydrating, is_logged, reply });
-        // What the log says of it follows.
-        if self.replaying { Ok(()) } else { self.fill(view, &direct) }
+        ViewState { spec, reads, direct, phase: Phase::Hydrating, is_logged, joined: Epoch(0), reply }
+    }
+
+    /// Puts a view back on the clock, as it was at an epoch.
+    pub(super) fn put_back(
+        &mut self,
+        spec: ViewSpec,
+        joined: Epoch,
+        epoch: Epoch,
+        restore: Option<Arc<Restored>>,
+        shown: ShownImage,
+    ) {
+        let view = spec.id;
+        let _ = self.shared.publisher.send(Publish::RestoreView(new_view(&spec), Box::new(shown)));
+        if let Some(workers) = &self.workers {
+            let (graph, track) = (Arc::clone(&spec.graph), self.tracks(&spec));
+            workers.send(Command::Install { view, graph, restore, track });
+            let watermarks = Arc::clone(&self.vector);
+            workers.send(Command::Join { view, epoch, watermarks, past: None });
+        }
+        let state = self.view_state(spec, None, true);
+        self.views.insert(view, ViewState { phase: Phase::Running, joined, ..state });
     }
 
     /// Starts a view's hydration.
@@ -235,12 +277,10 @@ impl Sequencer {
         self.next_epoch = epoch.next();
         self.log_decisions(&caught_up)?;
         self.append(&Record::Join(JoinRecord { view, epoch, caught_up }))?;
-        let ViewSpec { name, schema, graph, late_into, mut subscription, .. } = spec;
-        if let Some(subscription) = &mut subscription {
+        let mut new = new_view(&spec);
+        if let Some(subscription) = &mut new.subscription {
             subscription.as_of = past.as_ref().map(|p| p.as_of);
         }
-        let late_into = late_into.is_some();
-        let new = NewView { id: view, name, schema, graph, late_into, subscription };
         let _ = self.shared.publisher.send(Publish::AddView(new));
         let closed = Instant::now();
         let _ = self.shared.publisher.send(Publish::Epoch(EpochInfo {
@@ -259,7 +299,7 @@ impl Sequencer {
             workers.send(Command::Join { view, epoch, watermarks, past });
         }
         if let Some(state) = self.views.get_mut(&view) {
-            (state.phase, state.is_logged) = (Phase::Joining(epoch), true);
+            (state.phase, state.is_logged, state.joined) = (Phase::Joining(epoch), true, epoch);
         }
         self.in_flight.push_back(InFlight { epoch, rows: 0, bytes: 0, closed, join: true });
         if self.config.record_digests {

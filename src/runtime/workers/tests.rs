@@ -7,13 +7,13 @@ use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use crossbeam_channel::RecvTimeoutError;
 
-use super::super::command::{EpochInput, OperatorStats};
+use super::super::command::{EpochInput, OperatorStats, Restored};
 use super::*;
 use crate::data::{
     Bucket, Changes, Epoch, EventTime, KeyEncoder, ObjectId, Partition, PartitionWatermark, WatermarkVector, Watermarks,
 };
 use crate::operators::{Exchange, Fuel, LateRows, Node, Operator, Output, RowError, Step, Stop, Upstream, Worker};
-use crate::state::{Part, State};
+use crate::state::{Capture, Delta, State};
 
 const T: ObjectId = ObjectId(1);
 const U: ObjectId = ObjectId(2);
@@ -118,17 +118,19 @@ impl Operator for Count {
 }
 
 impl State for Count {
-    fn snapshot(&self, _: Option<Epoch>) -> Result<Vec<Part>> {
-        let one = |(k, n): (&i64, &i64)| Part {
-            bucket: Some(bucket(*k)),
-            bytes: [k.to_le_bytes(), n.to_le_bytes()].concat(),
-        };
-        Ok(self.counts.iter().map(one).collect())
+    fn track(&mut self, _: bool) {}
+
+    fn capture(&mut self, _: &mut Capture) -> Result<Vec<Delta>> {
+        let all: Vec<(i64, i64, i64)> = self.counts.iter().map(|(k, n)| (*k, *n, 1)).collect();
+        Ok(vec![Delta { rows: vec![changes(&all).rows], ..Delta::default() }])
     }
 
-    fn restore(&mut self, parts: &[Part]) -> Result<()> {
-        let int = |b: &[u8]| i64::from_le_bytes(b.try_into().unwrap());
-        self.counts = parts.iter().map(|p| (int(&p.bytes[..8]), int(&p.bytes[8..]))).collect();
+    fn restore(&mut self, deltas: &[Delta], owns: &dyn Fn(Bucket) -> bool) -> Result<()> {
+        for rows in deltas.iter().flat_map(|delta| &delta.rows) {
+            let column = |at: usize| rows.column(at).as_primitive::<Int64Type>().values().to_vec();
+            let all = column(0).into_iter().zip(column(1));
+            self.counts.extend(all.filter(|(k, _)| owns(bucket(*k))));
+        }
         Ok(())
     }
 
@@ -203,7 +205,7 @@ impl Run {
     }
 
     fn install(&self, view: ObjectId, graph: &Arc<Graph>) {
-        self.workers.send(Command::Install { view, graph: Arc::clone(graph), restore: None });
+        self.workers.send(Command::Install { view, graph: Arc::clone(graph), restore: None, track: false });
     }
 
     fn join(&mut self, view: ObjectId, epoch: u64) {
@@ -413,11 +415,19 @@ fn state_moves_to_another_number_of_workers() {
         model(&mut counts, &[data(2, 50), data(3, 50)].concat());
         let states = run.workers.snapshot().unwrap();
         run.workers.stop().unwrap();
-        let parts: Vec<(usize, Part)> =
-            states.into_iter().flat_map(|s| s.parts.into_iter().map(move |p| (s.node, p))).collect();
-        assert_eq!(parts.len(), 13);
+        let mut restored = Restored::default();
+        for state in states {
+            restored.nodes.entry(state.node).or_default().extend(state.deltas);
+        }
+        let keys: usize = restored.nodes.values().flatten().flat_map(|d| &d.rows).map(RecordBatch::num_rows).sum();
+        assert_eq!(keys, 13);
         let mut run = Run::new(peers);
-        run.workers.send(Command::Install { view: V, graph: counting(T), restore: Some(Arc::new(parts)) });
+        run.workers.send(Command::Install {
+            view: V,
+            graph: counting(T),
+            restore: Some(Arc::new(restored)),
+            track: false,
+        });
         run.workers.send(Command::Join { view: V, epoch: Epoch(2), watermarks: Arc::default(), past: None });
         run.wait(V, 2);
         assert_eq!(run.sent(V, 2), []);

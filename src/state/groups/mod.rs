@@ -14,9 +14,9 @@
 //! its windows belongs to a pane of its own, with less windows. Invariant: between epochs there are no panes, so
 //! snapshots, restoring, closing and dropping know windows only.
 
+mod capture;
 mod parts;
 mod runs;
-mod snapshot;
 mod table;
 mod tables;
 
@@ -26,9 +26,10 @@ use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, UInt32Arra
 use arrow::compute::take;
 use arrow::datatypes::{DataType, Int64Type, SchemaRef, UInt32Type};
 
+use super::delta::Rotation;
 use super::interner::{BatchKeys, Form};
-use super::{Accumulator, AccumulatorKind, AggregateFunction, State};
-use crate::data::{BUCKETS, Bucket, Epoch, EventTime, KeyEncoder, Span, from_words, to_words};
+use super::{Accumulator, AccumulatorKind, AggregateFunction};
+use crate::data::{Bucket, KeyEncoder, Span, from_words, to_words};
 use crate::error::{Error, Result};
 use runs::{Run, Spot, gathered, runs};
 pub use table::GroupTable;
@@ -95,8 +96,11 @@ pub struct GroupState {
     /// Of the open epoch; each brings its rows to several windows.
     panes: Tables<Spot>,
     dirty: BTreeSet<i64>,
-    /// Per bucket: the last epoch that removed a group from it.
-    removed: Box<[u64; BUCKETS]>,
+    /// How far the copying is: what went since the last copy, and the window and entry that the rotation copies next.
+    rotation: Rotation,
+    gone: Vec<RecordBatch>,
+    cleared: Vec<i64>,
+    cursor: (i64, u32),
     entries: Vec<u32>,
 }
 
@@ -119,7 +123,10 @@ impl GroupState {
             tables: Tables::new(),
             panes: Tables::new(),
             dirty: BTreeSet::new(),
-            removed: Box::new([0; BUCKETS]),
+            rotation: Rotation::default(),
+            gone: vec![],
+            cleared: vec![],
+            cursor: (i64::MIN, 0),
             entries: vec![],
         })
     }
@@ -299,7 +306,7 @@ impl GroupState {
     }
 
     /// Ends an epoch for one window: forgets what was touched, and groups without rows.
-    pub fn settle(&mut self, end: i64, epoch: Epoch) -> Result<()> {
+    pub fn settle(&mut self, end: i64) -> Result<()> {
         self.dirty.remove(&end);
         let global = self.global();
         let Some(table) = self.tables.get_mut(end) else { return Ok(()) };
@@ -308,13 +315,16 @@ impl GroupState {
         let mut gone = vec![];
         for &e in &dirty {
             table.is_dirty[e as usize] = false;
-            table.touched[e as usize] = epoch.0;
             if table.weight[e as usize] == 0 && !global {
                 gone.push(e);
             }
         }
         table.forget_old();
-        self.forget(end, &gone, epoch)?;
+        if self.rotation.on {
+            table.note(&dirty);
+        }
+        self.note_gone(end, &gone)?;
+        self.forget(end, &gone);
         if let Some(table) = self.tables.get_mut(end) {
             if table.keys.len() == 0 {
                 self.tables.remove(end, &self.layout);
@@ -327,33 +337,10 @@ impl GroupState {
         Ok(())
     }
 
-    fn forget(&mut self, end: i64, gone: &[u32], epoch: Epoch) -> Result<()> {
-        if gone.is_empty() {
-            return Ok(());
-        }
-        for hash in self.hashes(end, gone)? {
-            self.removed[usize::from(Bucket::of(hash).0)] = epoch.0;
-        }
+    fn forget(&mut self, end: i64, gone: &[u32]) {
         if let Some(table) = self.tables.get_mut(end) {
-            for &e in gone {
-                table.aggregates.iter_mut().filter_map(Aggregate::own_mut).for_each(|a| a.reset(e));
-                table.keys.remove(e);
-            }
+            table.aggregates.iter_mut().filter_map(Aggregate::own_mut).for_each(|a| a.reset(gone));
+            gone.iter().for_each(|&e| table.keys.remove(e));
         }
-        Ok(())
-    }
-
-    /// The exchange hashes of entries.
-    fn hashes(&self, end: i64, entries: &[u32]) -> Result<Vec<u64>> {
-        let group = self.group_columns(end, entries)?;
-        let columns: Vec<ArrayRef> = self.layout.exchange.iter().map(|&c| group[c].clone()).collect();
-        let keys = self.hasher.encode_columns(&columns, entries.len())?;
-        Ok(keys.iter().map(crate::data::hash).collect())
-    }
-
-    /// Drops a final window at an epoch.
-    pub fn drop_at(&mut self, end: i64, epoch: Epoch) -> usize {
-        self.removed.iter_mut().for_each(|r| *r = epoch.0);
-        self.drop_window(EventTime(end))
     }
 }

@@ -15,7 +15,6 @@ pub struct GroupTable {
     pub(super) keys: Interner,
     pub(super) weight: Vec<i64>,
     pub(super) aggregates: Vec<Aggregate>,
-    pub(super) touched: Vec<u64>,
     pub(super) is_dirty: Vec<bool>,
     pub(super) dirty: Vec<u32>,
     /// Which of the touched entries, by position, held a group before the epoch; for each its weight and results.
@@ -26,6 +25,9 @@ pub struct GroupTable {
     single: bool,
     /// Whether its rows have been sent.
     pub emitted: bool,
+    /// Whether a copy says so; and the entries that changed since the last copy, some of them twice.
+    pub(super) told_emitted: bool,
+    pub(super) changed: Vec<u32>,
 }
 
 /// What one aggregate holds of the groups.
@@ -93,7 +95,6 @@ impl GroupTable {
             keys: Interner::new(form),
             weight: vec![],
             aggregates: (0..layout.kinds.len()).map(|i| layout.aggregate(i)).collect::<Result<_>>()?,
-            touched: vec![],
             is_dirty: vec![],
             dirty: vec![],
             before: vec![],
@@ -101,6 +102,8 @@ impl GroupTable {
             single: form == Form::Empty,
             old: layout.kinds.iter().map(|_| Results::default()).collect(),
             emitted: false,
+            told_emitted: false,
+            changed: vec![],
         })
     }
 
@@ -108,12 +111,12 @@ impl GroupTable {
     pub(super) fn clear(&mut self) {
         self.keys.clear();
         self.weight.clear();
-        self.touched.clear();
         self.is_dirty.clear();
         self.aggregates.iter_mut().filter_map(Aggregate::own_mut).for_each(|a| a.resize(0));
         self.dirty.clear();
         self.forget_old();
-        self.emitted = false;
+        self.changed.clear();
+        (self.emitted, self.told_emitted) = (false, false);
     }
 
     /// Forgets what groups were before the epoch.
@@ -127,7 +130,6 @@ impl GroupTable {
         let n = self.keys.capacity();
         if n > self.weight.len() {
             self.weight.resize(n, 0);
-            self.touched.resize(n, 0);
             self.is_dirty.resize(n, false);
             self.aggregates.iter_mut().filter_map(Aggregate::own_mut).for_each(|a| a.resize(n));
         }
@@ -257,6 +259,9 @@ impl GroupTable {
 
     pub(super) fn bytes(&self) -> usize {
         let columns: usize = self.aggregates.iter().filter_map(Aggregate::own).map(Accumulator::bytes).sum();
-        self.keys.bytes_held() + columns + self.weight.capacity() * 17 + self.dirty.capacity() * 4
+        self.keys.bytes_held()
+            + columns
+            + self.weight.capacity() * 9
+            + (self.dirty.capacity() + self.changed.capacity()) * 4
     }
 }

@@ -45,6 +45,16 @@ impl<K: Ord + Copy> Tables<K> {
         self.held.iter().map(|(key, table)| (*key, table))
     }
 
+    /// Ascending, to be changed.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (K, &mut GroupTable)> {
+        self.held.iter_mut().map(|(key, table)| (*key, table))
+    }
+
+    /// Those from a key on, ascending.
+    pub fn from(&self, first: K) -> impl Iterator<Item = (K, &GroupTable)> {
+        self.held.range(first..).map(|(key, table)| (*key, table))
+    }
+
     /// Takes all, to be given back by [`Self::retire`].
     pub fn take_all(&mut self) -> BTreeMap<K, GroupTable> {
         std::mem::take(&mut self.held)

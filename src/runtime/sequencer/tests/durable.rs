@@ -1,13 +1,13 @@
 //! A log on a disk: who is answered when, and a disk that is full.
 
 use super::*;
-use crate::log::{LogFiles, MemoryDisk};
+use crate::log::{LogFiles, LogPlace, MemoryDisk};
 
 /// A runtime that goes on where the disk's log ends.
 async fn recover(disk: &MemoryDisk) -> Runtime {
     let runtime = Runtime::start(config()).unwrap();
-    let (recovering, files) = (runtime.clone(), LogFiles::find(Arc::new(disk.clone())).unwrap());
-    let recovered = move || recovering.recover(files, |ddl| rebuild(&ddl.payload));
+    let (recovering, files) = (runtime.clone(), LogFiles::find(Arc::new(disk.clone()), LogPlace::START).unwrap());
+    let recovered = move || recovering.recover(files, None, |ddl| rebuild(&ddl.payload));
     tokio::task::spawn_blocking(recovered).await.unwrap().unwrap();
     runtime
 }

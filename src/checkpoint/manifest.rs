@@ -1,0 +1,125 @@
+//! Manifests: what makes a checkpoint.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::data::Epoch;
+use crate::error::{Error, Result, SqlState};
+use crate::log::LogPlace;
+
+use super::Objects;
+use super::pack::{self, number};
+
+/// The first word of a manifest.
+const WORD: &str = "highwater-checkpoint";
+/// What this process writes; it reads no other.
+const FORMAT: u32 = 1;
+const ENDING: &str = ".checkpoint";
+
+/// One checkpoint; `T` is what is in it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Manifest<T> {
+    /// Ascending.
+    pub number: u64,
+    /// The last epoch in it.
+    pub epoch: Epoch,
+    /// From here on the input log says what followed.
+    pub log: LogPlace,
+    /// When, in microseconds since 1970.
+    pub taken: i64,
+    /// The packs that it names, their bytes, and how many of these.
+    pub packs: Vec<Used>,
+    /// What is in it.
+    pub content: T,
+}
+
+/// How much of a pack a checkpoint uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Used {
+    /// The pack.
+    pub pack: u64,
+    /// Its bytes.
+    pub bytes: u64,
+    /// Those of parts that are named.
+    pub live: u64,
+}
+
+fn name(number: u64) -> String {
+    format!("{number:020}{ENDING}")
+}
+
+impl<T: Serialize + DeserializeOwned> Manifest<T> {
+    /// Puts it: from then on it is there. Gives its bytes.
+    pub fn put(&self, objects: &dyn Objects) -> Result<u64> {
+        let json = serde_json::to_vec(self).map_err(|e| Error::internal(format!("a checkpoint's manifest: {e}")))?;
+        let mut bytes = format!("{WORD} {FORMAT} {:08x}\n", crc32fast::hash(&json)).into_bytes();
+        bytes.extend_from_slice(&json);
+        let length = bytes.len() as u64;
+        objects.put(&name(self.number), Bytes::from(bytes))?;
+        Ok(length)
+    }
+
+    /// Reads one.
+    ///
+    /// Errors: `XX001` it is damaged, `0A000` another version wrote it, `58P01` there is none, `58030`.
+    pub fn get(objects: &dyn Objects, number: u64) -> Result<Self> {
+        let name = name(number);
+        let bytes = objects.get(&name)?;
+        let damaged = |what: &str| {
+            let message = format!("\"{}\" is damaged: {what}", objects.path(&name));
+            Error::new(SqlState::DATA_CORRUPTED, message)
+        };
+        let end = bytes.iter().take(64).position(|b| *b == b'\n').ok_or_else(|| damaged("it has no first line"))?;
+        let (line, json) = (String::from_utf8_lossy(&bytes[..end]), &bytes[end + 1..]);
+        let words: Vec<&str> = line.split(' ').collect();
+        let [WORD, format, crc] = words[..] else { return Err(damaged("its first line is not a manifest's")) };
+        if crc != format!("{:08x}", crc32fast::hash(json)) {
+            return Err(damaged("the checksum does not match"));
+        }
+        if format != FORMAT.to_string() {
+            let message = format!("\"{}\" is a checkpoint of format {format}, this is {FORMAT}", objects.path(&name));
+            return Err(Error::new(SqlState::FEATURE_NOT_SUPPORTED, message)
+                .with_hint("start the version of Highwater that wrote it"));
+        }
+        serde_json::from_slice(json).map_err(|error| damaged(&error.to_string()))
+    }
+}
+
+/// What is there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// Numbers of manifests, ascending.
+    pub checkpoints: Vec<u64>,
+    /// Numbers of packs, ascending.
+    pub packs: Vec<u64>,
+}
+
+/// Looks at the names.
+pub fn find(objects: &dyn Objects) -> Result<Found> {
+    let names = objects.list()?;
+    let mut checkpoints: Vec<u64> = names.iter().filter_map(|name| number(name, ENDING)).collect();
+    let mut packs: Vec<u64> = pack::numbers(&names).collect();
+    checkpoints.sort_unstable();
+    packs.sort_unstable();
+    Ok(Found { checkpoints, packs })
+}
+
+impl Found {
+    /// Removes all manifests but these two, then the packs that neither names.
+    pub fn tidy<T>(&mut self, objects: &Arc<dyn Objects>, keep: &[&Manifest<T>]) -> Result<()> {
+        for number in self.checkpoints.iter().filter(|number| keep.iter().all(|m| m.number != **number)) {
+            objects.remove(&name(*number))?;
+        }
+        self.checkpoints = keep.iter().map(|manifest| manifest.number).collect();
+        self.checkpoints.sort_unstable();
+        let used = |pack: u64| keep.iter().any(|m| m.packs.iter().any(|used| used.pack == pack));
+        for number in self.packs.iter().filter(|number| !used(**number)) {
+            objects.remove(&pack::name(*number))?;
+        }
+        self.packs.retain(|pack| used(*pack));
+        Ok(())
+    }
+}

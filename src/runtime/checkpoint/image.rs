@@ -1,0 +1,169 @@
+//! What is in a checkpoint, in memory: copied at a quiet moment, or read back at a start.
+//!
+//! Copying it is cheap, since nearly all of it is shared: rows of tables and views never change, state gives what
+//! changed. Of what grows by and by (state, history) a copy holds what came since the last one, and what was read back
+//! holds all.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use serde::{Deserialize, Serialize};
+
+use crate::data::{Changes, Epoch, EventTime, ObjectId, Partition, RowRanges, WatermarkVector};
+use crate::log::{LateOrigin, LogPlace, Position};
+use crate::operators::{Counters, LateRows, RowError};
+use crate::state::Delta;
+use crate::store::ChunkImage;
+
+use super::super::{Missing, Settings, ViewPhase};
+
+/// Everything, at an epoch.
+#[derive(Default)]
+pub(in crate::runtime) struct Image {
+    /// The last epoch in it; all until then are published.
+    pub(in crate::runtime) epoch: Epoch,
+    /// From here on the log says what followed; `None` while it is not written.
+    pub(in crate::runtime) log: Option<LogPlace>,
+    pub(in crate::runtime) settings: Settings,
+    /// What made the objects that there are, in order.
+    pub(in crate::runtime) catalog: Vec<CatalogEntry>,
+    pub(in crate::runtime) vector: Arc<WatermarkVector>,
+    pub(in crate::runtime) tables: BTreeMap<ObjectId, TableImage>,
+    pub(in crate::runtime) feeds: BTreeMap<ObjectId, FeedImage>,
+    /// Views on the clock.
+    pub(in crate::runtime) views: BTreeMap<ObjectId, ViewImage>,
+    /// Views that have left it.
+    pub(in crate::runtime) away: Vec<AwayImage>,
+    /// Late rows that wait to be written back.
+    pub(in crate::runtime) late: Vec<(LateOrigin, Vec<RecordBatch>)>,
+    /// What is wrong with sources.
+    pub(in crate::runtime) source_errors: BTreeMap<ObjectId, SourceErrors>,
+}
+
+/// A catalog change.
+#[derive(Clone, Debug)]
+pub struct CatalogEntry {
+    /// Objects that it drops.
+    pub dropped: Vec<ObjectId>,
+    /// The catalog's own.
+    pub payload: Arc<[u8]>,
+}
+
+/// The rows of a table or view.
+#[derive(Clone, Default)]
+pub(in crate::runtime) struct StoreImage {
+    pub(in crate::runtime) next_row: u64,
+    pub(in crate::runtime) chunks: Vec<ChunkImage>,
+}
+
+/// What a table or view changed lately.
+#[derive(Clone, Default)]
+pub(in crate::runtime) struct HistoryImage {
+    /// The oldest epoch whose rows can still be told.
+    pub(in crate::runtime) since: Epoch,
+    pub(in crate::runtime) kept: Vec<(Epoch, Vec<Changes>)>,
+}
+
+/// A table.
+#[derive(Clone)]
+pub(in crate::runtime) struct TableImage {
+    pub(in crate::runtime) rows: StoreImage,
+    pub(in crate::runtime) clock: ClockImage,
+    /// `None` before its first epoch.
+    pub(in crate::runtime) history: Option<HistoryImage>,
+}
+
+/// A partition's watermark.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(in crate::runtime) struct ClockImage {
+    pub(in crate::runtime) partition: Partition,
+    pub(in crate::runtime) watermark: EventTime,
+    pub(in crate::runtime) rows: u64,
+    pub(in crate::runtime) late: u64,
+    pub(in crate::runtime) floors: Vec<(u64, EventTime)>,
+    pub(in crate::runtime) turned_away: RowRanges,
+}
+
+/// What a connector feeds.
+#[derive(Clone, Default)]
+pub(in crate::runtime) struct FeedImage {
+    pub(in crate::runtime) parts: Vec<PartImage>,
+    /// What the connector has decided.
+    pub(in crate::runtime) decisions: Vec<Arc<[u8]>>,
+}
+
+/// A partition that is being read.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(in crate::runtime) struct PartImage {
+    pub(in crate::runtime) clock: ClockImage,
+    pub(in crate::runtime) position: Position,
+    pub(in crate::runtime) bad: u64,
+    pub(in crate::runtime) ended: bool,
+    pub(in crate::runtime) idle: bool,
+    /// SQLSTATE and message of what ended its reading.
+    pub(in crate::runtime) failed: Option<(String, String)>,
+}
+
+/// A view on the clock.
+#[derive(Default)]
+pub(in crate::runtime) struct ViewImage {
+    /// Its first epoch: it may have left since, and come back.
+    pub(in crate::runtime) joined: Epoch,
+    /// Tells what its graph looks like: state fits no other.
+    pub(in crate::runtime) shape: u64,
+    /// By node and slot.
+    pub(in crate::runtime) states: Vec<StateImage>,
+    pub(in crate::runtime) shown: ShownImage,
+}
+
+/// What was copied of one state of a node.
+pub(in crate::runtime) struct StateImage {
+    pub(in crate::runtime) node: usize,
+    /// The copy's.
+    pub(in crate::runtime) number: u64,
+    pub(in crate::runtime) delta: Delta,
+}
+
+/// What the publisher has of a view.
+#[derive(Clone, Default)]
+pub(in crate::runtime) struct ShownImage {
+    pub(in crate::runtime) rows: StoreImage,
+    pub(in crate::runtime) history: HistoryImage,
+    pub(in crate::runtime) counters: Counters,
+    /// With a number that changes whenever it does, and is 0 while there is nothing in it.
+    pub(in crate::runtime) errors: (u64, Arc<ErrorsImage>),
+    pub(in crate::runtime) late: (u64, Vec<(Epoch, LateRows)>),
+}
+
+/// A book of errors.
+#[derive(Clone, Debug, Default)]
+pub(in crate::runtime) struct ErrorsImage {
+    pub(in crate::runtime) standing: i64,
+    pub(in crate::runtime) kept: Vec<(Epoch, RowError)>,
+}
+
+/// What is wrong with a source.
+#[derive(Clone, Default)]
+pub(in crate::runtime) struct SourceErrors {
+    pub(in crate::runtime) name: String,
+    pub(in crate::runtime) missing: Missing,
+    pub(in crate::runtime) errors: (u64, Arc<ErrorsImage>),
+}
+
+/// A view that has left the clock.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(in crate::runtime) struct AwayImage {
+    pub(in crate::runtime) view: ObjectId,
+    pub(in crate::runtime) for_good: bool,
+    pub(in crate::runtime) phase: ViewPhase,
+    pub(in crate::runtime) pause_ms: u64,
+}
+
+/// What the publisher copies.
+#[derive(Default)]
+pub(in crate::runtime) struct PublishedImage {
+    pub(in crate::runtime) views: BTreeMap<ObjectId, ShownImage>,
+    pub(in crate::runtime) tables: BTreeMap<ObjectId, HistoryImage>,
+    pub(in crate::runtime) source_errors: BTreeMap<ObjectId, SourceErrors>,
+}

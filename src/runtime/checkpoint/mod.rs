@@ -1,0 +1,34 @@
+//! Checkpoints of everything, taken while the flow goes on; `crate::checkpoint` says how they are kept.
+//!
+//! ```text
+//!  sequencer --quiet moment--> workers:   what changed in the operators' states, and some of what did not
+//!      |                       publisher: rows of views, what they changed lately, errors, late rows
+//!      |  + tables, clocks, offsets, what made the objects, late rows that wait
+//!      v
+//!   Image --> a thread: encodes, writes packs, puts the manifest --> sequencer: removes log files before the older one
+//! ```
+//!
+//! The quiet moment is that of every barrier (`super::sequencer`): all epochs are published, none is open, all that was
+//! appended to the log is durable. What is done in it is copying what changed; rows and whatever else never changes is
+//! shared. How long it took decides when the next one comes: it never takes more than a twentieth of the time, whatever
+//! `checkpoint_interval` says. The rest is done by a thread beside, one checkpoint at a time; when it cannot write (the
+//! disk is full) it tries again, and nothing is lost but time, since the log is kept until a checkpoint is there.
+//!
+//! What a start does with one: `super::sequencer`. The `history` of views and tables is in it, so that subscriptions resume;
+//! epochs that `highwater.epochs` shows are not.
+//!
+//! Not in it: views that have not joined (they are filled anew), views of subscriptions. None is taken while a source
+//! could not be read back: then the log and the checkpoint before say all that there is of the views that wait for it.
+
+mod content;
+mod image;
+mod load;
+mod write;
+
+pub use image::CatalogEntry;
+pub(super) use image::{
+    AwayImage, ClockImage, ErrorsImage, FeedImage, HistoryImage, Image, PartImage, PublishedImage, ShownImage,
+    SourceErrors, StateImage, StoreImage, TableImage, ViewImage,
+};
+pub use load::Checkpoint;
+pub(super) use write::{Checkpointer, Written};
