@@ -17,7 +17,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Projection
 use highwater::catalog::object::{Emit, Kind, Object};
 use highwater::catalog::object_of;
 use highwater::data::{
-    CalendarUnit, Epoch, EventTime, ObjectId, Partition, PartitionWatermark, WatermarkExpr, WatermarkVector,
+    CalendarUnit, Epoch, EventTime, ObjectId, Partition, PartitionWatermark, Recast, WatermarkExpr, WatermarkVector,
 };
 use highwater::engine::{Engine, InspectedView};
 use highwater::functions::window::WindowKind;
@@ -453,11 +453,17 @@ async fn execute(
     contents: &HashMap<ObjectId, RecordBatch>,
 ) -> Result<RecordBatch> {
     let executor = engine.executor();
+    let live = engine.catalog.snapshot();
     let mut provide = |source: &Arc<dyn datafusion::logical_expr::TableSource>| {
         let Some(object) = object_of(source.as_ref()) else { return Ok(None) };
         let Some(rows) = contents.get(&object.id) else { return Ok(None) };
         let schema = nullable(&object.schema);
-        let rows = RecordBatch::try_new(schema.clone(), rows.columns().to_vec())?;
+        let mut columns = rows.columns().to_vec();
+        if let Some(now) = live.get(object.id).map(|o| o.shape()).filter(|now| now.numbers != object.shape().numbers) {
+            // The table was altered after the view was created.
+            columns = Recast::new(&now, &object.shape(), |_| None).rows(rows)?.columns().to_vec();
+        }
+        let rows = RecordBatch::try_new(schema.clone(), columns)?;
         let table: Arc<dyn TableProvider> = Arc::new(MemTable::try_new(schema, vec![vec![rows]])?);
         Ok(Some(table))
     };

@@ -1,9 +1,11 @@
 //! What the catalog holds: plain data, serializable, no handles.
 
-use arrow::datatypes::SchemaRef;
+use std::sync::Arc;
+
+use arrow::datatypes::{Field, Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
 
-use crate::data::ObjectId;
+use crate::data::{ColumnNumbers, ObjectId, Shape};
 
 /// Field metadata: COMMENT ON COLUMN.
 pub const META_COMMENT: &str = "hw.comment";
@@ -50,6 +52,21 @@ pub struct Table {
     pub append_only: bool,
     /// A table that a connector feeds.
     pub connector: Option<ConnectorOptions>,
+    /// Which columns these are: ALTER TABLE adds and drops some.
+    #[serde(default)]
+    pub numbers: ColumnNumbers,
+}
+
+/// A table as a view sees it that was created before the table was altered.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Seen {
+    /// The table.
+    pub table: ObjectId,
+    /// Its columns then.
+    #[serde(with = "super::schema_serde")]
+    pub schema: SchemaRef,
+    /// Their numbers.
+    pub numbers: ColumnNumbers,
 }
 
 /// A stream that is not stored.
@@ -90,6 +107,9 @@ pub struct View {
     pub query: String,
     /// What it names.
     pub depends: Vec<ObjectId>,
+    /// Of these, the tables that were altered since.
+    #[serde(default)]
+    pub seen: Vec<Seen>,
 }
 
 /// A continuous view.
@@ -117,6 +137,9 @@ pub struct MaterializedView {
     pub append_only: bool,
     /// Watermarked columns: position and expression over source watermarks, as readers of this view see them.
     pub watermarks: Vec<(usize, crate::data::WatermarkExpr)>,
+    /// Of what it depends on, the tables that were altered since.
+    #[serde(default)]
+    pub seen: Vec<Seen>,
 }
 
 /// EMIT ..
@@ -163,6 +186,57 @@ impl Object {
             Kind::Source(source) => Some(&source.connector),
             Kind::View(_) | Kind::MaterializedView(_) => None,
         }
+    }
+
+    /// Its columns and their numbers.
+    pub fn shape(&self) -> Shape {
+        let numbers = match &self.kind {
+            Kind::Table(table) => table.numbers.clone(),
+            Kind::Source(_) | Kind::View(_) | Kind::MaterializedView(_) => ColumnNumbers::default(),
+        };
+        Shape { schema: self.schema.clone(), numbers }
+    }
+
+    /// The tables that it sees as they were.
+    pub fn seen(&self) -> &[Seen] {
+        match &self.kind {
+            Kind::View(view) => &view.seen,
+            Kind::MaterializedView(view) => &view.seen,
+            Kind::Table(_) | Kind::Source(_) => &[],
+        }
+    }
+
+    /// Notes that a table, altered now, looks to it as before.
+    pub fn see(&mut self, table: &Self) {
+        let (table, Shape { schema, numbers }) = (table.id, table.shape());
+        let seen = match &mut self.kind {
+            Kind::View(view) => &mut view.seen,
+            Kind::MaterializedView(view) => &mut view.seen,
+            Kind::Table(_) | Kind::Source(_) => return,
+        };
+        if seen.iter().all(|s| s.table != table) {
+            seen.push(Seen { table, schema, numbers });
+        }
+    }
+
+    /// The table as it was seen.
+    pub fn as_seen(&self, seen: &Seen) -> Self {
+        let (width, own) = (seen.schema.fields().len(), self.shape());
+        let nullable = |at: usize| {
+            let now = own.numbers.position(seen.numbers.of(at), own.schema.fields().len());
+            now.is_none_or(|now| own.schema.field(now).is_nullable())
+        };
+        let fields = seen.schema.fields().iter().enumerate();
+        let fields: Vec<Field> = fields.map(|(i, f)| f.as_ref().clone().with_nullable(nullable(i))).collect();
+        let mut object = Self { schema: Arc::new(Schema::new(fields)), ..self.clone() };
+        if let Kind::Table(table) = &mut object.kind {
+            let now = std::mem::replace(&mut table.numbers, seen.numbers.clone());
+            let moved = |at: &usize| seen.numbers.position(now.of(*at), width);
+            table.primary_key = table.primary_key.iter().filter_map(moved).collect();
+            table.defaults = vec![None; width];
+            table.watermark = table.watermark.take().and_then(|w| Some(Watermark { column: moved(&w.column)?, ..w }));
+        }
+        object
     }
 
     /// Objects that it names: what it reads, and where its late rows go.

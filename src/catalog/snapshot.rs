@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use parking_lot::RwLock;
 
-use super::object::Object;
+use super::object::{Object, Seen};
 use super::{SystemRelation, system};
 use crate::data::ObjectId;
 use crate::error::{Error, Result, SqlState};
@@ -31,6 +31,8 @@ pub struct Snapshot {
     pub version: u64,
     objects: BTreeMap<ObjectId, Arc<Object>>,
     names: HashMap<String, ObjectId>,
+    /// Tables as whoever looks sees them.
+    seen: HashMap<ObjectId, Arc<Object>>,
 }
 
 /// What a name means.
@@ -45,12 +47,22 @@ pub enum Resolved {
 impl Snapshot {
     /// The object with this id.
     pub fn get(&self, id: ObjectId) -> Option<&Arc<Object>> {
-        self.objects.get(&id)
+        self.seen.get(&id).or_else(|| self.objects.get(&id))
     }
 
     /// The user object of this unqualified name (exact case).
     pub fn by_name(&self, name: &str) -> Option<&Arc<Object>> {
-        self.names.get(name).and_then(|id| self.objects.get(id))
+        self.names.get(name).and_then(|id| self.get(*id))
+    }
+
+    /// The same catalog as a view sees it: tables that were altered since look as they did.
+    pub fn as_seen(self: &Arc<Self>, seen: &[Seen]) -> Arc<Self> {
+        if seen.is_empty() && self.seen.is_empty() {
+            return Arc::clone(self);
+        }
+        let table = |s: &Seen| Some((s.table, Arc::new(self.objects.get(&s.table)?.as_seen(s))));
+        let seen = seen.iter().filter_map(table).collect();
+        Arc::new(Self { seen, ..Self::clone(self) })
     }
 
     /// What `[schema.]name` means: `pg_catalog` is searched first, as in PostgreSQL, then `public`.
@@ -169,6 +181,21 @@ impl Catalog {
             next.objects.insert(object.id, Arc::new(object));
             Ok(())
         })
+    }
+
+    /// ALTER TABLE: some objects change, and what went with a column is gone.
+    pub fn alter(&self, objects: Vec<Object>, dropped: &[ObjectId]) {
+        let _: Result<()> = self.change(|next| {
+            for id in dropped {
+                if let Some(object) = next.objects.remove(id) {
+                    next.names.remove(&object.name);
+                }
+            }
+            for object in objects {
+                next.objects.insert(object.id, Arc::new(object));
+            }
+            Ok(())
+        });
     }
 
     fn change<T>(&self, f: impl FnOnce(&mut Snapshot) -> Result<T>) -> Result<T> {

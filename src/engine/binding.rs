@@ -140,6 +140,7 @@ impl Session {
             | Statement::CreateMaterializedView(_)
             | Statement::Drop(_)
             | Statement::Rename(_)
+            | Statement::AlterTable(_)
             | Statement::AlterSystem { .. }
             | Statement::Comment(_)
             | Statement::Flush

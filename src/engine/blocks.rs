@@ -34,6 +34,7 @@ fn sort(statement: &Statement) -> Sort {
         Statement::CreateMaterializedView(_) => Sort::Ddl("CREATE MATERIALIZED VIEW"),
         Statement::Drop(_) => Sort::Ddl("DROP"),
         Statement::Rename(_) => Sort::Ddl("ALTER"),
+        Statement::AlterTable(_) => Sort::Ddl("ALTER TABLE"),
         Statement::Comment(_) => Sort::Ddl("COMMENT"),
         Statement::AlterSystem { .. } => Sort::Alone("ALTER SYSTEM"),
         Statement::Flush => Sort::Alone("FLUSH"),

@@ -132,7 +132,7 @@ pub(super) fn replace(
 ) -> Result<()> {
     let key = table.primary_key();
     let mut transaction = shared.transaction.lock();
-    let overlay = transaction.overlay_of(table);
+    let overlay = transaction.overlay_of(table)?;
     overlay.delete(old)?;
     if let Some(new) = new {
         if !key.is_empty() {

@@ -14,6 +14,7 @@ use super::head::is_quick;
 use super::insert::Conflict;
 use super::outcome::{CopyFormat, CopySink, Outcome};
 use super::session::Session;
+use super::specs::table_ref;
 use super::stream::Guard;
 use super::{buffer, query};
 use crate::catalog::object::{Kind, Object};
@@ -201,13 +202,13 @@ impl Sink {
         let mut epoch = None;
         if self.shared.transaction.lock().is_open() {
             let snapshot = self.guard.wait(query::current_snapshot(&self.shared)).await?;
-            let version = snapshot.version(self.table.id, &self.table.name)?;
+            let version = query::version_of(&snapshot, &self.table)?;
             let mut transaction = self.shared.transaction.lock();
-            buffer::insert(transaction.overlay_of(&self.table), &self.table, &version, rows, &Conflict::Error)?;
+            buffer::insert(transaction.overlay_of(&self.table)?, &self.table, &version, rows, &Conflict::Error)?;
             transaction.check_size()?;
         } else {
             let on_conflict = OnConflict::Error;
-            let write = TableWrite::Insert { table: self.table.id, rows, on_conflict, returning: false };
+            let write = TableWrite::Insert { table: table_ref(&self.table), rows, on_conflict, returning: false };
             epoch = Some(self.guard.wait(self.shared.commit(vec![write])).await?.epoch);
         }
         Ok(Copied { epoch, rows: self.count })

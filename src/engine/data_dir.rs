@@ -136,13 +136,24 @@ pub(super) fn compact(catalog: &mut Vec<CatalogEntry>) -> Result<()> {
         changes.push(change);
     }
     let mut changes = changes.into_iter();
-    catalog.retain(|_| match changes.next().flatten() {
+    let mut failed = None;
+    catalog.retain_mut(|entry| match changes.next().flatten() {
+        Some(Ddl::Alter(mut altered)) => {
+            if altered.forget(&gone) {
+                match Ddl::Alter(altered).bytes() {
+                    Ok(payload) => entry.payload = payload.into(),
+                    Err(error) => failed = Some(error),
+                }
+                return true;
+            }
+            false
+        }
         Some(Ddl::Create(object) | Ddl::Replace(object)) => !gone.contains(&object.id),
         Some(Ddl::Rename(object, _)) => !gone.contains(&object),
         // No start needs a subscription's own view.
         Some(Ddl::Subscription(_) | Ddl::Drop(_)) | None => false,
     });
-    Ok(())
+    failed.map_or(Ok(()), Err)
 }
 
 /// A log that has begun must be there.
@@ -184,7 +195,7 @@ impl Engine {
                         engine.catalog.reserve(object.id);
                         orphans.push(object.id);
                     }
-                    Ddl::Drop(_) | Ddl::Rename(..) | Ddl::Replace(_) => {}
+                    Ddl::Drop(_) | Ddl::Rename(..) | Ddl::Alter(_) | Ddl::Replace(_) => {}
                 }
             }
             engine.rebuild(&engine.catalog, &session, change)

@@ -10,14 +10,15 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
 
 use super::Engine;
+use super::alter::Altered;
 use super::outcome::Outcome;
 use super::session::Session;
 use super::settings::{self, Scope, parse_duration};
 use crate::catalog::object::{Kind, META_COMMENT, Object, Source, Table, View, Watermark};
 use crate::catalog::{Resolved, Snapshot};
 use crate::connectors::Connector;
-use crate::data::ObjectId;
 use crate::data::types::sql_name;
+use crate::data::{ColumnNumbers, ObjectId};
 use crate::error::{Error, Result, SqlState};
 use crate::runtime::{Runtime, Settings};
 use crate::sql::binder::Binder;
@@ -33,6 +34,7 @@ pub(super) enum Ddl {
     Subscription(Object),
     Drop(Vec<ObjectId>),
     Rename(ObjectId, String),
+    Alter(Altered),
     Replace(Object),
 }
 
@@ -64,6 +66,7 @@ impl Session {
             watermark: create.watermark.as_ref().map(|w| watermark(&schema, w)).transpose()?,
             append_only: create.append_only,
             connector: create.connector.clone(),
+            numbers: ColumnNumbers::default(),
         });
         let object = self.new_object(&create.name.name, schema, kind);
         self.binder_session(|binder| check_defaults(binder, &object))?;
@@ -113,7 +116,7 @@ impl Session {
         let bound = self.binder_session(|binder| binder.plain_view(&create.query, &create.columns))?;
         let fields = bound.columns;
         check_distinct(&fields)?;
-        let kind = Kind::View(View { query: create.query.text.clone(), depends: bound.depends });
+        let kind = Kind::View(View { query: create.query.text.clone(), depends: bound.depends, seen: vec![] });
         let object = match old {
             Some(old) => replace_view(&snapshot, &old, Arc::new(Schema::new(fields)), kind)?,
             None => self.new_object(&create.name.name, Arc::new(Schema::new(fields)), kind),
@@ -177,20 +180,26 @@ impl Session {
                 .with_detail(detail)
                 .with_hint("Use DROP ... CASCADE to drop the dependent objects too."));
         }
-        if let [(one, _)] = lines.as_slice() {
-            let message = format!("drop cascades to {one}");
-            self.shared.notice("NOTICE", Error::new(SqlState::SUCCESSFUL_COMPLETION, message));
-        } else if !lines.is_empty() {
-            let message = format!("drop cascades to {} other objects", lines.len());
-            let detail =
-                lines.iter().rev().map(|(d, _)| format!("drop cascades to {d}")).collect::<Vec<_>>().join("\n");
-            self.shared.notice("NOTICE", Error::new(SqlState::SUCCESSFUL_COMPLETION, message).with_detail(detail));
-        }
+        self.tell_of_cascade(&lines.into_iter().rev().map(|(what, _)| what).collect::<Vec<_>>());
         // Dependents have larger ids than what they depend on, roots among them too.
         order.extend(roots.iter().map(|r| r.id));
         order.sort_unstable_by(|a, b| b.cmp(a));
         order.dedup();
         Ok(order)
+    }
+
+    /// A NOTICE of what goes with what is dropped.
+    pub(super) fn tell_of_cascade(&self, gone: &[String]) {
+        let notice = |message: String| Error::new(SqlState::SUCCESSFUL_COMPLETION, message);
+        match gone {
+            [] => {}
+            [one] => self.shared.notice("NOTICE", notice(format!("drop cascades to {one}"))),
+            several => {
+                let lines: Vec<String> = several.iter().map(|what| format!("drop cascades to {what}")).collect();
+                let message = format!("drop cascades to {} other objects", several.len());
+                self.shared.notice("NOTICE", notice(message).with_detail(lines.join("\n")));
+            }
+        }
     }
 
     pub(super) async fn rename(&mut self, rename: &Rename) -> Result<Outcome> {
@@ -368,6 +377,17 @@ impl Engine {
         order.dedup();
         if order.is_empty() { Ok(()) } else { self.drop_now(&self.runtime, &order).await }
     }
+}
+
+impl Engine {
+    /// The subscriptions' views that read any of these objects, from now on nobody's.
+    pub(super) fn take_temporary(&self, inputs: &[ObjectId]) -> Vec<ObjectId> {
+        let mut temporary = self.temporary.lock();
+        let reads = |reads: &Vec<ObjectId>| reads.iter().any(|i| inputs.contains(i));
+        let gone: Vec<ObjectId> = temporary.iter().filter(|(_, r)| reads(r)).map(|(id, _)| *id).collect();
+        temporary.retain(|id, _| !gone.contains(id));
+        gone
+    }
 
     fn check_free(&self, name: &str) -> Result<()> {
         if self.catalog.snapshot().by_name(name).is_none() {
@@ -499,7 +519,7 @@ pub(super) fn find_any(snapshot: &Snapshot, name: &Name) -> Result<Arc<Object>> 
 }
 
 /// The user object of a name, which must be of the kind that the statement says.
-fn find(snapshot: &Snapshot, name: &Name, kind: RelationKind, verb: &str) -> Result<Arc<Object>> {
+pub(super) fn find(snapshot: &Snapshot, name: &Name, kind: RelationKind, verb: &str) -> Result<Arc<Object>> {
     let object = match find_any(snapshot, name) {
         Err(error) if error.code() == SqlState::UNDEFINED_TABLE => {
             let message = format!("{} \"{}\" does not exist", kind_word(kind), name.name);
@@ -537,7 +557,7 @@ fn hinted(error: Error, hint: impl Into<String>) -> Error {
     if error.parts().hint.is_some() { error } else { error.with_hint(hint) }
 }
 
-fn described(object: &Object) -> String {
+pub(super) fn described(object: &Object) -> String {
     format!("{} {}", object.kind_name(), crate::catalog::pg_catalog::quote_ident(&object.name))
 }
 

@@ -20,8 +20,9 @@ use tokio::time::timeout;
 use super::environment::Shared;
 use super::head::is_quick;
 use super::outcome::{Column, Outcome};
-use super::query::{collect, current_snapshot, fill_expr, fill_plan};
+use super::query::{collect, current_snapshot, fill_expr, fill_plan, version_of};
 use super::session::Session;
+use super::specs::table_ref;
 use super::stream::{Guard, once};
 use super::transaction::{Mode, row_keys};
 use crate::catalog::object::{Kind, Object};
@@ -118,7 +119,7 @@ impl Session {
         target: Target,
         parameters: &[ScalarValue],
     ) -> Result<Done> {
-        let table = change.table.id;
+        let table = table_ref(&change.table);
         let predicate = local.filter.as_ref().map(|f| self.physical(f, &local.schema, parameters)).transpose()?;
         let returning = change.returning.is_some();
         let evaluated = Evaluated::over(&self.shared, change.returning, local.schema.clone(), parameters)?;
@@ -145,7 +146,7 @@ impl Session {
             if found.old.num_rows() == 0 {
                 return found.done(change, 0);
             }
-            let (table, target) = (change.table.id, Target::Rows(found.old.clone()));
+            let (table, target) = (table_ref(&change.table), Target::Rows(found.old.clone()));
             let write = match &found.new {
                 Some(rows) => TableWrite::Replace { table, target, rows: rows.clone(), returning: false },
                 None => TableWrite::Delete { table, target, predicate: None, returning: false },
@@ -167,7 +168,7 @@ impl Session {
         let found = Found::read(&self.shared, change, snapshot.clone()).await?;
         let count = found.old.num_rows() as u64;
         if count > 0 {
-            let version = snapshot.version(change.table.id, &change.table.name)?;
+            let version = version_of(&snapshot, &change.table)?;
             super::buffer::replace(&self.shared, &change.table, &version, &found.old, found.new.clone())?;
         }
         found.done(change, count)
@@ -193,18 +194,18 @@ impl Session {
                 if self.in_transaction() {
                     let snapshot = current_snapshot(&self.shared).await?;
                     for table in &tables {
-                        let stored = snapshot.version(table.id, &table.name)?.batches()?;
+                        let stored = version_of(&snapshot, table)?.batches()?;
                         let overlay = self.shared.transaction.lock().overlays.get(&table.id).cloned();
                         let rows = overlay.map_or(Ok(stored.clone()), |o| o.apply(stored))?;
                         let mut transaction = self.shared.transaction.lock();
-                        let overlay = transaction.overlay_of(table);
+                        let overlay = transaction.overlay_of(table)?;
                         for batch in &rows {
                             overlay.delete(batch)?;
                         }
                     }
                     return Ok(());
                 }
-                let writes = tables.iter().map(|t| TableWrite::Truncate { table: t.id }).collect();
+                let writes = tables.iter().map(|t| TableWrite::Truncate { table: table_ref(t) }).collect();
                 self.shared.commit(writes).await.map(|_| ())
             })
             .await?;
@@ -269,7 +270,7 @@ struct Found {
 
 impl Found {
     async fn read(shared: &Arc<Shared>, change: &Change<'_>, snapshot: crate::runtime::Snapshot) -> Result<Self> {
-        let version = snapshot.version(change.table.id, &change.table.name)?;
+        let version = version_of(&snapshot, &change.table)?;
         let schema: SchemaRef = Arc::new(change.plan.schema().as_arrow().clone());
         let batches = collect(shared, change.plan.clone().into(), Some(snapshot)).await?;
         let large = batches.iter().map(batch_bytes).sum::<usize>() > PIECE_BYTES;
@@ -478,7 +479,7 @@ pub(super) fn checked(table: &Object, batches: Vec<RecordBatch>) -> Result<Recor
 }
 
 /// varchar(n) holds n characters.
-fn check_length(field: &arrow::datatypes::Field, column: &ArrayRef) -> Result<()> {
+pub(super) fn check_length(field: &arrow::datatypes::Field, column: &ArrayRef) -> Result<()> {
     let pg = pg_type(field);
     let Some(texts) = column.as_any().downcast_ref::<arrow::array::StringArray>() else { return Ok(()) };
     if pg.oid != 1043 || pg.typmod < 4 {

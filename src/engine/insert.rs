@@ -15,8 +15,9 @@ use super::buffer;
 use super::dml::{Done, Evaluated, changeable, checked, qualified, writable};
 use super::head::is_quick;
 use super::outcome::Outcome;
-use super::query::{Filled, collect, current_snapshot};
+use super::query::{Filled, collect, current_snapshot, version_of};
 use super::session::Session;
+use super::specs::table_ref;
 use super::stream::Guard;
 use super::transaction::Overlay;
 use crate::catalog::object::Object;
@@ -95,16 +96,16 @@ impl Session {
     async fn insert_at_head(&self, insertion: Insertion) -> Result<Done> {
         let Insertion { table, rows, conflict, returning } = insertion;
         let (on_conflict, wanted) = (conflict.for_runtime(), returning.is_wanted());
-        let write = TableWrite::Insert { table: table.id, rows, on_conflict, returning: wanted };
+        let write = TableWrite::Insert { table: table_ref(&table), rows, on_conflict, returning: wanted };
         returning.result(self.commit_one(write).await?)
     }
 
     async fn buffer_insert(&self, insertion: Insertion) -> Result<Done> {
         let Insertion { table, rows, conflict, returning } = insertion;
-        let version = current_snapshot(&self.shared).await?.version(table.id, &table.name)?;
+        let version = version_of(&current_snapshot(&self.shared).await?, &table)?;
         let rows = {
             let mut transaction = self.shared.transaction.lock();
-            let rows = buffer::insert(transaction.overlay_of(&table), &table, &version, rows, &conflict)?;
+            let rows = buffer::insert(transaction.overlay_of(&table)?, &table, &version, rows, &conflict)?;
             transaction.check_size()?;
             rows
         };
@@ -113,7 +114,7 @@ impl Session {
 
     async fn buffer_slow_insert(&self, insertion: Insertion) -> Result<Done> {
         let table = insertion.table.clone();
-        let version = current_snapshot(&self.shared).await?.version(table.id, &table.name)?;
+        let version = version_of(&current_snapshot(&self.shared).await?, &table)?;
         let before = self.shared.transaction.lock().overlays.get(&table.id).cloned();
         let (overlay, done) = self.shared.compute(move || insertion.over(&version, before)).await?;
         let mut transaction = self.shared.transaction.lock();
@@ -127,7 +128,7 @@ impl Session {
         let table = insertion.table.clone();
         for attempt in 0..=WRITE_RETRIES {
             let snapshot = self.shared.engine.runtime.snapshot(ReadMode::Acknowledged).await?;
-            let version = snapshot.version(table.id, &table.name)?;
+            let version = version_of(&snapshot, &table)?;
             let again = insertion.clone();
             let (overlay, done) = self.shared.compute(move || again.over(&version, None)).await?;
             let writes = overlay.writes(table.id)?;
@@ -166,6 +167,7 @@ impl Insertion {
     /// What it makes of a table's changes, and what it says.
     fn over(self, version: &crate::store::Version, before: Option<Arc<Overlay>>) -> Result<(Arc<Overlay>, Done)> {
         let mut overlay = before.unwrap_or_else(|| Arc::new(Overlay::of(&self.table)));
+        overlay.check(&self.table.shape().numbers)?;
         let rows = buffer::insert(Arc::make_mut(&mut overlay), &self.table, version, self.rows, &self.conflict)?;
         Ok((overlay, self.returning.done(rows.num_rows() as u64, Some(rows))?))
     }

@@ -43,7 +43,7 @@ impl Engine {
         let binder = Binder::new(&snapshot, &session);
         let mut views = Vec::new();
         for object in snapshot.objects().filter(|o| matches!(o.kind, Kind::MaterializedView(_))) {
-            let PlannedView { bound, view } = self.replan(&binder, object)?;
+            let PlannedView { bound, view, .. } = self.replan(&binder, object)?;
             views.push(InspectedView { object: object.clone(), query: bound.plan, plan: view });
         }
         views.sort_by_key(|v| v.object.id);
@@ -124,6 +124,10 @@ impl Engine {
             Ddl::Rename(id, name) => {
                 catalog.rename(id, &name)?;
                 return Ok(Some(Spec::Rename(id, name)));
+            }
+            Ddl::Alter(altered) => {
+                let alter = self.alter_again(catalog, session, altered, change)?;
+                return Ok(Some(Spec::Alter(alter)));
             }
             Ddl::Replace(object) => {
                 catalog.replace(object)?;

@@ -3,7 +3,7 @@
 //! ```text
 //!  text --Session::parse--> Parsed --prepare--> Prepared --execute--> Outcome
 //!                                                 |
-//!        ddl.rs        CREATE, DROP, ALTER, COMMENT: catalog + runtime
+//!        ddl.rs        CREATE, DROP, RENAME, COMMENT: catalog + runtime; alter.rs ALTER TABLE
 //!        insert.rs, dml.rs  INSERT; UPDATE, DELETE: at the head, or buffered by a transaction block (transaction.rs)
 //!        query.rs      SELECT: DataFusion over one published epoch (provider.rs)
 //!        aside.rs      what a statement computes, away from the threads that serve connections; stream.rs waits for it
@@ -16,6 +16,7 @@
 mod inspect;
 pub mod outcome;
 
+mod alter;
 mod aside;
 mod binding;
 mod blocks;
@@ -89,7 +90,7 @@ pub struct Engine {
     /// Subscriptions' own views, with what they read.
     temporary: Mutex<HashMap<ObjectId, Vec<ObjectId>>>,
     /// Held while names are checked and taken.
-    ddl: tokio::sync::Mutex<()>,
+    ddl: Arc<tokio::sync::Mutex<()>>,
     /// Microseconds since 1970.
     started: i64,
 }
@@ -129,7 +130,7 @@ impl Engine {
             next_pid: AtomicI32::new(1),
             connectors: Mutex::default(),
             temporary: Mutex::default(),
-            ddl: tokio::sync::Mutex::default(),
+            ddl: Arc::default(),
             started: micros_now(),
         });
         if let Some((log, kept)) = state

@@ -27,11 +27,12 @@ use crate::catalog::object::{Kind, Object};
 use crate::catalog::system;
 use crate::catalog::{Relation, SystemRelation};
 use crate::config::MAX_TRANSACTION_BYTES;
-use crate::data::batch_bytes;
+use crate::data::{ColumnNumbers, batch_bytes};
 use crate::error::{Error, Result, SqlState};
-use crate::runtime::{ReadMode, Snapshot};
+use crate::runtime::{ReadMode, Snapshot, altered};
 use crate::sql::binder::BoundQuery;
 use crate::sql::interrupt::Ended;
+use crate::store::Version;
 
 impl Session {
     /// SELECT.
@@ -191,13 +192,27 @@ fn provide(
     let object = relation.object();
     Ok(match (&object.kind, snapshot) {
         (Kind::Table(_) | Kind::MaterializedView(_), Some(snapshot)) => {
-            let version = snapshot.version(object.id, &object.name)?;
+            let version = version_of(snapshot, object)?;
             let overlay = shared.transaction.lock().overlays.get(&object.id).cloned();
+            if let Some(overlay) = &overlay {
+                overlay.check(&object.shape().numbers)?;
+            }
             Some(Arc::new(StoreTable::new(object.schema.clone(), version, overlay)))
         }
         (Kind::Source(_), _) => Some(source_table(shared, object)?),
         (Kind::Table(_) | Kind::MaterializedView(_), None) | (Kind::View(_), _) => None,
     })
+}
+
+/// The rows of a table or view, with the columns that a statement was bound to.
+///
+/// Errors: `40001` the table was altered meanwhile.
+pub(super) fn version_of(snapshot: &Snapshot, object: &Object) -> Result<Version> {
+    let version = snapshot.version(object.id, &object.name)?;
+    match &object.kind {
+        Kind::Table(table) if ColumnNumbers::carried(version.schema()) != table.numbers => Err(altered()),
+        Kind::Table(_) | Kind::Source(_) | Kind::View(_) | Kind::MaterializedView(_) => Ok(version),
+    }
 }
 
 fn source_table(shared: &Arc<Shared>, object: &Object) -> Result<Arc<dyn TableProvider>> {

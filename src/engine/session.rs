@@ -20,7 +20,7 @@ use crate::catalog::functions;
 use crate::catalog::system::Environment;
 use crate::config::QUICK_TEXT;
 use crate::error::{Error, Result, SqlState};
-use crate::runtime::ReadMode;
+use crate::runtime::{ReadMode, is_altered};
 use crate::sql;
 use crate::sql::statement::{Statement, Streamed, TransactionModes};
 use crate::stack;
@@ -246,8 +246,27 @@ impl Session {
             (Bound::Other, _) | (_, false) => prepared.bound.clone(),
             (_, true) => guard.wait(self.bind(&prepared.parsed, &prepared.oids)).await?.bound,
         };
+        let done = self.bound(prepared, &bound, parameters, guard.clone()).await;
+        match done {
+            Err(error) if is_altered(&error) && !matches!(*bound, Bound::Other) && !self.in_transaction() => {
+                // When the other statement is done the catalog is as the table is.
+                drop(guard.wait(async { Ok(self.shared.engine.ddl.lock().await) }).await?);
+                let bound = guard.wait(self.bind(&prepared.parsed, &prepared.oids)).await?.bound;
+                self.bound(prepared, &bound, parameters, guard).await
+            }
+            done => done,
+        }
+    }
+
+    async fn bound(
+        &mut self,
+        prepared: &Prepared,
+        bound: &Bound,
+        parameters: &[ScalarValue],
+        guard: Guard,
+    ) -> Result<Outcome> {
         let parameters = &bound.fit(parameters)?;
-        match (statement, bound.as_ref()) {
+        match (prepared.parsed.statement.as_ref(), bound) {
             (_, Bound::Query(bound)) => self.query(bound, parameters, guard).await,
             (Statement::Insert(insert), Bound::Insert(bound)) => {
                 self.insert(bound, insert.alias.as_deref(), parameters, guard).await
@@ -268,6 +287,7 @@ impl Session {
             Statement::CreateMaterializedView(create) => self.create_materialized_view(create, guard).await,
             Statement::Drop(drop) => guard.clone().wait(self.drop_objects(drop)).await,
             Statement::Rename(rename) => guard.clone().wait(self.rename(rename)).await,
+            Statement::AlterTable(alter) => guard.clone().wait(self.alter_table(alter)).await,
             Statement::Comment(comment) => guard.clone().wait(self.comment(comment)).await,
             Statement::AlterSystem { name, value } => {
                 guard.clone().wait(self.alter_system(name.as_deref(), value.as_deref())).await

@@ -11,10 +11,15 @@ use crate::catalog::object::{ConnectorOptions, Kind, Object};
 use crate::connectors::{self, Connector, ConnectorSpec};
 use crate::data::text::TimeZone;
 use crate::error::{Error, Result};
-use crate::runtime::{SourceSpec, TableSpec, WatermarkSpec};
+use crate::runtime::{SourceSpec, TableRef, TableSpec, WatermarkSpec};
 use crate::sql::BindSession;
 use crate::sql::binder::Binder;
 use crate::sql::statement::ColumnDef;
+
+/// A table that a statement writes, as it was bound.
+pub(super) fn table_ref(table: &Object) -> TableRef {
+    TableRef { id: table.id, numbers: Some(table.shape().numbers) }
+}
 
 impl Engine {
     /// The connector of a new object.
@@ -67,7 +72,7 @@ impl Engine {
         Ok(TableSpec {
             id: object.id,
             name: object.name.clone(),
-            schema: object.schema.clone(),
+            schema: object.shape().carrier(),
             primary_key: object.primary_key().to_vec(),
             watermark: self.watermark_spec(binder, object)?,
             append_only,

@@ -16,9 +16,9 @@ use super::outcome::TransactionStatus;
 use super::settings::Values;
 use crate::catalog::object::Object;
 use crate::config::MAX_TRANSACTION_BYTES;
-use crate::data::{ObjectId, batch_bytes};
+use crate::data::{ColumnNumbers, ObjectId, batch_bytes};
 use crate::error::{Error, Result, SqlState};
-use crate::runtime::{OnConflict, Snapshot, TableWrite, Target};
+use crate::runtime::{OnConflict, Snapshot, TableRef, TableWrite, Target, altered};
 
 /// Who opened the transaction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -62,6 +62,8 @@ struct Savepoint {
 #[derive(Clone, Debug)]
 pub(super) struct Overlay {
     pub schema: SchemaRef,
+    /// Which columns these are.
+    pub numbers: ColumnNumbers,
     /// Columns of the primary key.
     key: Vec<usize>,
     /// Of the rows that are new: their keys, when the table has one.
@@ -113,9 +115,12 @@ impl Transaction {
     }
 
     /// The overlay of a table, to be changed.
-    pub(super) fn overlay_of(&mut self, table: &Object) -> &mut Overlay {
+    ///
+    /// Errors: `40001` the table has been altered since it was changed first.
+    pub(super) fn overlay_of(&mut self, table: &Object) -> Result<&mut Overlay> {
         let overlay = self.overlays.entry(table.id).or_insert_with(|| Arc::new(Overlay::of(table)));
-        Arc::make_mut(overlay)
+        overlay.check(&table.shape().numbers)?;
+        Ok(Arc::make_mut(overlay))
     }
 
     /// The bytes buffered must stay below the limit of a transaction.
@@ -170,16 +175,23 @@ impl Overlay {
     /// No changes of a table yet.
     pub(super) fn of(table: &Object) -> Self {
         let (schema, key) = (table.schema.clone(), table.primary_key().to_vec());
+        let numbers = table.shape().numbers;
         let (deleted_rows, inserted) = (Vec::new(), Vec::new());
-        Self { schema, key, own_keys: HashSet::new(), deleted: HashMap::new(), deleted_rows, inserted }
+        Self { schema, numbers, key, own_keys: HashSet::new(), deleted: HashMap::new(), deleted_rows, inserted }
+    }
+
+    /// Errors: `40001` the table has other columns now.
+    pub(super) fn check(&self, numbers: &ColumnNumbers) -> Result<()> {
+        if self.numbers == *numbers { Ok(()) } else { Err(altered()) }
     }
 
     /// What the runtime is asked for, to make these changes.
     pub(super) fn writes(&self, table: ObjectId) -> Result<Vec<TableWrite>> {
+        let table = TableRef { id: table, numbers: Some(self.numbers.clone()) };
         let mut writes = Vec::new();
         if !self.deleted_rows.is_empty() {
             let target = Target::Rows(concat_batches(&self.schema, &self.deleted_rows)?);
-            writes.push(TableWrite::Delete { table, target, predicate: None, returning: false });
+            writes.push(TableWrite::Delete { table: table.clone(), target, predicate: None, returning: false });
         }
         if !self.inserted.is_empty() {
             let rows = concat_batches(&self.schema, &self.inserted)?;

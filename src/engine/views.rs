@@ -1,5 +1,6 @@
 //! CREATE MATERIALIZED VIEW: query -> logical plan -> incremental plan -> a running dataflow.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::datatypes::Schema;
@@ -7,6 +8,7 @@ use datafusion::config::ConfigOptions;
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::Engine;
+use super::alter::columns_read;
 use super::ddl::{Ddl, find_any};
 use super::outcome::Outcome;
 use super::session::Session;
@@ -19,7 +21,7 @@ use crate::data::text::TimeZone;
 use crate::error::{Error, Result, SqlState};
 use crate::operators;
 use crate::plan::{self, ViewOptions, ViewPlan};
-use crate::runtime::{LateTarget, ReadMode, Runtime, ViewSpec};
+use crate::runtime::{LateTarget, Planned, ReadMode, Runtime, ViewSpec};
 use crate::sql::binder::{Binder, BoundView};
 use crate::sql::statement::{CreateMaterializedView, Name, Query, Subscribe};
 
@@ -30,6 +32,8 @@ const PLANS_BESIDE_OTHERS: usize = 3;
 pub(super) struct PlannedView {
     pub bound: BoundView,
     pub view: ViewPlan,
+    /// The table for its late rows.
+    late_into: Option<Object>,
 }
 
 impl PlannedView {
@@ -41,10 +45,22 @@ impl PlannedView {
             name: name.to_owned(),
             schema: self.schema(),
             graph: Arc::new(operators::render(&self.view)?),
+            tables: self.tables()?,
             late_into: late_into.map(|(table, columns)| LateTarget { table: *table, columns: columns.clone() }),
             subscription: None,
             ddl,
         })
+    }
+
+    /// The tables that it was planned over, and the columns that it reads; all of the one for its late rows.
+    pub(super) fn tables(&self) -> Result<BTreeMap<ObjectId, Planned>> {
+        let mut tables = columns_read(&self.bound.plan)?;
+        if let Some(target) = &self.late_into {
+            let shape = target.shape();
+            let used = shape.all().collect();
+            tables.insert(target.id, Planned { shape, used });
+        }
+        Ok(tables)
     }
 
     /// The view's columns, with their names and SQL types.
@@ -65,6 +81,7 @@ pub(super) fn plan_view(
 ) -> Result<PlannedView> {
     let mut config = base.clone();
     config.execution.time_zone = Some(binder.session.time_zone.name().to_owned());
+    let target = late_into.cloned();
     let late_into = late_into.map(|table| plan::LateTarget {
         table: table.id,
         name: table.name.clone(),
@@ -73,7 +90,7 @@ pub(super) fn plan_view(
     let options = ViewOptions { emit, lateness, late_into, config: Arc::new(config) };
     let bound = binder.view(query, columns, |plan| plan::binned(plan, &options))?;
     let view = plan::lower(&bound.plan, &options)?;
-    Ok(PlannedView { bound, view })
+    Ok(PlannedView { bound, view, late_into: target })
 }
 
 /// Plans what CREATE MATERIALIZED VIEW says.
@@ -181,6 +198,7 @@ impl Session {
             key: planned.view.key.clone(),
             append_only: planned.view.append_only,
             watermarks: planned.view.watermarks.clone(),
+            seen: vec![],
         }
     }
 }
@@ -245,7 +263,8 @@ impl Engine {
             time_zone: TimeZone::parse(&view.time_zone).unwrap_or_else(TimeZone::utc),
             ..binder.session.clone()
         };
-        let binder = Binder::new(binder.snapshot, &session);
+        let snapshot = binder.snapshot.as_seen(&view.seen);
+        let binder = Binder::new(&snapshot, &session);
         let late_into = view.late_into.and_then(|id| binder.snapshot.get(id));
         let base = self.executor.state().config().options().clone();
         let late_into = late_into.map(Arc::as_ref);

@@ -13,6 +13,7 @@
 //! 5. The alarm is read after `step` is done: while the node's `closing` watermark stays below it, the runner need not
 //!    call `step` for the watermark's sake.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -20,7 +21,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use serde::{Deserialize, Serialize};
 
-use crate::data::{Changes, Epoch, EventTime, ObjectId, WatermarkExpr, Watermarks};
+use crate::data::{Changes, Epoch, EventTime, ObjectId, Recast, WatermarkExpr, Watermarks};
 use crate::error::{Result, SqlState};
 use crate::state::State;
 
@@ -168,6 +169,7 @@ pub enum Upstream {
 }
 
 /// One node of a view's dataflow, ready to be built on each worker.
+#[derive(Clone)]
 pub struct Node {
     /// As in EXPLAIN and `highwater.operators`.
     pub name: String,
@@ -195,6 +197,7 @@ pub struct Worker {
 }
 
 /// A view's dataflow: nodes in topological order; the last one's output is the view.
+#[derive(Clone)]
 pub struct Graph {
     /// The operators.
     pub nodes: Vec<Node>,
@@ -206,6 +209,8 @@ pub struct Graph {
     pub key: Option<Vec<usize>>,
     /// Whether the view sends no row twice in an epoch, be it inserted or taken back.
     pub consolidated: bool,
+    /// Tables that have been altered since the view was planned: how it sees their rows.
+    pub recasts: BTreeMap<ObjectId, Arc<Recast>>,
     /// Set when nobody wants the view any more.
     pub stop: Stop,
 }

@@ -1,5 +1,6 @@
 //! [`crate::plan::ViewPlan`] -> [`Graph`].
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::aggregate::{AggregateOperator, layout};
@@ -23,6 +24,7 @@ pub fn render(plan: &ViewPlan) -> Result<Graph> {
         append_only: plan.append_only,
         key: plan.key.clone(),
         consolidated: consolidated(&plan.root),
+        recasts: BTreeMap::new(),
         stop: Stop::default(),
     };
     let last = render_node(&shaped(&plan.root), &mut graph);

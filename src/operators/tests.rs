@@ -168,7 +168,14 @@ fn context(t: &[TRow], u: &[URow], tw: &[(TRow, i64)], hw: &[(TRow, i64)]) -> Se
 fn relation(id: ObjectId, append_only: bool) -> Arc<dyn TableSource> {
     let watermark = (id == T).then(|| Watermark { column: 4, expression: "ts - 5us".into() });
     let (name, schema) = if id == T { ("t", t_schema()) } else { ("u", u_schema()) };
-    let table = Table { primary_key: vec![], defaults: vec![], watermark, append_only, connector: None };
+    let table = Table {
+        primary_key: vec![],
+        defaults: vec![],
+        watermark,
+        append_only,
+        connector: None,
+        numbers: Default::default(),
+    };
     let object = Object { id, name: name.into(), schema, kind: Kind::Table(table), comment: None };
     Arc::new(Relation::new(Arc::new(object)))
 }

@@ -158,6 +158,11 @@ impl Clock {
         self.spec.as_ref()
     }
 
+    /// The same watermark, over rows of other columns.
+    pub(super) fn redefine(&mut self, spec: Option<WatermarkSpec>) {
+        self.spec = spec;
+    }
+
     /// Moves the watermark forward by a decision.
     pub(super) fn raise(&mut self, floor: EventTime) {
         if floor > self.watermark {

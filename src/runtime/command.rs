@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use crossbeam_channel::Sender;
 
-use crate::data::{Changes, Epoch, EventTime, ObjectId, WatermarkVector};
+use crate::data::{Changes, Epoch, EventTime, ObjectId, Recast, WatermarkVector};
 use crate::error::Result;
 use crate::operators::{Graph, Output};
 use crate::state::Delta;
@@ -57,6 +57,15 @@ pub enum Command {
     },
     /// One epoch. Dataflows that read (through views too) none of `touched` are not advanced: they are complete by nature.
     Epoch(Arc<EpochInput>),
+    /// A quiescent point: a table that a view reads was altered.
+    Alter {
+        /// The view.
+        view: ObjectId,
+        /// The table.
+        table: ObjectId,
+        /// How the view sees its rows; `None`: as they are.
+        recast: Option<Arc<Recast>>,
+    },
     /// Removes a dataflow and its memory.
     Drop(ObjectId),
     /// Asks for all state at a quiescent point: one answer per worker.

@@ -24,7 +24,7 @@ use super::sequencer::Sequencer;
 use super::shared::{Published, Shared};
 use super::{
     Committed, ErrorRow, LateRow, Missing, ReadMode, RuntimeConfig, Settings, SourceSpec, Spec, Status, SubscribeSpec,
-    Subscription, TableSpec, TableWrite, Target, ViewSpec, publisher, recover, replay,
+    Subscription, TableAlter, TableSpec, TableWrite, Target, ViewSpec, publisher, recover, replay,
 };
 
 /// A running Highwater below SQL. Cheap to clone; lives until [`Runtime::shutdown`] or the last handle is dropped.
@@ -104,7 +104,19 @@ impl Drop for CancelView {
 /// Whether an error says that target rows have changed since they were read: read again and retry (40001 in a
 /// transaction block).
 pub fn is_conflict(error: &Error) -> bool {
-    error.code() == SqlState::SERIALIZATION_FAILURE
+    error.code() == SqlState::SERIALIZATION_FAILURE && !is_altered(error)
+}
+
+const ALTERED: &str = "could not serialize access due to concurrent ALTER TABLE";
+
+/// A table has other columns than a statement was bound to.
+pub fn altered() -> Error {
+    Error::new(SqlState::SERIALIZATION_FAILURE, ALTERED).with_hint("Run the transaction again.")
+}
+
+/// Whether an error is [`altered`]: bind again and retry.
+pub fn is_altered(error: &Error) -> bool {
+    error.message() == ALTERED
 }
 
 impl Runtime {
@@ -239,6 +251,15 @@ impl Runtime {
     /// ALTER .. RENAME: kept in the log.
     pub async fn rename(&self, object: ObjectId, name: String, ddl: Vec<u8>) -> Result<()> {
         self.request(|reply| Message::Rename(object, name, ddl, reply)).await
+    }
+
+    /// ALTER TABLE: returns the epoch from which on the table is so, published.
+    ///
+    /// Errors: `23502` rows have NULL where they may not.
+    pub async fn alter_table(&self, alter: TableAlter) -> Result<Epoch> {
+        let epoch = self.ask(|reply| Message::Alter(alter, reply)).await?;
+        self.wait_published(epoch).await?;
+        Ok(epoch)
     }
 
     /// DDL that concerns only the catalog (CREATE VIEW, COMMENT ON, ..): kept in the log.

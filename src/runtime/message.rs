@@ -20,7 +20,7 @@ use super::digest::{Digest, InputEpoch};
 use super::sequencer::Sequencer;
 use super::{
     Committed, ErrorRow, ForSubscription, LateRow, Settings, SourceSpec, Status, SubscribeSpec, Subscription,
-    TableSpec, TableWrite, ViewSpec,
+    TableAlter, TableSpec, TableWrite, ViewSpec,
 };
 
 /// To the sequencer.
@@ -40,6 +40,7 @@ pub(super) enum Message {
     CancelView(ObjectId),
     Drop(Vec<ObjectId>, Vec<u8>, Reply<Result<Epoch>>),
     Rename(ObjectId, String, Vec<u8>, Reply<Result<()>>),
+    Alter(TableAlter, Reply<Result<Epoch>>),
     LogDdl(Vec<u8>, Reply<Result<Epoch>>),
     LockWrites(Reply<Result<u64>>),
     /// The holder of this lease has gone.
@@ -110,6 +111,10 @@ pub(super) enum Publish {
     Remove(Vec<ObjectId>),
     /// Views cannot be shown until a later start, and why.
     Stranded(HashMap<ObjectId, Arc<str>>),
+    /// A table has other columns: its history is no more.
+    Altered(ObjectId),
+    /// A subscription ends, and why.
+    End(ObjectId, Error),
     /// Views left the clock.
     Leave(Vec<ObjectId>),
     /// Views that are to go need not show the epochs that are waited for. Answered by [`Message::LeftToGo`], if there are any.

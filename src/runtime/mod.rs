@@ -43,11 +43,11 @@ pub use bare::Bare;
 pub use checkpoint::{CatalogEntry, Checkpoint};
 pub use claim::Requests;
 pub use digest::{Digest, InputEpoch};
-pub use handle::{Runtime, Snapshot, WriteLease, is_conflict};
+pub use handle::{Runtime, Snapshot, WriteLease, altered, is_altered, is_conflict};
 pub use recover::Kept;
 pub use spec::{
-    Committed, ForSubscription, LateTarget, Limits, OnConflict, ReadMode, RuntimeConfig, Settings, SourceSpec, Spec,
-    SubscribeSpec, TableSpec, TableWrite, Target, ViewSpec, WatermarkSpec, WriteResult,
+    Committed, ForSubscription, LateTarget, Limits, OnConflict, Planned, ReadMode, RuntimeConfig, Settings, SourceSpec,
+    Spec, SubscribeSpec, TableAlter, TableRef, TableSpec, TableWrite, Target, ViewSpec, WatermarkSpec, WriteResult,
 };
 pub use status::{
     CheckpointStatus, CheckpointWritten, EpochStatus, ErrorRow, LateRow, Missing, OperatorStatus, SourceStatus, Status,

@@ -55,19 +55,14 @@ pub(super) fn run(
             Record::Ddl(ddl) if !ddl.dropped.is_empty() => {
                 sequencer.quiesce()?;
                 sources.retain(|p, _| !ddl.dropped.contains(&p.source));
-                rebuild(&ddl)?;
-                sequencer.drop_objects(&ddl.dropped, ddl.payload)?;
+                match rebuild(&ddl)? {
+                    Some(Spec::Alter(alter)) => sequencer.alter_table(alter)?,
+                    Some(_) | None => drop(sequencer.drop_objects(&ddl.dropped, ddl.payload)?),
+                }
             }
             Record::Ddl(ddl) => {
                 let spec = rebuild(&ddl)?;
-                sequencer.log_ddl(ddl.payload, vec![])?;
-                match spec {
-                    Some(Spec::Table(spec)) => sequencer.add_table(spec)?,
-                    Some(Spec::Source(spec)) => sequencer.add_source(spec)?,
-                    Some(Spec::View(spec)) => sequencer.install(spec, None, true)?,
-                    Some(Spec::Rename(object, name)) => sequencer.rename(object, name),
-                    None => {}
-                }
+                sequencer.replay_ddl(ddl.payload, spec)?;
             }
             Record::Join(join) => {
                 let is_it = |leave: &(Epoch, ObjectId)| *leave == (join.epoch, join.view);
@@ -117,6 +112,24 @@ fn leaves(log: &(impl LogReader + ?Sized)) -> Result<VecDeque<(Epoch, ObjectId)>
 }
 
 impl Sequencer {
+    fn replay_ddl(&mut self, payload: Vec<u8>, spec: Option<Spec>) -> Result<()> {
+        if let Some(Spec::Alter(alter)) = spec {
+            self.quiesce()?;
+            return self.alter_table(alter);
+        }
+        self.log_ddl(payload, vec![])?;
+        match spec {
+            Some(Spec::Table(spec)) => self.add_table(spec),
+            Some(Spec::Source(spec)) => self.add_source(spec),
+            Some(Spec::View(spec)) => self.install(spec, None, true),
+            Some(Spec::Rename(object, name)) => {
+                self.rename(object, name);
+                Ok(())
+            }
+            Some(Spec::Alter(_)) | None => Ok(()),
+        }
+    }
+
     fn replay_settings(&mut self, payload: &[u8]) -> Result<()> {
         let settings = serde_json::from_slice(payload)
             .map_err(|e| Error::internal(format!("the input log has settings that cannot be read: {e}")))?;

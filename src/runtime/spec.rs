@@ -1,17 +1,18 @@
 //! What the engine asks of the runtime, as plain values: objects to create, rows to write, settings.
 
 use std::any::Any;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::RecordBatch;
+use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::SchemaRef;
 use datafusion::common::ScalarValue;
 use datafusion::physical_expr::expressions::{Column, Literal};
 use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 
 use crate::connectors::Connector;
-use crate::data::{Epoch, ObjectId};
+use crate::data::{ColumnNumbers, Epoch, ObjectId, Recast, Shape};
 use crate::error::Result;
 use crate::metrics::Metrics;
 use crate::operators::Graph;
@@ -175,7 +176,7 @@ pub struct TableSpec {
     pub id: ObjectId,
     /// For messages and system relations.
     pub name: String,
-    /// Columns; NOT NULL is the field's nullability.
+    /// Columns, with their numbers ([`Shape::carrier`]); NOT NULL is the field's nullability.
     pub schema: SchemaRef,
     /// Column positions; empty without one.
     pub primary_key: Vec<usize>,
@@ -187,6 +188,19 @@ pub struct TableSpec {
     pub connector: Option<Arc<dyn Connector>>,
     /// The catalog's own description, opaque here; kept in the log.
     pub ddl: Vec<u8>,
+}
+
+/// ALTER TABLE.
+#[derive(Clone, Debug)]
+pub struct TableAlter {
+    /// What the table is from now on; its connector stays.
+    pub spec: TableSpec,
+    /// Of columns that come: what rows that are there have in them, by number, one value each.
+    pub added: Vec<(u16, ArrayRef)>,
+    /// Columns in which no row may have NULL.
+    pub required: Vec<usize>,
+    /// Views that go with a column.
+    pub dropped: Vec<ObjectId>,
 }
 
 /// CREATE SOURCE: a stream that is not stored. Reading starts with the first view that reads it.
@@ -217,6 +231,8 @@ pub struct ViewSpec {
     pub schema: SchemaRef,
     /// Its operators.
     pub graph: Arc<Graph>,
+    /// The tables that it reads, and the one for its late rows, as it was planned over them.
+    pub tables: BTreeMap<ObjectId, Planned>,
     /// LATE ROWS INTO.
     pub late_into: Option<LateTarget>,
     /// Set when only one subscription reads it.
@@ -225,7 +241,39 @@ pub struct ViewSpec {
     pub ddl: Vec<u8>,
 }
 
+/// A table as a view was planned over it.
+#[derive(Clone, Debug)]
+pub struct Planned {
+    /// Its columns then.
+    pub shape: Shape,
+    /// The numbers of those that the view reads.
+    pub used: BTreeSet<u16>,
+}
+
 impl ViewSpec {
+    /// The name of the first column that it reads and a table has no more.
+    pub(super) fn lacks(&self, table: ObjectId, now: &Shape) -> Option<&str> {
+        let Planned { shape, used } = self.tables.get(&table)?;
+        let has = |number: &u16| now.numbers.position(*number, now.schema.fields().len()).is_some();
+        let gone = used.iter().find(|number| !has(number))?;
+        let at = shape.numbers.position(*gone, shape.schema.fields().len())?;
+        Some(shape.schema.field(at).name())
+    }
+
+    /// A table is something else from now on, and stays what it was to the view.
+    pub(super) fn see(&mut self, table: ObjectId, now: &Shape) {
+        let Some(Planned { shape, .. }) = self.tables.get(&table) else { return };
+        if self.graph.objects().contains(&table) {
+            let recast = Arc::new(Recast::new(now, shape, |_| None));
+            let mut graph = Graph::clone(&self.graph);
+            match shape.numbers == now.numbers {
+                true => drop(graph.recasts.remove(&table)),
+                false => drop(graph.recasts.insert(table, recast)),
+            }
+            self.graph = Arc::new(graph);
+        }
+    }
+
     /// What messages call it.
     pub(super) fn called(&self) -> String {
         match &self.subscription {
@@ -263,6 +311,23 @@ pub enum Spec {
     View(ViewSpec),
     /// ALTER .. RENAME.
     Rename(ObjectId, String),
+    /// ALTER TABLE.
+    Alter(TableAlter),
+}
+
+/// A table that is written, as whoever writes it sees it.
+#[derive(Clone, Debug)]
+pub struct TableRef {
+    /// The table.
+    pub id: ObjectId,
+    /// Its columns; `None`: those that it has.
+    pub numbers: Option<ColumnNumbers>,
+}
+
+impl From<ObjectId> for TableRef {
+    fn from(id: ObjectId) -> Self {
+        Self { id, numbers: None }
+    }
 }
 
 /// One write of a transaction; the writes of one transaction see each other in order.
@@ -271,7 +336,7 @@ pub enum TableWrite {
     /// INSERT, COPY.
     Insert {
         /// The table.
-        table: ObjectId,
+        table: TableRef,
         /// Whole rows, of the table's schema.
         rows: RecordBatch,
         /// ON CONFLICT.
@@ -282,7 +347,7 @@ pub enum TableWrite {
     /// UPDATE by expressions, evaluated at the head.
     Update {
         /// The table.
-        table: ObjectId,
+        table: TableRef,
         /// Which rows are looked at.
         target: Target,
         /// Of those: which rows change; over the table's schema, NULL is no.
@@ -295,7 +360,7 @@ pub enum TableWrite {
     /// UPDATE computed outside: each target row becomes the new row at the same position.
     Replace {
         /// The table.
-        table: ObjectId,
+        table: TableRef,
         /// [`Target::RowIds`] or [`Target::Rows`].
         target: Target,
         /// As many rows as the target has.
@@ -306,7 +371,7 @@ pub enum TableWrite {
     /// DELETE.
     Delete {
         /// The table.
-        table: ObjectId,
+        table: TableRef,
         /// Which rows are looked at.
         target: Target,
         /// Of those: which rows go.
@@ -317,7 +382,7 @@ pub enum TableWrite {
     /// TRUNCATE.
     Truncate {
         /// The table.
-        table: ObjectId,
+        table: TableRef,
     },
 }
 

@@ -45,6 +45,7 @@ fn view(id: ObjectId, graph: Arc<Graph>) -> ViewSpec {
         name: format!("v{id}"),
         schema: schema(),
         graph,
+        tables: Default::default(),
         late_into: None,
         subscription: None,
         ddl: vec![b'w', id.0 as u8],
@@ -60,14 +61,15 @@ fn batch(values: &[(i64, i64)]) -> RecordBatch {
 }
 
 async fn insert(runtime: &Runtime, values: &[(i64, i64)]) -> Epoch {
-    let write = TableWrite::Insert { table: T, rows: batch(values), on_conflict: OnConflict::Error, returning: false };
+    let write =
+        TableWrite::Insert { table: T.into(), rows: batch(values), on_conflict: OnConflict::Error, returning: false };
     runtime.commit(vec![write]).await.unwrap().epoch
 }
 
 async fn delete(runtime: &Runtime, values: &[(i64, i64)]) -> Epoch {
     let target = Target::Rows(batch(values));
     runtime
-        .commit(vec![TableWrite::Delete { table: T, target, predicate: None, returning: false }])
+        .commit(vec![TableWrite::Delete { table: T.into(), target, predicate: None, returning: false }])
         .await
         .unwrap()
         .epoch

@@ -11,7 +11,7 @@ use super::command::{Command, EpochInput, NodeState, OperatorStats, PastEpochs, 
 use super::exchange::Parcel;
 use super::render::{Handle, Rendered, render};
 use super::schedule::{Entry, Export, Exported};
-use crate::data::{Changes, Epoch, ObjectId, WatermarkVector, Watermarks};
+use crate::data::{Changes, Epoch, ObjectId, Recast, WatermarkVector, Watermarks};
 use crate::error::{Error, Result};
 use crate::operators::Graph;
 use crate::state::Capture;
@@ -92,6 +92,8 @@ struct Input {
     object: ObjectId,
     handle: Handle,
     link: Option<Link>,
+    /// Of a table that was altered: how the dataflow sees its rows.
+    recast: Option<Arc<Recast>>,
 }
 
 /// From a view's dataflow to one that reads the view, on the same worker.
@@ -120,6 +122,11 @@ impl Worker {
                 }
             }
             Command::Epoch(input) => self.epoch(&input),
+            Command::Alter { view, table, recast } => {
+                let dataflow = self.dataflows.iter_mut().find(|d| d.view == view);
+                let input = dataflow.and_then(|d| d.inputs.iter_mut().find(|i| i.object == table));
+                input.into_iter().for_each(|input| input.recast.clone_from(&recast));
+            }
             Command::Drop(view) => self.remove(timely, view),
             Command::Snapshot(answer) => {
                 // Whoever asked may have gone.
@@ -153,7 +160,8 @@ impl Worker {
                 rows: Rc::default(),
                 open: VecDeque::new(),
             });
-            inputs.push(Input { object, handle, link });
+            let recast = graph.recasts.get(&object).cloned();
+            inputs.push(Input { object, handle, link, recast });
         }
         roots.sort_unstable();
         roots.dedup();
@@ -168,7 +176,7 @@ impl Worker {
         let Some(dataflow) = self.dataflows.iter_mut().find(|d| d.view == view) else { return };
         let Some(input) = dataflow.inputs.iter_mut().find(|i| i.object == object) else { return };
         for changes in share(&batches, self.index, self.peers) {
-            input.handle.send_batch(&mut Parcel::holding(changes, &batches));
+            input.handle.send_batch(&mut Parcel::holding(seen(changes, input.recast.as_deref()), &batches));
         }
     }
 
@@ -291,7 +299,7 @@ impl Dataflow {
         let entry = Entry { time, epoch: input.epoch, watermarks, ready: true, step: true };
         self.rendered.schedule.borrow_mut().push(entry);
         self.rendered.export.scheduled.set(time);
-        for Input { object, handle, link } in &mut self.inputs {
+        for Input { object, handle, link, recast } in &mut self.inputs {
             if let Some(link) = link {
                 link.open.push_back((time, link.export.scheduled.get() == time));
                 continue;
@@ -299,7 +307,7 @@ impl Dataflow {
             let batches = input.inputs.iter().filter(|(o, _)| o == object);
             for changes in batches.flat_map(|(_, batches)| share(batches, index, peers)) {
                 handle.advance_to(time);
-                handle.send_batch(&mut Parcel::from(changes));
+                handle.send_batch(&mut Parcel::from(seen(changes, recast.as_deref())));
             }
             handle.advance_to(time + 1);
         }
@@ -337,6 +345,14 @@ impl Input {
             self.handle.advance_to(time + 1);
             link.open.pop_front();
         }
+    }
+}
+
+/// Rows as a dataflow sees them.
+fn seen(changes: Changes, recast: Option<&Recast>) -> Changes {
+    match recast.map_or(Ok(None), |recast| recast.changes(&changes).map(Some)) {
+        Ok(recast) => recast.unwrap_or(changes),
+        Err(error) => abort("rows of an altered table cannot be seen as they were", &error),
     }
 }
 

@@ -10,6 +10,7 @@ pub mod execute;
 pub mod statement;
 pub mod window;
 
+mod alter;
 mod dialect;
 mod explain;
 pub mod interrupt;
@@ -20,6 +21,7 @@ mod subscribe;
 mod types;
 mod window_exec;
 
+pub(crate) use alter::renamed;
 pub(crate) use binder::there_is_no;
 pub use binder::{BindSession, Binder, visible};
 pub use execute::{Executor, physical_expr};

@@ -6,6 +6,7 @@
 use datafusion::sql::sqlparser::ast;
 use datafusion::sql::sqlparser::tokenizer::Location;
 
+pub use super::alter::{Action, AlterTable};
 pub use super::explain::{Explain, ExplainOptions, Explained};
 pub use super::subscribe::{Envelope, EnvelopeKind, Subscribe};
 use crate::catalog::object::{ConnectorOptions, Emit};
@@ -70,6 +71,8 @@ pub enum Statement {
     Drop(Drop),
     /// ALTER .. RENAME.
     Rename(Rename),
+    /// ALTER TABLE.
+    AlterTable(AlterTable),
     /// ALTER SYSTEM SET name = value; `None`: to its default (RESET too).
     AlterSystem {
         /// Lower case; `None`: RESET ALL.

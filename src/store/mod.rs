@@ -20,6 +20,7 @@ mod difference;
 mod image;
 mod index;
 mod merge;
+mod recast;
 mod version;
 mod writer;
 

@@ -187,6 +187,8 @@ impl Publisher {
             }
             Publish::Leave(views) => self.leave(&views)?,
             Publish::LeaveToGo(views) => self.leave_to_go(views)?,
+            Publish::Altered(id) => self.tables.get_mut(&id).into_iter().for_each(|table| table.history = None),
+            Publish::End(id, error) => self.views.get_mut(&id).into_iter().for_each(|v| v.end_subscriptions(&error)),
             Publish::Rename(object, name) => self.rename(object, &name),
             Publish::Settings(settings) => {
                 self.config.settings = settings;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::checkpoint::Objects;
-use crate::data::{Epoch, ObjectId};
+use crate::data::{Epoch, ObjectId, Shape};
 use crate::error::{Error, Result, SqlState};
 use crate::log::{Ddl, LogPosition};
 use crate::state::Delta;
@@ -19,7 +19,7 @@ use super::super::checkpoint::{
 use super::super::command::Restored;
 use super::super::message::{Message, Publish};
 use super::super::status::{CheckpointStatus, CheckpointWritten, ViewPhase};
-use super::super::{SourceSpec, Spec, TableSpec, ViewSpec};
+use super::super::{SourceSpec, Spec, TableAlter, TableSpec, ViewSpec};
 use super::lag::Away;
 use super::sources::{Feed, Part};
 use super::table::TableHead;
@@ -253,7 +253,7 @@ impl Sequencer {
                 Spec::Table(spec) => self.restore_table(spec, &mut image)?,
                 Spec::Source(spec) => self.restore_source(spec, &mut image)?,
                 Spec::View(spec) => anew.extend(self.restore_view(id, spec, &mut image)?),
-                Spec::Rename(..) => {}
+                Spec::Rename(..) | Spec::Alter(_) => {}
             }
         }
         let _ = self.shared.publisher.send(Publish::RestoreErrors(std::mem::take(&mut image.source_errors)));
@@ -340,8 +340,25 @@ fn change_specs(specs: &mut BTreeMap<ObjectId, Spec>, spec: Spec) {
             Some(Spec::Table(own)) => own.name = name,
             Some(Spec::Source(own)) => own.name = name,
             Some(Spec::View(own)) => own.name = name,
-            Some(Spec::Rename(..)) | None => {}
+            Some(Spec::Rename(..) | Spec::Alter(_)) | None => {}
         },
+        Spec::Alter(alter) => {
+            let TableAlter { mut spec, dropped, .. } = alter;
+            specs.retain(|id, _| !dropped.contains(id));
+            let (id, now) = (spec.id, Shape::carried(&spec.schema));
+            let Some(Spec::Table(before)) = specs.remove(&id) else { return };
+            spec.connector = before.connector;
+            let before = Shape::carried(&before.schema);
+            specs.insert(id, Spec::Table(spec));
+            for view in specs.values_mut() {
+                if let Spec::View(view) = view {
+                    view.see(id, &now);
+                    if let Some(late) = view.late_into.as_mut().filter(|late| late.table == id) {
+                        late.recast(&before, &now);
+                    }
+                }
+            }
+        }
     }
 }
 

@@ -7,6 +7,7 @@
 //! What needs a quiet moment (a view that joins, a drop, a restart, an exclusive writer) is a [`Barrier`]: no further input is
 //! admitted, the open epoch is closed, and when all epochs are published the barrier is done.
 
+mod alter;
 mod answers;
 mod catchup;
 mod checkpoint;
@@ -42,7 +43,7 @@ use super::digest::InputEpoch;
 use super::message::{Commit, Message, Publish};
 use super::shared::Shared;
 use super::status::{Status, WatermarkStatus};
-use super::{RuntimeConfig, Settings, SourceSpec, TableSpec, Workers};
+use super::{RuntimeConfig, Settings, SourceSpec, TableAlter, TableSpec, Workers};
 
 use answers::Answer;
 use catchup::CatchUp;
@@ -66,6 +67,8 @@ pub(super) enum Barrier {
     Drop(Dropping),
     /// A checkpoint is taken.
     Checkpoint,
+    /// A table gets other columns.
+    Alter(TableAlter, Reply<Result<Epoch>>),
     /// Other workers take over.
     Restart(usize, Reply<Result<()>>),
     /// Somebody wants to write alone.
@@ -286,6 +289,7 @@ impl Sequencer {
                     self.answer(Answer::Changed(reply));
                 }
             }
+            Message::Alter(alter, reply) => self.barriers.push_back(Barrier::Alter(alter, reply)),
             Message::LogDdl(ddl, reply) => {
                 if let Some(reply) = self.or_full(reply) {
                     self.log_ddl(ddl, vec![])?;
@@ -431,6 +435,7 @@ impl Sequencer {
                 }
             }
             Barrier::Checkpoint => return self.take_checkpoint(),
+            Barrier::Alter(alter, reply) => self.alter_for(alter, reply)?,
             Barrier::Restart(workers, reply) => {
                 let restarted = self.restart_workers(workers);
                 let _ = reply.send(restarted);

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use tokio::sync::oneshot::Sender as Reply;
 
-use crate::data::{Changes, Epoch, ObjectId};
+use crate::data::{Changes, Epoch, ObjectId, Shape};
 use crate::error::{Error, Result, SqlState};
 use crate::log::{JoinRecord, Record, SourceRange};
 use crate::operators::Counters;
@@ -139,6 +139,12 @@ impl Sequencer {
             if let Some(why) = self.lost.get(&object) {
                 return Err(why.clone());
             }
+            if let Some(table) = self.tables.get(&object)
+                && let Some(column) = spec.lacks(object, &Shape::carried(&table.spec.schema))
+            {
+                let message = format!("column \"{column}\" of relation \"{}\" does not exist", table.spec.name);
+                return Err(Error::new(SqlState::UNDEFINED_COLUMN, message));
+            }
             let known = self.tables.contains_key(&object) || self.feeds.contains_key(&object);
             let running = self.views.get(&object).is_some_and(ViewState::is_running);
             if !known && !running {
@@ -153,11 +159,12 @@ impl Sequencer {
     /// Builds a view's dataflow and starts its hydration.
     pub(in crate::runtime) fn install(
         &mut self,
-        spec: ViewSpec,
+        mut spec: ViewSpec,
         reply: Option<Reply<Result<Epoch>>>,
         is_logged: bool,
     ) -> Result<()> {
         let view = spec.id;
+        self.look_at_tables(&mut spec);
         if let Some(workers) = &self.workers {
             let (graph, track) = (Arc::clone(&spec.graph), self.tracks(&spec));
             workers.send(Command::Install { view, graph, restore: None, track });
@@ -200,6 +207,34 @@ impl Sequencer {
         }
         let state = self.view_state(spec, None, true);
         self.views.insert(view, ViewState { phase: Phase::Running, joined, ..state });
+    }
+
+    /// Tables may have been altered since the view was planned.
+    fn look_at_tables(&self, spec: &mut ViewSpec) {
+        for (id, planned) in spec.tables.clone() {
+            let Some(now) = self.tables.get(&id).map(|table| Shape::carried(&table.spec.schema)) else { continue };
+            if planned.shape.numbers == now.numbers {
+                continue;
+            }
+            spec.see(id, &now);
+            let target = spec.late_into.as_mut().filter(|t| t.table == id);
+            if let Some(target) = target.filter(|t| t.columns.len() == planned.shape.schema.fields().len()) {
+                target.recast(&planned.shape, &now);
+            }
+        }
+    }
+
+    /// A view that is being filled begins anew.
+    pub(super) fn fill_anew(&mut self, view: ObjectId) -> Result<()> {
+        self.end_catch_up(view)?;
+        let Some(state) = self.views.get(&view) else { return Ok(()) };
+        let (graph, direct) = (Arc::clone(&state.spec.graph), state.direct.clone());
+        if let Some(workers) = &self.workers {
+            workers.send(Command::Drop(view));
+            let track = self.tracks(&state.spec);
+            workers.send(Command::Install { view, graph, restore: None, track });
+        }
+        if self.replaying { Ok(()) } else { self.fill(view, &direct) }
     }
 
     /// Starts a view's hydration.
@@ -391,8 +426,13 @@ impl Sequencer {
     /// A quiet moment: objects go.
     pub(in crate::runtime) fn drop_objects(&mut self, objects: &[ObjectId], ddl: Vec<u8>) -> Result<Epoch> {
         self.log_ddl(ddl, objects.to_vec())?;
+        self.remove_objects(objects.to_vec())?;
+        Ok(Epoch(self.next_epoch.0 - 1))
+    }
+
+    /// The same, when the log has it.
+    pub(super) fn remove_objects(&mut self, mut sorted: Vec<ObjectId>) -> Result<()> {
         // Readers before what they read: ids ascend with creation.
-        let mut sorted = objects.to_vec();
         sorted.sort_unstable_by(|a, b| b.cmp(a));
         for id in &sorted {
             self.away.remove(id);
@@ -414,7 +454,7 @@ impl Sequencer {
         }
         self.close_unread_feeds();
         let _ = self.shared.publisher.send(Publish::Remove(sorted));
-        Ok(Epoch(self.next_epoch.0 - 1))
+        Ok(())
     }
 
     /// The views on the clock that an epoch with these inputs concerns.

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch, new_null_array};
 use arrow::compute::cast;
 
-use crate::data::{Changes, Epoch, ObjectId, batch_bytes};
+use crate::data::{Changes, ColumnNumbers, Epoch, ObjectId, batch_bytes};
 use crate::error::{Error, Result, SqlState};
 use crate::log::LateOrigin;
 use crate::operators::{RowError, row_json};
 
 use super::super::message::Commit;
-use super::super::{Committed, LateTarget, OnConflict, TableWrite, WriteResult};
+use super::super::{Committed, LateTarget, OnConflict, TableWrite, WriteResult, altered};
 use super::Sequencer;
 use super::netting::net;
 
@@ -34,7 +34,18 @@ impl TableWrite {
             | Self::Update { table, .. }
             | Self::Replace { table, .. }
             | Self::Delete { table, .. }
-            | Self::Truncate { table } => *table,
+            | Self::Truncate { table } => table.id,
+        }
+    }
+
+    /// The columns that it was made for.
+    fn numbers(&self) -> Option<&ColumnNumbers> {
+        match self {
+            Self::Insert { table, .. }
+            | Self::Update { table, .. }
+            | Self::Replace { table, .. }
+            | Self::Delete { table, .. }
+            | Self::Truncate { table } => table.numbers.as_ref(),
         }
     }
 }
@@ -129,6 +140,10 @@ impl Sequencer {
                 failed = Some(Error::new(SqlState::UNDEFINED_TABLE, format!("relation {id} does not exist")));
                 break;
             };
+            if write.numbers().is_some_and(|numbers| *numbers != ColumnNumbers::carried(&table.spec.schema)) {
+                failed = Some(altered());
+                break;
+            }
             if begun.insert(id) {
                 table.store.begin();
             }
@@ -180,7 +195,8 @@ impl Sequencer {
         let keyless = head.spec.primary_key.is_empty();
         let on_conflict = if keyless { OnConflict::Error } else { OnConflict::Replace };
         let (count, bytes) = (rows.num_rows(), batch_bytes(&rows));
-        let write = |rows| TableWrite::Insert { table, rows, on_conflict: on_conflict.clone(), returning: false };
+        let write =
+            |rows| TableWrite::Insert { table: table.into(), rows, on_conflict: on_conflict.clone(), returning: false };
         match self.transact(vec![write(rows.clone())])? {
             Ok((_, changes)) => {
                 self.open.rows += self.accept(changes)?;
@@ -259,7 +275,8 @@ impl Sequencer {
     /// Late rows enter like rows of an INSERT; one that the table refuses is an error of the table.
     fn write_late(&mut self, table: ObjectId, rows: RecordBatch) -> Result<()> {
         let bytes = batch_bytes(&rows);
-        let write = |rows| TableWrite::Insert { table, rows, on_conflict: OnConflict::Error, returning: false };
+        let write =
+            |rows| TableWrite::Insert { table: table.into(), rows, on_conflict: OnConflict::Error, returning: false };
         match self.transact(vec![write(rows.clone())])? {
             Ok((_, changes)) => {
                 self.open.rows += self.accept(changes)?;

@@ -163,8 +163,15 @@ pub(in crate::runtime) fn node(
 }
 
 pub(in crate::runtime) fn graph(nodes: Vec<Node>) -> Arc<Graph> {
-    let graph =
-        Graph { nodes, constants: vec![], append_only: false, key: None, consolidated: false, stop: Stop::default() };
+    let graph = Graph {
+        nodes,
+        constants: vec![],
+        append_only: false,
+        key: None,
+        consolidated: false,
+        recasts: Default::default(),
+        stop: Stop::default(),
+    };
     Workers::check(&graph).unwrap();
     Arc::new(graph)
 }
@@ -455,6 +462,7 @@ fn what_failed_and_what_is_constant_is_reported() {
                 append_only: false,
                 key: None,
                 consolidated: false,
+                recasts: Default::default(),
                 stop: Stop::default(),
             }),
         );
@@ -482,6 +490,7 @@ fn graph_of_constants() -> Arc<Graph> {
         append_only: true,
         key: None,
         consolidated: false,
+        recasts: Default::default(),
         stop: Stop::default(),
     })
 }
@@ -540,6 +549,7 @@ fn counted(object: ObjectId, threads: &Arc<Mutex<Vec<String>>>) -> Arc<Graph> {
         append_only: true,
         key: None,
         consolidated: false,
+        recasts: Default::default(),
         stop: Stop::default(),
     })
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::sync::{Arc, OnceLock};
 
-use arrow::datatypes::{DataType, FieldRef, SchemaRef};
+use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef};
 use datafusion::catalog::cte_worktable::CteWorkTable;
 use datafusion::common::TableReference;
 use datafusion::config::ConfigOptions;
@@ -12,8 +12,8 @@ use datafusion::datasource::provider_as_source;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, RelationPlanner, TypePlanner};
 use datafusion::logical_expr::{
-    AggregateUDF, ColumnarValue, Expr, HigherOrderUDF, LogicalPlan, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF,
-    ScalarUDFImpl, Signature, TableSource, Volatility, WindowUDF,
+    AggregateUDF, ColumnarValue, Expr, HigherOrderUDF, LogicalPlan, LogicalPlanBuilder, ReturnFieldArgs,
+    ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TableSource, Volatility, WindowUDF,
 };
 use datafusion::scalar::ScalarValue;
 
@@ -23,7 +23,7 @@ use super::typing::{no_function, plain, type_name};
 use super::windows::Windows;
 use super::{Binder, query};
 use crate::catalog::object::{Kind, Object};
-use crate::catalog::{Relation, Resolved};
+use crate::catalog::{Relation, Resolved, Snapshot};
 use crate::data::ObjectId;
 use crate::error::Error;
 use crate::functions::{registry, zoned};
@@ -35,6 +35,8 @@ const VIEW_DEPTH_MAX: usize = 64;
 /// One statement's view of the catalog.
 pub(super) struct Provider<'a> {
     pub(super) binder: Binder<'a>,
+    /// The statement's own view of the catalog: a plain view may see tables as they were.
+    own: &'a Arc<Snapshot>,
     planners: Vec<Arc<dyn ExprPlanner>>,
     relation_planners: Vec<Arc<dyn RelationPlanner>>,
     /// Objects named so far, plain views included.
@@ -48,15 +50,15 @@ pub(super) struct Provider<'a> {
 
 impl<'a> Provider<'a> {
     pub(super) fn new(binder: Binder<'a>) -> Self {
-        Self::at_depth(binder, 0)
+        Self::at_depth(binder, binder.snapshot, 0)
     }
 
-    fn at_depth(binder: Binder<'a>, depth: usize) -> Self {
+    fn at_depth(binder: Binder<'a>, own: &'a Arc<Snapshot>, depth: usize) -> Self {
         let ours: Arc<dyn ExprPlanner> = Arc::new(Operators::new(&binder.session.time_zone));
         let planners = std::iter::once(ours).chain(registry().planners.iter().cloned()).collect();
         let relation_planners: Vec<Arc<dyn RelationPlanner>> = vec![Arc::new(Windows), Arc::new(Aliases)];
         let (depends, columns, in_view) = (RefCell::default(), RefCell::default(), Cell::new(false));
-        Self { binder, planners, relation_planners, depends, columns, depth, in_view }
+        Self { binder, own, planners, relation_planners, depends, columns, depth, in_view }
     }
 
     fn resolve(&self, name: &TableReference) -> crate::error::Result<Resolved> {
@@ -80,7 +82,8 @@ impl<'a> Provider<'a> {
                         "views are nested too deeply",
                     ));
                 }
-                let inner = Self::at_depth(self.binder, self.depth + 1);
+                let snapshot = self.binder.snapshot.as_seen(&view.seen);
+                let inner = Provider::at_depth(Binder::new(&snapshot, self.binder.session), self.own, self.depth + 1);
                 inner.in_view.set(self.in_view.get());
                 let plan = query::inlined_view(&inner, &view.query, &object.schema)?;
                 for id in inner.depends.into_inner() {
@@ -90,8 +93,31 @@ impl<'a> Provider<'a> {
                 }
                 Ok(Arc::new(Inlined { schema: object.schema.clone(), plan }))
             }
+            Kind::Table(_) if self.depth > 0 => self.table_in_view(object),
             Kind::Table(_) | Kind::Source(_) | Kind::MaterializedView(_) => Ok(Arc::new(Relation::new(object.clone()))),
         }
+    }
+
+    /// A table that a plain view names: with the columns that it had when the view was created.
+    fn table_in_view(&self, seen: &Arc<Object>) -> crate::error::Result<Arc<dyn TableSource>> {
+        let own = self.own.get(seen.id).unwrap_or(seen);
+        let source: Arc<dyn TableSource> = Arc::new(Relation::new(own.clone()));
+        if own.schema == seen.schema && own.shape() == seen.shape() {
+            return Ok(source);
+        }
+        let (then, now) = (seen.shape(), own.shape());
+        let scan = LogicalPlanBuilder::scan(own.name.as_str(), source, None)?;
+        let column = |(number, field): (u16, &Arc<Field>)| {
+            let expr = match now.numbers.position(number, own.schema.fields().len()) {
+                Some(at) => Expr::Column(scan.schema().qualified_field(at).into()),
+                // It has gone: nobody reads it.
+                None => Expr::Literal(ScalarValue::try_from(field.data_type())?, None),
+            };
+            Ok(expr.alias(field.name()))
+        };
+        let columns = then.all().zip(seen.schema.fields()).map(column).collect::<Result<Vec<_>>>()?;
+        let plan = scan.project(columns)?.build()?;
+        Ok(Arc::new(Inlined { schema: seen.schema.clone(), plan }))
     }
 }
 

@@ -51,6 +51,7 @@ fn rows() -> RecordBatch {
 fn catalog() -> Arc<Snapshot> {
     let catalog = Catalog::default();
     let table = Table {
+        numbers: Default::default(),
         primary_key: vec![0],
         defaults: vec![None, Some("7".into()), None, None, Some("'dflt'".into()), None, None, None, None],
         watermark: None,
@@ -66,7 +67,7 @@ fn catalog() -> Arc<Snapshot> {
     add("u", schema(), Kind::Table(table));
     let view = Schema::new(vec![Field::new("k", DataType::Int32, true), Field::new("total", DataType::Int64, true)]);
     let query = "SELECT id, n + 1 FROM t".to_owned();
-    add("pv", view, Kind::View(View { query, depends: vec![] }));
+    add("pv", view, Kind::View(View { query, depends: vec![], seen: vec![] }));
     catalog.snapshot()
 }
 

@@ -208,6 +208,17 @@ impl Cursor<'_> {
         self.parser.peek_nth_token_ref(1).token == Token::LParen
     }
 
+    /// A column of ALTER TABLE .. ADD.
+    pub(super) fn column_alone(&mut self, of: &str) -> Result<ColumnDef> {
+        let mut elements = Elements { of: of.to_owned(), ..Elements::default() };
+        self.column(&mut elements)?;
+        if !elements.primary_key.is_empty() {
+            let hint = "Keys are declared in CREATE TABLE.";
+            return Err(Error::unsupported("PRIMARY KEY on a column that is added", hint));
+        }
+        elements.columns.pop().ok_or_else(|| self.error_here())
+    }
+
     fn column(&mut self, elements: &mut Elements) -> Result<()> {
         let position = self.position();
         let type_position = match self.parser.peek_nth_token_ref(1) {

@@ -2,8 +2,9 @@
 //!
 //! * [`tokens`]: text to tokens; * [`cursor`]: words, names, and PostgreSQL's syntax errors;
 //! * [`statement`]: the first word decides; * [`query`]: SELECT, INSERT, UPDATE, DELETE, COPY, SUBSCRIBE;
-//! * [`create`]: CREATE; * [`objects`]: DROP, ALTER, COMMENT; * [`session`]: transactions, cursors, settings, EXPLAIN.
+//! * [`create`]: CREATE; * [`alter`]: ALTER; * [`objects`]: DROP, COMMENT; * [`session`]: transactions, cursors, settings, EXPLAIN.
 
+mod alter;
 mod create;
 pub(in crate::sql) mod cursor;
 mod objects;

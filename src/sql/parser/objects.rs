@@ -1,8 +1,8 @@
-//! DROP, ALTER, COMMENT ON.
+//! DROP, COMMENT ON.
 
 use super::cursor::{Cursor, name_of_parts};
 use crate::error::{Error, Result};
-use crate::sql::statement::{Comment, Drop, RelationKind, Rename, Statement};
+use crate::sql::statement::{Comment, Drop, RelationKind, Statement};
 
 impl Cursor<'_> {
     /// TABLE, SOURCE, VIEW, MATERIALIZED VIEW.
@@ -21,7 +21,7 @@ impl Cursor<'_> {
     }
 
     /// Refuses what is no relation; `verb` is DROP, ALTER, ..
-    fn refused_kind(&self, verb: &str) -> Error {
+    pub(super) fn refused_kind(&self, verb: &str) -> Error {
         match self.next_word() {
             Some(word)
                 if matches!(
@@ -60,41 +60,6 @@ impl Cursor<'_> {
             self.word("restrict");
         }
         Ok(Statement::Drop(Drop { kind, names, if_exists, cascade }))
-    }
-
-    pub(super) fn alter(&mut self) -> Result<Statement> {
-        self.expect_word("alter")?;
-        if self.word("system") {
-            return self.alter_system();
-        }
-        let Some(kind) = self.relation_kind() else { return Err(self.refused_kind("ALTER")) };
-        let if_exists = self.words(&["if", "exists"]);
-        self.word("only");
-        let name = self.name()?;
-        if self.words(&["rename", "to"]) {
-            let (to, _) = self.ident()?;
-            return Ok(Statement::Rename(Rename { kind, name, if_exists, to }));
-        }
-        let word = self.next_word().ok_or_else(|| self.error_here())?;
-        match word.as_str() {
-            "rename" | "add" | "drop" | "alter" | "set" | "reset" | "owner" | "enable" | "disable" | "attach"
-            | "detach" | "inherit" | "no" | "validate" | "cluster" | "replica" | "force" => {
-                let what = format!("ALTER .. {}", word.to_uppercase());
-                Err(Error::unsupported(what, "Only RENAME TO is; else DROP the object and CREATE it anew."))
-            }
-            _ => Err(self.error_here()),
-        }
-    }
-
-    fn alter_system(&mut self) -> Result<Statement> {
-        if self.word("reset") {
-            let name = if self.word("all") { None } else { Some(self.setting_name()?) };
-            return Ok(Statement::AlterSystem { name, value: None });
-        }
-        self.expect_word("set")?;
-        let name = Some(self.setting_name()?);
-        let value = self.setting_value()?;
-        Ok(Statement::AlterSystem { name, value })
     }
 
     pub(super) fn comment(&mut self) -> Result<Statement> {

@@ -94,6 +94,7 @@ fn graph(inputs: &[ObjectId], stuck: &Arc<AtomicBool>) -> Arc<Graph> {
         append_only: false,
         key: None,
         consolidated: false,
+        recasts: Default::default(),
         stop: Stop::default(),
     })
 }
@@ -101,7 +102,16 @@ fn graph(inputs: &[ObjectId], stuck: &Arc<AtomicBool>) -> Arc<Graph> {
 fn view(id: ObjectId, inputs: &[ObjectId]) -> ViewSpec {
     let ddl = [&[b'v', id.0 as u8], inputs.iter().map(|i| i.0 as u8).collect::<Vec<_>>().as_slice()].concat();
     let graph = graph(inputs, &Arc::default());
-    ViewSpec { id, name: format!("v{id}"), schema: schema(), graph, late_into: None, subscription: None, ddl }
+    ViewSpec {
+        id,
+        name: format!("v{id}"),
+        schema: schema(),
+        graph,
+        tables: Default::default(),
+        late_into: None,
+        subscription: None,
+        ddl,
+    }
 }
 
 fn column(name: &str, index: usize) -> Arc<dyn PhysicalExpr> {
@@ -156,7 +166,7 @@ fn config() -> RuntimeConfig {
 }
 
 fn insert_into(table: ObjectId, rows: &[(i64, i64)], on_conflict: OnConflict) -> TableWrite {
-    TableWrite::Insert { table, rows: batch(rows), on_conflict, returning: true }
+    TableWrite::Insert { table: table.into(), rows: batch(rows), on_conflict, returning: true }
 }
 
 fn insert(rows: &[(i64, i64)]) -> TableWrite {
@@ -164,7 +174,7 @@ fn insert(rows: &[(i64, i64)]) -> TableWrite {
 }
 
 fn delete(target: Target) -> TableWrite {
-    TableWrite::Delete { table: T, target, predicate: None, returning: true }
+    TableWrite::Delete { table: T.into(), target, predicate: None, returning: true }
 }
 
 async fn commit(runtime: &Runtime, writes: Vec<TableWrite>) -> Epoch {

@@ -29,7 +29,7 @@ async fn keys_are_unique_and_failed_transactions_leave_nothing() {
     // UPDATE t SET k = k + 1: keys may move through each other.
     let shift = vec![(0, binary(column("k", 0), Op::Plus, lit(1i64)))];
     let update = |target, predicate, assignments| TableWrite::Update {
-        table: T,
+        table: T.into(),
         target,
         predicate,
         assignments,
@@ -48,7 +48,7 @@ async fn keys_are_unique_and_failed_transactions_leave_nothing() {
     assert_eq!(error.parts().detail.as_deref(), Some("Failing row contains (null, 16)."));
     let gone = runtime.commit(vec![delete(Target::Keys(keys))]).await.unwrap();
     assert_eq!(rows(gone.results[0].returned.as_ref().unwrap()), [(2, 16)]);
-    commit(&runtime, vec![TableWrite::Truncate { table: T }, insert(&[(8, 8)])]).await;
+    commit(&runtime, vec![TableWrite::Truncate { table: T.into() }, insert(&[(8, 8)])]).await;
     assert_eq!(read(&runtime, T).await, [(8, 8)]);
     check_replay(&runtime).await;
     runtime.shutdown().await;
@@ -62,7 +62,7 @@ async fn rows_that_changed_since_they_were_read_are_a_conflict() {
     let ids: Vec<u64> = version.batches_with_ids().unwrap().iter().flat_map(|(_, ids)| ids.values().to_vec()).collect();
     let replace = |ids: Vec<u64>, new: &[(i64, i64)]| {
         let target = Target::RowIds(ids);
-        runtime.commit(vec![TableWrite::Replace { table: T, target, rows: batch(new), returning: false }])
+        runtime.commit(vec![TableWrite::Replace { table: T.into(), target, rows: batch(new), returning: false }])
     };
     assert_eq!(replace(vec![ids[0]], &[(1, 11)]).await.unwrap().results[0].count, 1);
     assert!(is_conflict(&replace(vec![ids[0]], &[(1, 12)]).await.unwrap_err()));

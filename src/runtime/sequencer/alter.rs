@@ -1,0 +1,150 @@
+//! ALTER TABLE: at a quiet moment a table gets another shape, and everybody who has to do with it goes on.
+//!
+//! * The log has one record, the catalog's change, with the values that rows get in columns that come: epochs before it
+//!   have rows of the old shape, those behind it of the new one, and replay changes over where the record stands.
+//! * The table's store is made anew: the same rows, by the same ids. Who holds an older version reads on in it.
+//! * A view's operators know their inputs' columns by position. They are left alone, state and all: rows are recast to the
+//!   shape that the view was planned over before they enter it ([`Graph::recasts`](crate::operators::Graph)), on every
+//!   worker. Columns that came are left out; one that went, and that the view therefore does not read, is NULL.
+//! * A view that is being filled begins anew; one that was planned over the old shape, and comes later, is recast too.
+//! * Writes know the columns that they were made for ([`TableRef`](crate::runtime::TableRef)): those made for others are
+//!   refused with 40001, and the engine binds the statement again.
+//! * What the table was before cannot be told with the new columns: its history for AS OF begins here.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot::Sender as Reply;
+
+use crate::data::{Epoch, ObjectId, Recast, Shape};
+use crate::error::{Error, Result, SqlState};
+
+use super::super::command::Command;
+use super::super::message::Publish;
+use super::super::{LateTarget, TableAlter};
+use super::Sequencer;
+
+impl Sequencer {
+    /// A quiet moment: answers when the epoch closes that begins with the change.
+    pub(super) fn alter_for(&mut self, alter: TableAlter, reply: Reply<Result<Epoch>>) -> Result<()> {
+        match self.check_disk().and_then(|()| self.check_alter(&alter)) {
+            Ok(()) => {
+                self.alter_table(alter)?;
+                self.open.ddl.push(reply);
+            }
+            Err(error) => drop(reply.send(Err(error))),
+        }
+        Ok(())
+    }
+
+    /// NOT NULL holds for the rows that are there.
+    fn check_alter(&mut self, alter: &TableAlter) -> Result<()> {
+        let (name, schema) = (&alter.spec.name, &alter.spec.schema);
+        let Some(head) = self.tables.get_mut(&alter.spec.id) else {
+            return Err(Error::new(SqlState::UNDEFINED_TABLE, format!("relation \"{name}\" does not exist")));
+        };
+        let version = head.store.seal()?;
+        let (before, after) = (Shape::carried(&head.spec.schema), Shape::carried(schema));
+        for &column in &alter.required {
+            let number = after.numbers.of(column);
+            let has_null = match before.numbers.position(number, before.schema.fields().len()) {
+                Some(was) => version.has_null(was)?,
+                None => version.rows() > 0 && alter.added.iter().all(|(n, value)| *n != number || value.is_null(0)),
+            };
+            if has_null {
+                let column = schema.field(column).name();
+                let message = format!("column \"{column}\" of relation \"{name}\" contains null values");
+                return Err(Error::new(SqlState::NOT_NULL_VIOLATION, message));
+            }
+        }
+        Ok(())
+    }
+
+    /// A quiet moment: the table is so from the open epoch on.
+    pub(in crate::runtime) fn alter_table(&mut self, alter: TableAlter) -> Result<()> {
+        let TableAlter { mut spec, added, mut dropped, .. } = alter;
+        let id = spec.id;
+        let now = Shape::carried(&spec.schema);
+        // Subscriptions that read a column that goes.
+        for (view, error) in self.views_without(id, &spec.name, &now) {
+            if !dropped.contains(&view) {
+                let _ = self.shared.publisher.send(Publish::End(view, error));
+                dropped.push(view);
+            }
+        }
+        self.log_ddl(std::mem::take(&mut spec.ddl), dropped.clone())?;
+        self.remove_objects(dropped)?;
+        let Some(head) = self.tables.get_mut(&id) else { return Ok(()) };
+        let before = Shape::carried(&head.spec.schema);
+        let key = (!spec.primary_key.is_empty()).then_some(spec.primary_key.as_slice());
+        let changed = before.numbers != now.numbers;
+        let fill = |number| added.iter().find(|(n, _)| *n == number).map(|(_, value)| Arc::clone(value));
+        let recast = changed.then(|| Recast::new(&before, &now, fill));
+        head.store = head.store.recast(Arc::clone(&spec.schema), key, recast.as_ref())?;
+        head.clock.redefine(spec.watermark.clone());
+        spec.connector = head.spec.connector.take();
+        head.spec = spec;
+        self.open.changed_tables.insert(id);
+        let Some(recast) = recast else { return Ok(()) };
+        let _ = self.shared.publisher.send(Publish::Altered(id));
+        self.recast_inputs(id, &recast)?;
+        self.recast_targets(id, &before, &now);
+        self.recast_readers(id, &now)
+    }
+
+    /// Views that are there, and that read a column that is not any more.
+    fn views_without(&self, table: ObjectId, name: &str, now: &Shape) -> Vec<(ObjectId, Error)> {
+        let lacking = self.views.iter().filter_map(|(id, view)| {
+            let column = view.spec.lacks(table, now)?;
+            let message = format!("column \"{column}\" of table \"{name}\", which it reads, was dropped");
+            Some((*id, Error::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message)))
+        });
+        lacking.collect()
+    }
+
+    /// Views go on with the table as they know it.
+    fn recast_readers(&mut self, table: ObjectId, now: &Shape) -> Result<()> {
+        for away in self.away.values_mut() {
+            away.spec.see(table, now);
+        }
+        let readers = self.views.iter().filter(|(_, view)| view.names(table));
+        for id in readers.map(|(id, _)| *id).collect::<Vec<_>>() {
+            let Some(state) = self.views.get_mut(&id) else { continue };
+            state.spec.see(table, now);
+            if !state.is_published() {
+                self.fill_anew(id)?;
+            } else if let Some(workers) = &self.workers {
+                let recast = state.spec.graph.recasts.get(&table).cloned();
+                workers.send(Command::Alter { view: id, table, recast });
+            }
+        }
+        Ok(())
+    }
+
+    /// Late rows on their way to the table have its new columns.
+    fn recast_targets(&mut self, table: ObjectId, before: &Shape, now: &Shape) {
+        let views = self.views.values_mut().map(|view| &mut view.spec.late_into);
+        let away = self.away.values_mut().map(|away| &mut away.spec.late_into);
+        let late = self.late.iter_mut().map(|late| &mut late.target);
+        let targets = views.chain(away).flatten().chain(late);
+        targets.filter(|target| target.table == table).for_each(|target| target.recast(before, now));
+    }
+
+    /// What tests compare with is told with the new columns.
+    fn recast_inputs(&mut self, table: ObjectId, recast: &Recast) -> Result<()> {
+        let inputs = self.inputs.iter_mut().flat_map(|epoch| &mut epoch.inputs);
+        for changes in inputs.filter(|(id, _)| *id == table).flat_map(|(_, changes)| changes) {
+            *changes = recast.changes(changes)?;
+        }
+        Ok(())
+    }
+}
+
+impl LateTarget {
+    /// The table has other columns: those that came get NULL.
+    pub(super) fn recast(&mut self, before: &Shape, now: &Shape) {
+        let width = before.schema.fields().len();
+        let from =
+            |number| before.numbers.position(number, width).and_then(|at| self.columns.get(at).copied().flatten());
+        self.columns = now.all().map(from).collect();
+    }
+}
