@@ -57,11 +57,13 @@ pub struct Table {
     pub numbers: ColumnNumbers,
 }
 
-/// A table as a view sees it that was created before the table was altered.
+/// What a view depends on, as it was when the view was created: it has been altered, or renamed, since.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Seen {
-    /// The table.
-    pub table: ObjectId,
+    /// What it is.
+    pub object: ObjectId,
+    /// Its name then.
+    pub name: String,
     /// Its columns then.
     #[serde(with = "super::schema_serde")]
     pub schema: SchemaRef,
@@ -107,7 +109,7 @@ pub struct View {
     pub query: String,
     /// What it names.
     pub depends: Vec<ObjectId>,
-    /// Of these, the tables that were altered since.
+    /// Of these, what was altered or renamed since.
     #[serde(default)]
     pub seen: Vec<Seen>,
 }
@@ -137,7 +139,7 @@ pub struct MaterializedView {
     pub append_only: bool,
     /// Watermarked columns: position and expression over source watermarks, as readers of this view see them.
     pub watermarks: Vec<(usize, crate::data::WatermarkExpr)>,
-    /// Of what it depends on, the tables that were altered since.
+    /// Of what it depends on, what was altered or renamed since.
     #[serde(default)]
     pub seen: Vec<Seen>,
 }
@@ -197,7 +199,7 @@ impl Object {
         Shape { schema: self.schema.clone(), numbers }
     }
 
-    /// The tables that it sees as they were.
+    /// What it sees as it was.
     pub fn seen(&self) -> &[Seen] {
         match &self.kind {
             Kind::View(view) => &view.seen,
@@ -206,16 +208,16 @@ impl Object {
         }
     }
 
-    /// Notes that a table, altered now, looks to it as before.
-    pub fn see(&mut self, table: &Self) {
-        let (table, Shape { schema, numbers }) = (table.id, table.shape());
+    /// Notes that something, altered or renamed now, looks to it as before.
+    pub fn see(&mut self, object: &Self) {
+        let (id, name, Shape { schema, numbers }) = (object.id, object.name.clone(), object.shape());
         let seen = match &mut self.kind {
             Kind::View(view) => &mut view.seen,
             Kind::MaterializedView(view) => &mut view.seen,
             Kind::Table(_) | Kind::Source(_) => return,
         };
-        if seen.iter().all(|s| s.table != table) {
-            seen.push(Seen { table, schema, numbers });
+        if seen.iter().all(|s| s.object != id) {
+            seen.push(Seen { object: id, name, schema, numbers });
         }
     }
 

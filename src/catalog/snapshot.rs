@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use parking_lot::RwLock;
 
-use super::object::{Object, Seen};
+use super::object::{Kind, Object, Seen};
 use super::{SystemRelation, system};
 use crate::data::ObjectId;
 use crate::error::{Error, Result, SqlState};
@@ -31,8 +31,9 @@ pub struct Snapshot {
     pub version: u64,
     objects: BTreeMap<ObjectId, Arc<Object>>,
     names: HashMap<String, ObjectId>,
-    /// Tables as whoever looks sees them.
+    /// Tables, and names, as whoever looks sees them.
     seen: HashMap<ObjectId, Arc<Object>>,
+    seen_names: HashMap<String, ObjectId>,
 }
 
 /// What a name means.
@@ -52,17 +53,20 @@ impl Snapshot {
 
     /// The user object of this unqualified name (exact case).
     pub fn by_name(&self, name: &str) -> Option<&Arc<Object>> {
-        self.names.get(name).and_then(|id| self.get(*id))
+        self.seen_names.get(name).or_else(|| self.names.get(name)).and_then(|id| self.get(*id))
     }
 
-    /// The same catalog as a view sees it: tables that were altered since look as they did.
+    /// The same catalog as a view sees it: what was altered or renamed since looks as it did.
     pub fn as_seen(self: &Arc<Self>, seen: &[Seen]) -> Arc<Self> {
-        if seen.is_empty() && self.seen.is_empty() {
+        if seen.is_empty() && self.seen_names.is_empty() {
             return Arc::clone(self);
         }
-        let table = |s: &Seen| Some((s.table, Arc::new(self.objects.get(&s.table)?.as_seen(s))));
-        let seen = seen.iter().filter_map(table).collect();
-        Arc::new(Self { seen, ..Self::clone(self) })
+        let table = |s: &Seen| {
+            let object = self.objects.get(&s.object).filter(|object| matches!(object.kind, Kind::Table(_)))?;
+            Some((s.object, Arc::new(object.as_seen(s))))
+        };
+        let seen_names = seen.iter().map(|s| (s.name.clone(), s.object)).collect();
+        Arc::new(Self { seen: seen.iter().filter_map(table).collect(), seen_names, ..Self::clone(self) })
     }
 
     /// What `[schema.]name` means: `pg_catalog` is searched first, as in PostgreSQL, then `public`.
@@ -159,17 +163,25 @@ impl Catalog {
         });
     }
 
-    /// Gives an object another name. Errors: `42P07` when it is taken, `42704` when the object is gone.
-    pub fn rename(&self, id: ObjectId, name: &str) -> Result<()> {
+    /// Gives objects other names, all at once; what depends on them sees them as it did.
+    ///
+    /// Errors: `42P07` when a name is taken, `42704` when an object is gone.
+    pub fn rename(&self, names: &[(ObjectId, String)], readers: Vec<Object>) -> Result<()> {
         self.change(|next| {
-            if next.names.contains_key(name) {
-                return Err(duplicate(name));
+            for (id, _) in names {
+                let old = next.object_mut(*id)?.name;
+                next.names.remove(&old);
             }
-            let mut object = next.object_mut(id)?;
-            next.names.remove(&object.name);
-            next.names.insert(name.to_owned(), id);
-            object.name = name.to_owned();
-            next.objects.insert(id, Arc::new(object));
+            for reader in readers {
+                next.objects.insert(reader.id, Arc::new(reader));
+            }
+            for (id, name) in names {
+                if next.names.insert(name.clone(), *id).is_some() {
+                    return Err(duplicate(name));
+                }
+                let object = Object { name: name.clone(), ..next.object_mut(*id)? };
+                next.objects.insert(*id, Arc::new(object));
+            }
             Ok(())
         })
     }

@@ -137,16 +137,22 @@ pub(super) fn compact(catalog: &mut Vec<CatalogEntry>) -> Result<()> {
     }
     let mut changes = changes.into_iter();
     let mut failed = None;
+    let mut replace = |entry: &mut CatalogEntry, change: &Ddl| match change.bytes() {
+        Ok(payload) => entry.payload = payload.into(),
+        Err(error) => failed = Some(error),
+    };
     catalog.retain_mut(|entry| match changes.next().flatten() {
         Some(Ddl::Alter(mut altered)) => {
-            if altered.forget(&gone) {
-                match Ddl::Alter(altered).bytes() {
-                    Ok(payload) => entry.payload = payload.into(),
-                    Err(error) => failed = Some(error),
-                }
-                return true;
-            }
-            false
+            let is_there = altered.forget(&gone);
+            replace(entry, &Ddl::Alter(altered));
+            is_there
+        }
+        Some(Ddl::Names(mut names, mut readers)) => {
+            names.retain(|(id, _)| !gone.contains(id));
+            readers.retain(|reader| !gone.contains(&reader.id));
+            let is_there = !names.is_empty();
+            replace(entry, &Ddl::Names(names, readers));
+            is_there
         }
         Some(Ddl::Create(object) | Ddl::Replace(object)) => !gone.contains(&object.id),
         Some(Ddl::Rename(object, _)) => !gone.contains(&object),
@@ -195,7 +201,7 @@ impl Engine {
                         engine.catalog.reserve(object.id);
                         orphans.push(object.id);
                     }
-                    Ddl::Drop(_) | Ddl::Rename(..) | Ddl::Alter(_) | Ddl::Replace(_) => {}
+                    Ddl::Drop(_) | Ddl::Rename(..) | Ddl::Names(..) | Ddl::Alter(_) | Ddl::Replace(_) => {}
                 }
             }
             engine.rebuild(&engine.catalog, &session, change)

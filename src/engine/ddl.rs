@@ -1,4 +1,4 @@
-//! CREATE TABLE, SOURCE and VIEW, DROP, ALTER .. RENAME, COMMENT, ALTER SYSTEM.
+//! CREATE TABLE, SOURCE and VIEW, DROP, COMMENT, ALTER SYSTEM.
 //!
 //! The runtime is told first and the catalog last, so that nobody sees a name behind which there is nothing; names are
 //! checked and taken under one lock.
@@ -23,7 +23,7 @@ use crate::error::{Error, Result, SqlState};
 use crate::runtime::{Runtime, Settings};
 use crate::sql::binder::Binder;
 use crate::sql::statement::{
-    ColumnDef, Comment, CreateSource, CreateTable, CreateView, Drop, Name, RelationKind, Rename, WatermarkDef,
+    ColumnDef, Comment, CreateSource, CreateTable, CreateView, Drop, Name, RelationKind, WatermarkDef,
 };
 
 /// A change of the catalog, as the input log keeps it.
@@ -34,6 +34,8 @@ pub(super) enum Ddl {
     Subscription(Object),
     Drop(Vec<ObjectId>),
     Rename(ObjectId, String),
+    /// New names, and what depends on the objects and sees them under the old ones.
+    Names(Vec<(ObjectId, String)>, Vec<Object>),
     Alter(Altered),
     Replace(Object),
 }
@@ -202,43 +204,6 @@ impl Session {
         }
     }
 
-    pub(super) async fn rename(&mut self, rename: &Rename) -> Result<Outcome> {
-        let engine = self.shared.engine.clone();
-        let _names = engine.ddl.lock().await;
-        let snapshot = engine.catalog.snapshot();
-        let tag = format!("ALTER {}", kind_word(rename.kind).to_uppercase());
-        let any = rename.kind == RelationKind::Table;
-        let found =
-            if any { find_any(&snapshot, &rename.name) } else { find(&snapshot, &rename.name, rename.kind, "ALTER") };
-        let object = match found {
-            Ok(object) => object,
-            Err(error) if rename.if_exists && error.code() == SqlState::UNDEFINED_TABLE => {
-                let message = format!("relation \"{}\" does not exist, skipping", rename.name.name);
-                self.shared.notice("NOTICE", Error::new(SqlState::SUCCESSFUL_COMPLETION, message));
-                return Ok(Outcome::Done { tag });
-            }
-            Err(error) => return Err(error),
-        };
-        engine.check_free(&rename.to)?;
-        let readers: Vec<String> = snapshot.dependents(object.id).map(|o| described(o)).collect();
-        if !readers.is_empty() {
-            let what = format!("ALTER .. RENAME of {} while views read it", described(&object));
-            let hint = "Views keep the text of their query: drop them first, and create them again.";
-            return Err(Error::unsupported(what, hint).with_detail(
-                readers.iter().map(|r| format!("{r} depends on {}", described(&object))).collect::<Vec<_>>().join("\n"),
-            ));
-        }
-        let ddl = Ddl::Rename(object.id, rename.to.clone()).bytes()?;
-        if matches!(object.kind, Kind::View(_)) {
-            self.shared.runtime.log_ddl(ddl).await?;
-        } else {
-            self.shared.runtime.rename(object.id, rename.to.clone(), ddl).await?;
-        }
-        engine.catalog.rename(object.id, &rename.to)?;
-        self.shared.transaction.lock().irrevocable = true;
-        Ok(Outcome::Done { tag })
-    }
-
     pub(super) async fn comment(&mut self, comment: &Comment) -> Result<Outcome> {
         let engine = self.shared.engine.clone();
         let _names = engine.ddl.lock().await;
@@ -389,7 +354,7 @@ impl Engine {
         gone
     }
 
-    fn check_free(&self, name: &str) -> Result<()> {
+    pub(super) fn check_free(&self, name: &str) -> Result<()> {
         if self.catalog.snapshot().by_name(name).is_none() {
             return Ok(());
         }

@@ -122,8 +122,13 @@ impl Engine {
                 return Ok(None);
             }
             Ddl::Rename(id, name) => {
-                catalog.rename(id, &name)?;
-                return Ok(Some(Spec::Rename(id, name)));
+                let names = vec![(id, name)];
+                catalog.rename(&names, vec![])?;
+                return Ok(Some(Spec::Rename(names)));
+            }
+            Ddl::Names(names, readers) => {
+                catalog.rename(&names, readers)?;
+                return Ok(Some(Spec::Rename(names)));
             }
             Ddl::Alter(altered) => {
                 let alter = self.alter_again(catalog, session, altered, change)?;

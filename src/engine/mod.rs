@@ -3,7 +3,7 @@
 //! ```text
 //!  text --Session::parse--> Parsed --prepare--> Prepared --execute--> Outcome
 //!                                                 |
-//!        ddl.rs        CREATE, DROP, RENAME, COMMENT: catalog + runtime; alter.rs ALTER TABLE
+//!        ddl.rs        CREATE, DROP, COMMENT: catalog + runtime; alter.rs ALTER TABLE; rename.rs ALTER .. RENAME, SWAP
 //!        insert.rs, dml.rs  INSERT; UPDATE, DELETE: at the head, or buffered by a transaction block (transaction.rs)
 //!        query.rs      SELECT: DataFusion over one published epoch (provider.rs)
 //!        aside.rs      what a statement computes, away from the threads that serve connections; stream.rs waits for it
@@ -36,6 +36,7 @@ mod introspect;
 mod prepared;
 mod provider;
 mod query;
+mod rename;
 mod session;
 mod settings;
 mod show;

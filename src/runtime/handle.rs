@@ -248,9 +248,9 @@ impl Runtime {
         self.request(|reply| Message::Drop(objects, ddl, reply)).await
     }
 
-    /// ALTER .. RENAME: kept in the log.
-    pub async fn rename(&self, object: ObjectId, name: String, ddl: Vec<u8>) -> Result<()> {
-        self.request(|reply| Message::Rename(object, name, ddl, reply)).await
+    /// ALTER .. RENAME, ALTER .. SWAP WITH: kept in the log.
+    pub async fn rename(&self, names: Vec<(ObjectId, String)>, ddl: Vec<u8>) -> Result<()> {
+        self.request(|reply| Message::Rename(names, ddl, reply)).await
     }
 
     /// ALTER TABLE: returns the epoch from which on the table is so, published.

@@ -39,7 +39,7 @@ pub(super) enum Message {
     /// Whoever waited for a CREATE MATERIALIZED VIEW has gone.
     CancelView(ObjectId),
     Drop(Vec<ObjectId>, Vec<u8>, Reply<Result<Epoch>>),
-    Rename(ObjectId, String, Vec<u8>, Reply<Result<()>>),
+    Rename(Vec<(ObjectId, String)>, Vec<u8>, Reply<Result<()>>),
     Alter(TableAlter, Reply<Result<Epoch>>),
     LogDdl(Vec<u8>, Reply<Result<Epoch>>),
     LockWrites(Reply<Result<u64>>),

@@ -122,8 +122,8 @@ impl Sequencer {
             Some(Spec::Table(spec)) => self.add_table(spec),
             Some(Spec::Source(spec)) => self.add_source(spec),
             Some(Spec::View(spec)) => self.install(spec, None, true),
-            Some(Spec::Rename(object, name)) => {
-                self.rename(object, name);
+            Some(Spec::Rename(names)) => {
+                names.into_iter().for_each(|(object, name)| self.rename(object, name));
                 Ok(())
             }
             Some(Spec::Alter(_)) | None => Ok(()),

@@ -309,8 +309,8 @@ pub enum Spec {
     Source(SourceSpec),
     /// CREATE MATERIALIZED VIEW.
     View(ViewSpec),
-    /// ALTER .. RENAME.
-    Rename(ObjectId, String),
+    /// ALTER .. RENAME, ALTER .. SWAP WITH.
+    Rename(Vec<(ObjectId, String)>),
     /// ALTER TABLE.
     Alter(TableAlter),
 }

@@ -69,7 +69,7 @@ pub enum Statement {
     CreateMaterializedView(CreateMaterializedView),
     /// DROP.
     Drop(Drop),
-    /// ALTER .. RENAME.
+    /// ALTER .. RENAME, ALTER .. SWAP WITH.
     Rename(Rename),
     /// ALTER TABLE.
     AlterTable(AlterTable),
@@ -383,7 +383,7 @@ pub struct Drop {
     pub cascade: bool,
 }
 
-/// ALTER .. RENAME TO.
+/// ALTER .. RENAME TO, and ALTER .. SWAP WITH.
 #[derive(Clone, Debug)]
 pub struct Rename {
     /// What the object must be (ALTER TABLE takes any kind, as in PostgreSQL).
@@ -392,8 +392,10 @@ pub struct Rename {
     pub name: Name,
     /// IF EXISTS.
     pub if_exists: bool,
-    /// The new name.
-    pub to: String,
+    /// Its new name.
+    pub to: Name,
+    /// The object of that name gets the old one.
+    pub swap: bool,
 }
 
 /// COMMENT ON.

@@ -1,4 +1,4 @@
-//! ALTER TABLE: at a quiet moment a table gets another shape, and everybody who has to do with it goes on.
+//! ALTER .. RENAME, and ALTER TABLE: at a quiet moment a table gets another shape, and everybody who has to do with it goes on.
 //!
 //! * The log has one record, the catalog's change, with the values that rows get in columns that come: epochs before it
 //!   have rows of the old shape, those behind it of the new one, and replay changes over where the record stands.
@@ -34,6 +34,23 @@ impl Sequencer {
             Err(error) => drop(reply.send(Err(error))),
         }
         Ok(())
+    }
+
+    /// ALTER .. RENAME.
+    pub(in crate::runtime) fn rename(&mut self, object: ObjectId, name: String) {
+        if let Some(table) = self.tables.get_mut(&object) {
+            table.spec.name.clone_from(&name);
+        }
+        if let Some(feed) = self.feeds.get_mut(&object) {
+            feed.name.clone_from(&name);
+        }
+        if let Some(view) = self.views.get_mut(&object) {
+            view.spec.name.clone_from(&name);
+        }
+        if let Some(away) = self.away.get_mut(&object) {
+            away.spec.name.clone_from(&name);
+        }
+        let _ = self.shared.publisher.send(Publish::Rename(object, name));
     }
 
     /// NOT NULL holds for the rows that are there.

@@ -336,12 +336,16 @@ fn change_specs(specs: &mut BTreeMap<ObjectId, Spec>, spec: Spec) {
         Spec::Table(own) => drop(specs.insert(own.id, Spec::Table(own))),
         Spec::Source(own) => drop(specs.insert(own.id, Spec::Source(own))),
         Spec::View(own) => drop(specs.insert(own.id, Spec::View(own))),
-        Spec::Rename(id, name) => match specs.get_mut(&id) {
-            Some(Spec::Table(own)) => own.name = name,
-            Some(Spec::Source(own)) => own.name = name,
-            Some(Spec::View(own)) => own.name = name,
-            Some(Spec::Rename(..) | Spec::Alter(_)) | None => {}
-        },
+        Spec::Rename(names) => {
+            for (id, name) in names {
+                match specs.get_mut(&id) {
+                    Some(Spec::Table(own)) => own.name = name,
+                    Some(Spec::Source(own)) => own.name = name,
+                    Some(Spec::View(own)) => own.name = name,
+                    Some(Spec::Rename(_) | Spec::Alter(_)) | None => {}
+                }
+            }
+        }
         Spec::Alter(alter) => {
             let TableAlter { mut spec, dropped, .. } = alter;
             specs.retain(|id, _| !dropped.contains(id));

@@ -282,10 +282,10 @@ impl Sequencer {
             Message::Drop(objects, ddl, reply) => {
                 self.barriers.push_back(Barrier::dropping(Claim::default(), objects, ddl, reply));
             }
-            Message::Rename(object, name, ddl, reply) => {
+            Message::Rename(names, ddl, reply) => {
                 if let Some(reply) = self.or_full(reply) {
                     self.log_ddl(ddl, vec![])?;
-                    self.rename(object, name);
+                    names.into_iter().for_each(|(object, name)| self.rename(object, name));
                     self.answer(Answer::Changed(reply));
                 }
             }
@@ -399,19 +399,6 @@ impl Sequencer {
             self.catalog.push(&dropped, &payload);
         }
         self.append(&Record::Ddl(Ddl { epoch: self.next_epoch, dropped, payload }))
-    }
-
-    pub(super) fn rename(&mut self, object: ObjectId, name: String) {
-        if let Some(table) = self.tables.get_mut(&object) {
-            table.spec.name.clone_from(&name);
-        }
-        if let Some(feed) = self.feeds.get_mut(&object) {
-            feed.name.clone_from(&name);
-        }
-        if let Some(view) = self.views.get_mut(&object) {
-            view.spec.name.clone_from(&name);
-        }
-        let _ = self.shared.publisher.send(Publish::Rename(object, name));
     }
 
     /// Does the first barrier when it is its turn.

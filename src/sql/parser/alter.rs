@@ -4,7 +4,7 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::cursor::Cursor;
 use crate::error::{Error, Result};
-use crate::sql::statement::{Action, AlterTable, RelationKind, Rename, Statement};
+use crate::sql::statement::{Action, AlterTable, Name, RelationKind, Rename, Statement};
 
 impl Cursor<'_> {
     pub(super) fn alter(&mut self) -> Result<Statement> {
@@ -17,8 +17,13 @@ impl Cursor<'_> {
         self.word("only");
         let name = self.name()?;
         if self.words(&["rename", "to"]) {
-            let (to, _) = self.ident()?;
-            return Ok(Statement::Rename(Rename { kind, name, if_exists, to }));
+            let (to, position) = self.ident()?;
+            let to = Name { schema: None, name: to, position };
+            return Ok(Statement::Rename(Rename { kind, name, if_exists, to, swap: false }));
+        }
+        if self.words(&["swap", "with"]) {
+            let to = self.name()?;
+            return Ok(Statement::Rename(Rename { kind, name, if_exists, to, swap: true }));
         }
         let actions = match self.word("rename") {
             true => vec![self.rename_column()?],
