@@ -69,6 +69,7 @@ async fn views(shared: &Shared, rows: &mut Rows) -> Result<()> {
             ("windows_missed", view.counters.windows_missed.into()),
             ("failed_rows", view.counters.failed_rows.into()),
             ("errors", view.errors.into()),
+            ("progress", view.progress.into()),
         ]);
     }
     Ok(())

@@ -77,6 +77,8 @@ pub struct ViewStatus {
     pub counters: Counters,
     /// Errors that stand now.
     pub errors: u64,
+    /// How much it has read of what was there before it, in percent: 100 when it has joined; `None` while it is away.
+    pub progress: Option<f64>,
 }
 
 /// One row of `highwater.watermarks`.

@@ -69,6 +69,7 @@ impl Publisher {
             bytes: 0,
             counters: view.counters,
             errors: 0,
+            progress: Some(100.0),
         }
     }
 

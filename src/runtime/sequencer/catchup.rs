@@ -22,6 +22,9 @@ use super::sources::start_reader;
 use super::views::ViewState;
 use super::{Barrier, Sequencer};
 
+/// The progress of a view that has read all, and whose first epoch is not published.
+const ALMOST: f64 = 99.9;
+
 /// A view that reads what was before it.
 #[derive(Default)]
 pub(super) struct CatchUp {
@@ -136,6 +139,23 @@ impl Sequencer {
                 members.flat_map(|f| &mut f.parts).for_each(act);
             }
         }
+    }
+
+    /// How much a view that has not joined has taken in of what was there before it, in percent.
+    pub(super) fn progress(&self, view: ObjectId) -> f64 {
+        let Some(catchup) = self.catchups.get(&view) else {
+            // Small inputs are read when it joins; then its operators work.
+            return if self.views.get(&view).is_some_and(ViewState::is_published) { ALMOST } else { 0.0 };
+        };
+        let stored = catchup.stored.iter().map(Stored::progress);
+        let stored = stored.map(|(read, rows)| (read as u64, rows as u64));
+        let parts = catchup.parts.iter().map(|part| {
+            let at = if part.goal == Goal::Shared { part.clock.rows } else { part.position.offset };
+            (at, at + self.rows_left(part))
+        });
+        let (read, all) = stored.chain(parts).fold((0, 0), |(a, b), (read, all)| (a + read, b + all));
+        let taken = read.saturating_sub(catchup.rows_fed() as u64);
+        if all == 0 { 0.0 } else { (taken as f64 / all as f64 * 100.0).min(ALMOST) }
     }
 
     /// Lets go of what a catching-up view held.

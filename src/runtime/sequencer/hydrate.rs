@@ -25,6 +25,8 @@ pub(super) struct Stored {
     version: Version,
     /// The next chunk, while it is read for the first time.
     chunk: Option<usize>,
+    /// Rows of the chunks before it.
+    read: usize,
     /// What had changed since the version before.
     changes: VecDeque<Changes>,
 }
@@ -35,11 +37,17 @@ impl Stored {
         self.chunk.is_some() || !self.changes.is_empty()
     }
 
+    /// Rows that were read, and rows that there are.
+    pub(super) fn progress(&self) -> (usize, usize) {
+        if self.chunk.is_some() { (self.read, self.version.rows()) } else { (self.version.rows(), self.version.rows()) }
+    }
+
     /// What to feed next.
     fn next(&mut self) -> Result<Option<Changes>> {
         if let Some(chunk) = self.chunk {
             if let Some(rows) = self.version.batch(chunk)? {
                 self.chunk = Some(chunk + 1);
+                self.read += rows.num_rows();
                 return Ok(Some(Changes::insertions(rows)));
             }
             self.chunk = None;
@@ -57,7 +65,7 @@ impl Sequencer {
         if versions.iter().map(|(_, v)| v.rows()).sum::<usize>() <= self.config.limits.hydrate_rows {
             return vec![];
         }
-        let stored = |(object, version)| Stored { object, version, chunk: Some(0), changes: VecDeque::new() };
+        let stored = |(object, version)| Stored { object, version, chunk: Some(0), read: 0, changes: VecDeque::new() };
         versions.into_iter().map(stored).collect()
     }
 

@@ -42,7 +42,7 @@ use super::command::Report;
 use super::digest::InputEpoch;
 use super::message::{Commit, Message, Publish};
 use super::shared::Shared;
-use super::status::{Status, WatermarkStatus};
+use super::status::{Status, ViewStatus, WatermarkStatus};
 use super::{RuntimeConfig, Settings, SourceSpec, TableAlter, TableSpec, Workers};
 
 use answers::Answer;
@@ -465,8 +465,8 @@ impl Sequencer {
         for feed in self.feeds.values() {
             feed.status(&self.vector, lag, &mut status);
         }
-        for view in self.views.values().filter(|v| !v.is_running()) {
-            status.views.push(view.status());
+        for (id, view) in self.views.iter().filter(|(_, v)| !v.is_running()) {
+            status.views.push(ViewStatus { progress: Some(self.progress(*id)), ..view.status() });
         }
         status.views.extend(self.away.values().map(Away::status));
         status.checkpoints = self.checkpoints.as_ref().map_or_else(Vec::new, Checkpoints::taken);

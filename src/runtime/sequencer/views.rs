@@ -84,6 +84,7 @@ pub(super) fn hydrating(spec: &ViewSpec) -> ViewStatus {
         bytes: 0,
         counters: Counters::default(),
         errors: 0,
+        progress: None,
     }
 }
 

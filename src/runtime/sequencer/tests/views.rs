@@ -74,3 +74,74 @@ async fn a_view_that_is_too_slow_leaves_the_clock_and_comes_back() {
     assert_eq!(read(&runtime, W).await, [(1, 1), (2, 2)]);
     runtime.shutdown().await;
 }
+
+/// Takes rows only when it is told to.
+struct Hesitant {
+    rows: Arc<std::sync::Mutex<usize>>,
+}
+
+impl Operator for Hesitant {
+    fn apply(&mut self, _: usize, changes: Changes, _: &Watermarks, out: &mut Output) -> Result<()> {
+        loop {
+            let mut rows = self.rows.lock().unwrap();
+            if *rows >= changes.len() {
+                *rows -= changes.len();
+                break;
+            }
+            drop(rows);
+            std::thread::yield_now();
+        }
+        out.send(changes);
+        Ok(())
+    }
+
+    fn step(&mut self, _: Epoch, _: &Watermarks, _: &mut Fuel, _: &mut Output) -> Result<Step> {
+        Ok(Step::Done)
+    }
+}
+
+#[tokio::test]
+async fn the_progress_of_a_view_that_is_being_filled() {
+    let limits = Limits { hydrate_rows: 0, ingest_rows: 1, batch_rows: 1000, ..Limits::default() };
+    let runtime = Runtime::start(RuntimeConfig { workers: 1, limits, ..config() }).unwrap();
+    runtime.create_table(table(T, false)).await.unwrap();
+    // Each transaction is a chunk of its own: large ones are not merged.
+    for part in 0..4 {
+        let rows: Vec<(i64, i64)> = (0..10_000).map(|i| (part * 10_000 + i, i)).collect();
+        commit(&runtime, vec![insert(&rows)]).await;
+    }
+    let may: Arc<std::sync::Mutex<usize>> = Arc::default();
+    let hesitant = |rows: &Arc<std::sync::Mutex<usize>>| {
+        let rows = Arc::clone(rows);
+        let mut graph = Graph::clone(&graph(&[T], &Arc::default()));
+        graph.nodes[0].build = Arc::new(move |_| Ok(Box::new(Hesitant { rows: Arc::clone(&rows) })));
+        ViewSpec { graph: Arc::new(graph), ..view(V, &[T]) }
+    };
+    runtime.create_view_at_once(hesitant(&may)).await.unwrap();
+    let progress = async || runtime.status().await.unwrap().views.iter().find(|v| v.id == V).and_then(|v| v.progress);
+    for expected in [0.0, 25.0, 50.0, 75.0] {
+        while progress().await.unwrap() < expected {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(progress().await, Some(expected));
+        *may.lock().unwrap() += 10_000;
+    }
+    while progress().await != Some(100.0) {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(read(&runtime, V).await.len(), 40_000);
+    // One that is dropped while it is filled leaves nothing.
+    runtime.drop_objects(vec![V], vec![]).await.unwrap();
+    *may.lock().unwrap() = 10_000;
+    runtime.create_view_at_once(hesitant(&may)).await.unwrap();
+    while progress().await.unwrap() < 25.0 {
+        tokio::task::yield_now().await;
+    }
+    *may.lock().unwrap() = 1_000_000;
+    runtime.drop_objects(vec![V], vec![]).await.unwrap();
+    assert_eq!(progress().await, None);
+    commit(&runtime, vec![insert(&[(7, 7)])]).await;
+    runtime.create_view(view(W, &[T])).await.unwrap();
+    assert_eq!(read(&runtime, W).await.len(), 40_001);
+    runtime.shutdown().await;
+}
