@@ -82,8 +82,11 @@ impl Engine {
     pub async fn replay(self: &Arc<Self>, workers: usize) -> Result<Replay> {
         // What was acknowledged last is in the log, and will be published.
         self.runtime.snapshot(ReadMode::Acknowledged).await?;
+        // What is shown by now is in the log's bytes; what comes meanwhile may not be.
+        let shown = self.runtime.published();
         let log = self.runtime.log_bytes().await?;
-        let recorded = self.runtime.digests().await?;
+        let mut recorded = self.runtime.digests().await?;
+        recorded.retain(|digest| digest.epoch <= shown.0);
         let engine = self.clone();
         let session = self.inspection()?;
         let config = RuntimeConfig { workers, keep_log: true, record_digests: true, ..RuntimeConfig::default() };
@@ -94,7 +97,9 @@ impl Engine {
         let again = tokio::task::spawn_blocking(again).await.map_err(|e| Error::internal(e.to_string()))??;
         let replayed = again.digests().await;
         again.shutdown().await;
-        Ok(Replay { recorded, replayed: replayed? })
+        let mut replayed = replayed?;
+        replayed.retain(|digest| digest.epoch <= shown.0);
+        Ok(Replay { recorded, replayed })
     }
 
     /// What binding needs of a session with all settings at their defaults.
