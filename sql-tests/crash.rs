@@ -1,5 +1,5 @@
 //! Kills the real server at random moments, also while it starts, and looks whether anything acknowledged is lost or there
-//! twice, whether every view is its query, and whether a subscription that resumes misses or repeats anything.
+//! twice, whether every view is its query, and whether a subscription that resumes, or a sink, misses or repeats anything.
 //!
 //! `HIGHWATER_CRASH=0..1000` runs these seeds (and, with `HIGHWATER_CRASH_DONE=FILE`, notes each in the file and leaves out
 //! those that it names); `HIGHWATER_BINARY` names another server than that of the build.
@@ -106,6 +106,14 @@ const CLOSING: [&str; 2] = [
      GROUP BY window_end EMIT ON WINDOW CLOSE ALLOW LATENESS INTERVAL '1000' DAY",
     "CREATE MATERIALIZED VIEW final AS SELECT window_end, count(*) AS c FROM TUMBLE(j, ts, INTERVAL '10' SECOND) \
      GROUP BY window_end EMIT ON WINDOW CLOSE LATE ROWS INTO late",
+];
+
+/// Sinks whose parts are done all the time, of a view and of a table. FOLDER is theirs.
+const SINKS: [&str; 2] = [
+    "CREATE SINK ks FROM sums WITH (connector = 'file', path = 'FOLDER', roll_interval = '20 ms') \
+     FORMAT UPSERT ENCODE CSV (header = 'false', delimiter = '|', null = '\\N')",
+    "CREATE SINK kj FROM j WITH (connector = 'file', path = 'FOLDER', roll_size = '2kB', roll_interval = '50 ms') \
+     FORMAT PLAIN ENCODE JSON",
 ];
 
 /// A server of its own process.
@@ -330,6 +338,8 @@ struct Subscriber {
     rows: BTreeMap<String, i64>,
     /// Everything up to here is in `rows`.
     epoch: Option<u64>,
+    /// What was told, by epoch; the first is the snapshot.
+    told: BTreeMap<u64, Vec<(String, i64)>>,
 }
 
 impl Subscriber {
@@ -347,7 +357,7 @@ impl Subscriber {
             Err(error) => return Err(text(error)),
         };
         let mut stream = std::pin::pin!(stream);
-        let mut waiting: Vec<(String, i64)> = Vec::new();
+        let mut waiting: Vec<(u64, String, i64)> = Vec::new();
         while let Some(Ok(bytes)) = stream.next().await {
             let line = String::from_utf8(bytes.to_vec()).map_err(text)?;
             let mut fields = line.trim_end().splitn(4, '\t');
@@ -358,10 +368,11 @@ impl Subscriber {
             }
             if progressed == "f" {
                 let diff = fields.next().unwrap_or("").parse().map_err(|e| format!("{line}: {e}"))?;
-                waiting.push((fields.next().unwrap_or("").to_owned(), diff));
+                waiting.push((epoch, fields.next().unwrap_or("").to_owned(), diff));
                 continue;
             }
-            for (row, diff) in waiting.drain(..) {
+            for (at, row, diff) in waiting.drain(..) {
+                self.told.entry(at).or_default().push((row.clone(), diff));
                 let count = self.rows.entry(row.clone()).or_default();
                 *count += diff;
                 if *count < 0 {
@@ -418,7 +429,7 @@ async fn live(seed: u64, folder: &Path) -> Result<()> {
                 let interval = [20, 100, 10_000][(seed % 3) as usize];
                 let often = format!("ALTER SYSTEM SET checkpoint_interval = '{interval}ms'");
                 client.batch_execute(&often).await.map_err(text)?;
-                set_up(&client, &file).await?;
+                set_up(&client, &file, &folder.join("sinks")).await?;
             }
             for writer in &mut writers {
                 writer.verify(&client).await?;
@@ -427,6 +438,7 @@ async fn live(seed: u64, folder: &Path) -> Result<()> {
         };
         verified.await.map_err(|e| format!("life {life}: {e}"))?;
         if life == lives {
+            check_sinks(&server, &client, &folder.join("sinks"), &mut subscriber).await?;
             return end(server, &client, &mut subscriber).await;
         }
         let mut clients = Vec::new();
@@ -448,7 +460,7 @@ async fn live(seed: u64, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-async fn set_up(client: &Client, file: &Path) -> Result<()> {
+async fn set_up(client: &Client, file: &Path, sinks: &Path) -> Result<()> {
     for table in TABLES {
         client.batch_execute(&table.replace("FILE", &file.display().to_string())).await.map_err(text)?;
     }
@@ -459,7 +471,43 @@ async fn set_up(client: &Client, file: &Path) -> Result<()> {
     for create in CLOSING {
         client.batch_execute(create).await.map_err(|e| format!("{create}: {e:?}"))?;
     }
+    for create in SINKS {
+        let create = create.replace("FOLDER", &sinks.display().to_string());
+        client.batch_execute(&create).await.map_err(|e| format!("{create}: {e:?}"))?;
+    }
     Ok(())
+}
+
+/// A FLUSH was answered: the sinks have written every change, once.
+async fn check_sinks(server: &Server, client: &Client, folder: &Path, subscriber: &mut Subscriber) -> Result<()> {
+    let failed = rows(client, "SELECT name, status, error FROM highwater.sinks WHERE status <> 'running'").await?;
+    if !failed.is_empty() {
+        return Err(format!("sinks: {failed:?}"));
+    }
+    let epoch = value(client, "SELECT max(epoch) FROM highwater.views").await?.parse().map_err(text)?;
+    subscriber.follow(&server.connect().await?, Some(epoch)).await?;
+    let lines = crate::sinks::lines(folder, "ks", "csv", true)?;
+    let began = subscriber.told.keys().next().copied().unwrap_or(0);
+    crate::sinks::compare_upserts(&lines, &subscriber.told, began)?;
+    let shown = rows(client, "SELECT * FROM sums").await?;
+    let mut there: Vec<String> = shown.iter().map(|row| row.join("\t")).collect();
+    there.sort();
+    if crate::sinks::folded(&lines)? != there {
+        return Err(format!("sink ks leaves {:?}, the view has {there:?}", crate::sinks::folded(&lines)?));
+    }
+    crate::sinks::lines(folder, "kj", "json", false)?;
+    let source = format!(
+        "CREATE SOURCE kj_back (w INT, n INT, ts TIMESTAMP) WITH (connector = 'file', path = '{}/kj-*.json') \
+         FORMAT PLAIN ENCODE JSON",
+        folder.display()
+    );
+    if rows(client, "SELECT w FROM j LIMIT 1").await?.is_empty() {
+        return Ok(());
+    }
+    client.batch_execute(&source).await.map_err(text)?;
+    let sql = "(SELECT * FROM j EXCEPT ALL SELECT * FROM kj_back) UNION ALL (SELECT * FROM kj_back EXCEPT ALL SELECT * FROM j)";
+    let differ = rows(client, sql).await?;
+    if differ.is_empty() { Ok(()) } else { Err(format!("sink kj and table j differ by {differ:?}")) }
 }
 
 async fn check_views(client: &Client, is_last: bool) -> Result<()> {

@@ -22,6 +22,7 @@ mod plans;
 mod protocol;
 mod random;
 mod recovery;
+mod sinks;
 mod slt;
 mod sources;
 mod tidy;
@@ -64,6 +65,7 @@ fn main() {
     trials.extend(flights::trials());
     trials.extend(many::trials());
     trials.extend(sources::trials());
+    trials.extend(sinks::trials());
     trials.extend(random::trials());
     trials.extend(recovery::trials());
     trials.extend(bench::trials());

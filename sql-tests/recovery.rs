@@ -37,7 +37,8 @@ impl Shown {
     pub async fn of(engine: &Arc<Engine>) -> Result<Self> {
         let snapshot = engine.runtime.snapshot(ReadMode::Acknowledged).await.map_err(text)?;
         let mut objects = BTreeMap::new();
-        for object in engine.catalog.snapshot().objects() {
+        let catalog = engine.catalog.snapshot();
+        for object in catalog.objects().chain(catalog.sinks()) {
             let is_stored = matches!(object.kind, Kind::Table(_) | Kind::MaterializedView(_));
             // A view that is away from the clock has no rows.
             let version = snapshot.version(object.id, &object.name).ok().filter(|_| is_stored);

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use libtest_mimic::{Failed, Trial};
 use sqllogictest::Runner;
+use tempfile::TempDir;
 
 use crate::connection::Connection;
 use crate::database::{Database, Mode};
@@ -55,7 +56,9 @@ fn find(folder: &Path, files: &mut Vec<PathBuf>) {
 fn run(file: &Path, mode: Mode) -> Result<(), Failed> {
     crate::runtime().block_on(async {
         let database = Database::start(mode).await?;
-        let result = tokio::time::timeout(LIMIT, script(file, &database)).await;
+        let sinks = sinks(file)?;
+        let folder = sinks.as_ref().map(|folder| folder.path());
+        let result = tokio::time::timeout(LIMIT, script(file, folder, &database)).await;
         let result = result.unwrap_or_else(|_| Err(format!("not done after {LIMIT:?}: {}", database.noted())));
         let result = match result {
             Ok(()) => match tokio::time::timeout(LIMIT, database.finish()).await {
@@ -69,12 +72,26 @@ fn run(file: &Path, mode: Mode) -> Result<(), Failed> {
     })
 }
 
-async fn script(file: &Path, database: &Arc<Database>) -> Result<(), String> {
+/// A folder of its own for a file that speaks of one, below what servers may read and write.
+fn sinks(file: &Path) -> Result<Option<TempDir>, String> {
+    let text = std::fs::read_to_string(file).map_err(|e| e.to_string())?;
+    if !text.contains("$SINKS") {
+        return Ok(None);
+    }
+    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("target");
+    std::fs::create_dir_all(&target).map_err(|e| e.to_string())?;
+    tempfile::Builder::new().prefix("sinks-").tempdir_in(target).map(Some).map_err(|e| e.to_string())
+}
+
+async fn script(file: &Path, sinks: Option<&Path>, database: &Arc<Database>) -> Result<(), String> {
     let mut runner = Runner::new(|| {
         let database = database.clone();
         async move { Connection::open(&database.uri(), Some(database.clone())).await }
     });
     runner.set_var("DATA".into(), concat!(env!("CARGO_MANIFEST_DIR"), "/sql-tests/data").into());
+    if let Some(sinks) = sinks {
+        runner.set_var("SINKS".into(), sinks.display().to_string());
+    }
     runner.run_file_async(file).await.map_err(|e| e.to_string())
 }
 

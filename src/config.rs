@@ -141,6 +141,16 @@ pub const MAX_LAG_MS: u64 = 10_000;
 pub const IDLE_TIMEOUT_MS: u64 = 10_000;
 /// Bytes that a subscriber may leave unread before it is ended with 53400; the setting `subscribe_buffer`'s default.
 pub const SUBSCRIBE_BUFFER_BYTES: usize = 64 << 20;
+/// Bytes of changes that all sinks together keep until they are written; above it no epoch is closed.
+pub const SINK_BYTES: usize = 256 << 20;
+/// Bytes of rows, in memory, of one file of a sink, unless the option `roll_size` says otherwise.
+pub const SINK_ROLL_BYTES: usize = 64 << 20;
+/// How long a sink's file takes in changes, unless the option `roll_interval` says otherwise.
+pub const SINK_ROLL_INTERVAL: Duration = Duration::from_secs(10);
+/// How long a sink waits before it tries again what the disk refused; twice as long each time, up to the longest.
+pub const SINK_RETRY: Duration = Duration::from_secs(1);
+/// The longest.
+pub const SINK_RETRY_MAX: Duration = Duration::from_secs(30);
 /// Rows of a table that an UPDATE or DELETE without its key scans at the head; larger ones are read outside.
 pub const HEAD_SCAN_ROWS: usize = 10_000;
 /// Times that a scanning UPDATE or DELETE reads anew after a conflict, before it runs inside the sequencer.

@@ -17,7 +17,8 @@
 //!         ^                               | each view's changes per epoch
 //!         |                               v
 //!         +-- SELECT: DataFusion  <- runtime::publisher: view stores, late rows, errors, subscriptions
-//!             over one published epoch
+//!             over one published epoch    | each epoch's changes
+//!                                         +-> sink: files, written by threads of their own
 //! ```
 //!
 //! # The life of a statement
@@ -59,7 +60,8 @@
 //!    A view that emits on window close waits for the watermark to pass the window's end; after that, late rows
 //!    correct the row until the window is final, and then its state is freed.
 //! 6. The publisher applies each view's changes to its multi-version [`store`], and publishes the epoch when all
-//!    views on the clock have it and its record is durable: SELECTs that waited for it go on, subscribers get its changes.
+//!    views on the clock have it and its record is durable: SELECTs that waited for it go on, subscribers get its changes,
+//!    and so do [`sink`]s, which write them outside.
 //!
 //! # The life of a data directory
 //!
@@ -90,6 +92,7 @@ pub mod operators;
 pub mod log;
 pub mod checkpoint;
 pub mod store;
+pub mod sink;
 pub mod runtime;
 pub mod engine;
 pub mod server;

@@ -4,7 +4,7 @@ use super::system::{Source, SystemTable};
 
 /// The tables of the schema.
 pub(super) static TABLES: &[&SystemTable] =
-    &[&VIEWS, &WATERMARKS, &LATE_ROWS, &ERRORS, &SOURCES, &OPERATORS, &EPOCHS, &CHECKPOINTS, &SETTINGS];
+    &[&VIEWS, &WATERMARKS, &LATE_ROWS, &ERRORS, &SOURCES, &SINKS, &OPERATORS, &EPOCHS, &CHECKPOINTS, &SETTINGS];
 
 /// One row per materialized view.
 static VIEWS: SystemTable = SystemTable {
@@ -46,6 +46,15 @@ static SOURCES: SystemTable = SystemTable {
     oid: 13404,
     columns: "name text, partition int4, status text, offset int8, rows int8, bad_records int8, queued_rows int8, error text, \
               address text",
+    source: Source::Engine,
+};
+
+/// One row per sink.
+static SINKS: SystemTable = SystemTable {
+    name: "sinks",
+    oid: 13420,
+    columns: "name text, relation text, connector text, format text, encode text, path text, status text, epoch int8, \
+              parts int8, rows int8, bytes int8, queued_bytes int8, error text, comment text",
     source: Source::Engine,
 };
 

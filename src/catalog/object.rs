@@ -37,6 +37,8 @@ pub enum Kind {
     View(View),
     /// CREATE MATERIALIZED VIEW.
     MaterializedView(MaterializedView),
+    /// CREATE SINK: no relation of PostgreSQL's, though it has a name among them.
+    Sink(Sink),
 }
 
 /// A stored table.
@@ -78,6 +80,21 @@ pub struct Source {
     pub watermark: Option<Watermark>,
     /// Where its rows come from.
     pub connector: ConnectorOptions,
+}
+
+/// What writes a relation's changes outside.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sink {
+    /// Whose changes.
+    pub input: ObjectId,
+    /// WITH (..) and ENCODE.
+    pub connector: ConnectorOptions,
+    /// FORMAT, upper case; empty: none given.
+    pub format: String,
+    /// What the names of its files begin with: its name at creation.
+    pub prefix: String,
+    /// Tells it from all other sinks that were ever called so.
+    pub token: String,
 }
 
 /// WATERMARK FOR column AS expression.
@@ -161,6 +178,7 @@ impl Object {
             Kind::Source(_) => "source",
             Kind::View(_) => "view",
             Kind::MaterializedView(_) => "materialized view",
+            Kind::Sink(_) => "sink",
         }
     }
 
@@ -168,7 +186,7 @@ impl Object {
     pub fn primary_key(&self) -> &[usize] {
         match &self.kind {
             Kind::Table(table) => &table.primary_key,
-            Kind::Source(_) | Kind::View(_) | Kind::MaterializedView(_) => &[],
+            Kind::Source(_) | Kind::View(_) | Kind::MaterializedView(_) | Kind::Sink(_) => &[],
         }
     }
 
@@ -177,7 +195,7 @@ impl Object {
         match &self.kind {
             Kind::Table(table) => table.watermark.as_ref(),
             Kind::Source(source) => source.watermark.as_ref(),
-            Kind::View(_) | Kind::MaterializedView(_) => None,
+            Kind::View(_) | Kind::MaterializedView(_) | Kind::Sink(_) => None,
         }
     }
 
@@ -186,7 +204,7 @@ impl Object {
         match &self.kind {
             Kind::Table(table) => table.connector.as_ref(),
             Kind::Source(source) => Some(&source.connector),
-            Kind::View(_) | Kind::MaterializedView(_) => None,
+            Kind::View(_) | Kind::MaterializedView(_) | Kind::Sink(_) => None,
         }
     }
 
@@ -194,7 +212,7 @@ impl Object {
     pub fn shape(&self) -> Shape {
         let numbers = match &self.kind {
             Kind::Table(table) => table.numbers.clone(),
-            Kind::Source(_) | Kind::View(_) | Kind::MaterializedView(_) => ColumnNumbers::default(),
+            Kind::Source(_) | Kind::View(_) | Kind::MaterializedView(_) | Kind::Sink(_) => ColumnNumbers::default(),
         };
         Shape { schema: self.schema.clone(), numbers }
     }
@@ -204,7 +222,7 @@ impl Object {
         match &self.kind {
             Kind::View(view) => &view.seen,
             Kind::MaterializedView(view) => &view.seen,
-            Kind::Table(_) | Kind::Source(_) => &[],
+            Kind::Table(_) | Kind::Source(_) | Kind::Sink(_) => &[],
         }
     }
 
@@ -214,7 +232,7 @@ impl Object {
         let seen = match &mut self.kind {
             Kind::View(view) => &mut view.seen,
             Kind::MaterializedView(view) => &mut view.seen,
-            Kind::Table(_) | Kind::Source(_) => return,
+            Kind::Table(_) | Kind::Source(_) | Kind::Sink(_) => return,
         };
         if seen.iter().all(|s| s.object != id) {
             seen.push(Seen { object: id, name, schema, numbers });
@@ -247,6 +265,7 @@ impl Object {
             Kind::Table(_) | Kind::Source(_) => Vec::new(),
             Kind::View(view) => view.depends.clone(),
             Kind::MaterializedView(view) => view.depends.iter().copied().chain(view.late_into).collect(),
+            Kind::Sink(sink) => vec![sink.input],
         }
     }
 }

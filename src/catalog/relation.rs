@@ -49,7 +49,7 @@ impl TableSource for Relation {
     fn table_type(&self) -> TableType {
         match self.object.kind {
             Kind::View(_) => TableType::View,
-            Kind::Table(_) | Kind::Source(_) | Kind::MaterializedView(_) => TableType::Base,
+            Kind::Table(_) | Kind::Source(_) | Kind::MaterializedView(_) | Kind::Sink(_) => TableType::Base,
         }
     }
 

@@ -90,12 +90,17 @@ impl Snapshot {
         }
     }
 
-    /// All user objects, by ascending id (a view comes after what it reads).
+    /// All user relations, by ascending id (a view comes after what it reads).
     pub fn objects(&self) -> impl Iterator<Item = &Arc<Object>> {
-        self.objects.values()
+        self.objects.values().filter(|o| !matches!(o.kind, Kind::Sink(_)))
     }
 
-    /// Objects that directly name `id`: views that read it, views whose late rows go into it.
+    /// All sinks, by ascending id.
+    pub fn sinks(&self) -> impl Iterator<Item = &Arc<Object>> {
+        self.objects.values().filter(|o| matches!(o.kind, Kind::Sink(_)))
+    }
+
+    /// Objects that directly name `id`: views that read it, views whose late rows go into it, its sinks.
     pub fn dependents(&self, id: ObjectId) -> impl Iterator<Item = &Arc<Object>> {
         self.objects.values().filter(move |o| o.depends().contains(&id))
     }

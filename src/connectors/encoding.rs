@@ -51,10 +51,7 @@ impl Encoding {
             "PARQUET" if is_taken => options("ENCODE PARQUET", &[]).map(|_| Self::Parquet),
             "JSON" if is_taken => options("ENCODE JSON", &[]).map(|_| Self::Json),
             "TEXT" if is_taken => options("ENCODE TEXT", &[]).map(|_| Self::Text),
-            "CSV" if is_taken => {
-                let options = options("ENCODE CSV", &["header", "without_header", "delimiter", "null"])?;
-                csv(&options, taken.header).map(Self::Csv)
-            }
+            "CSV" if is_taken => csv(&spec.encode_options, taken.header).map(Self::Csv),
             other => Err(Error::unsupported(
                 format!("ENCODE {other} of connector \"{}\"", taken.connector),
                 format!("Use ENCODE {list}."),
@@ -102,7 +99,13 @@ impl Encoding {
     }
 }
 
-fn csv(options: &Options<'_>, header: bool) -> Result<csv::Options> {
+/// ENCODE CSV of files that are written.
+pub(crate) fn csv_options(given: &[(String, String)]) -> Result<csv::Options> {
+    csv(given, true)
+}
+
+fn csv(given: &[(String, String)], header: bool) -> Result<csv::Options> {
+    let options = Options::new("ENCODE CSV", given, &["header", "without_header", "delimiter", "null"], &[])?;
     Ok(csv::Options {
         header: match (options.boolean("header")?, options.boolean("without_header")?) {
             (Some(_), Some(_)) => return Err(invalid("header and without_header are the same option")),

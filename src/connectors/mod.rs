@@ -14,7 +14,7 @@
 mod encoding;
 mod file;
 mod nexmark;
-mod options;
+pub(crate) mod options;
 mod socket;
 mod unavailable;
 
@@ -28,6 +28,8 @@ use arrow::datatypes::SchemaRef;
 use crate::error::{Error, Result};
 
 pub use crate::formats::BadRecord;
+pub(crate) use encoding::csv_options;
+pub(crate) use file::folder_within;
 
 /// What CREATE SOURCE said, as plain data: WITH (..) FORMAT .. ENCODE ..
 #[derive(Clone, Debug, Default)]

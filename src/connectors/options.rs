@@ -7,7 +7,7 @@ use crate::error::{Error, Result, SqlState};
 
 /// The options of one connector or encoding, checked against the names it knows.
 #[derive(Debug)]
-pub(super) struct Options<'a> {
+pub(crate) struct Options<'a> {
     /// What they belong to, for messages: `connector "file"`, `ENCODE CSV`.
     of: &'a str,
     given: &'a [(String, String)],
@@ -17,7 +17,7 @@ impl<'a> Options<'a> {
     /// Checks the names. `later` are refused by name, with a hint each.
     ///
     /// Errors: `22023` an option that is not known or given twice; `0A000` one of `later`.
-    pub(super) fn new(
+    pub(crate) fn new(
         of: &'a str,
         given: &'a [(String, String)],
         known: &[&str],
@@ -44,12 +44,12 @@ impl<'a> Options<'a> {
     }
 
     /// The option's text.
-    pub(super) fn text(&self, name: &str) -> Option<&'a str> {
+    pub(crate) fn text(&self, name: &str) -> Option<&'a str> {
         self.given.iter().find(|(given, _)| given == name).map(|(_, value)| value.as_str())
     }
 
     /// The option's text; without it the connector cannot work.
-    pub(super) fn required(&self, name: &str, example: &str) -> Result<&'a str> {
+    pub(crate) fn required(&self, name: &str, example: &str) -> Result<&'a str> {
         self.text(name).ok_or_else(|| {
             invalid(format!("{} needs option \"{name}\"", self.of))
                 .with_hint(format!("Add {name} = {example} to WITH (..)."))
@@ -57,7 +57,7 @@ impl<'a> Options<'a> {
     }
 
     /// A value that Rust can parse; `expected` says what it should have been.
-    pub(super) fn parse<T: FromStr>(&self, name: &str, expected: &str) -> Result<Option<T>> {
+    pub(crate) fn parse<T: FromStr>(&self, name: &str, expected: &str) -> Result<Option<T>> {
         match self.text(name) {
             None => Ok(None),
             Some(text) => text.trim().parse().map(Some).map_err(|_| bad_value(name, text, expected)),
@@ -65,7 +65,7 @@ impl<'a> Options<'a> {
     }
 
     /// A value read by a function of the caller's.
-    pub(super) fn read<T>(
+    pub(crate) fn read<T>(
         &self,
         name: &str,
         expected: &str,
@@ -78,12 +78,12 @@ impl<'a> Options<'a> {
     }
 
     /// `max_ahead`, in microseconds.
-    pub(super) fn max_ahead(&self) -> Result<Option<i64>> {
+    pub(crate) fn max_ahead(&self) -> Result<Option<i64>> {
         self.read("max_ahead", "a duration, as '1 hour'", duration_micros)
     }
 
     /// `true`, `false` and PostgreSQL's other spellings of them.
-    pub(super) fn boolean(&self, name: &str) -> Result<Option<bool>> {
+    pub(crate) fn boolean(&self, name: &str) -> Result<Option<bool>> {
         self.read(name, "true or false", |text| match text.to_ascii_lowercase().as_str() {
             "true" | "t" | "on" | "yes" | "1" => Some(true),
             "false" | "f" | "off" | "no" | "0" => Some(false),
@@ -93,17 +93,17 @@ impl<'a> Options<'a> {
 }
 
 /// `22023`.
-pub(super) fn invalid(message: impl Into<String>) -> Error {
+pub(crate) fn invalid(message: impl Into<String>) -> Error {
     Error::new(SqlState::INVALID_PARAMETER_VALUE, message)
 }
 
 /// `22023` that names the option and its value.
-pub(super) fn bad_value(name: &str, value: impl Display, expected: &str) -> Error {
+pub(crate) fn bad_value(name: &str, value: impl Display, expected: &str) -> Error {
     invalid(format!("invalid value for option \"{name}\": \"{value}\"")).with_hint(format!("Expected {expected}."))
 }
 
 /// The name that was probably meant.
-pub(super) fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let given = given.to_lowercase();
     known
         .into_iter()
@@ -118,7 +118,7 @@ pub(super) fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>)
 }
 
 /// A duration as `250ms`, `15 s`, `15 seconds`, `2 hours`, or a bare number of seconds; in microseconds.
-pub(super) fn duration_micros(text: &str) -> Option<i64> {
+pub(crate) fn duration_micros(text: &str) -> Option<i64> {
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let number: f64 = text[..digits].parse().ok()?;
     let unit = match text[digits..].trim().to_ascii_lowercase().as_str() {

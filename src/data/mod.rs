@@ -15,6 +15,7 @@
 
 mod arrival;
 mod change;
+mod consolidate;
 mod key;
 mod key_form;
 mod ranges;
@@ -28,6 +29,7 @@ mod words;
 
 pub use arrival::{Arrival, Late};
 pub use change::{Changes, batch_bytes};
+pub use consolidate::{consolidate, ordered};
 pub use key::{BUCKETS, Bucket, KeyEncoder, Keys, hash};
 pub use key_form::{key_form, one_nan, varies};
 pub use ranges::RowRanges;

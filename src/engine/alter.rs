@@ -21,6 +21,7 @@ use super::dml::check_length;
 use super::outcome::Outcome;
 use super::session::Session;
 use crate::catalog::object::{Kind, Object, Table};
+use crate::catalog::pg_catalog::quote_ident;
 use crate::catalog::{Catalog, Relation, Snapshot};
 use crate::data::ObjectId;
 use crate::error::{Error, Result, SqlState};
@@ -126,6 +127,12 @@ impl Session {
             other => other?,
         };
         let words = alter.actions.first().map_or("", Action::words);
+        let sink = snapshot.dependents(object.id).find(|reader| matches!(reader.kind, Kind::Sink(_)));
+        if let Some(sink) = sink.filter(|_| alter.actions.iter().any(changes_columns)) {
+            let what = format!("ALTER TABLE .. {words} of a table that a sink writes");
+            let hint = format!("DROP SINK {}, and create it anew in another folder.", quote_ident(&sink.name));
+            return Err(Error::unsupported(what, hint));
+        }
         match &object.kind {
             Kind::Table(table) if table.connector.is_some() && alter.actions.iter().any(changes_columns) => {
                 let what = format!("ALTER TABLE .. {words} of a table that a connector fills");
@@ -136,7 +143,7 @@ impl Session {
                 let what = format!("ALTER SOURCE .. {words}");
                 Err(Error::unsupported(what, "Its columns are its connector's: DROP the source and CREATE it anew."))
             }
-            Kind::View(_) | Kind::MaterializedView(_) => {
+            Kind::View(_) | Kind::MaterializedView(_) | Kind::Sink(_) => {
                 let message = format!("ALTER action {words} cannot be performed on relation \"{}\"", object.name);
                 let detail = format!("This operation is not supported for {}s.", object.kind_name());
                 Err(Error::new(SqlState::WRONG_OBJECT_TYPE, message)
@@ -294,7 +301,7 @@ impl Change {
     fn table(&mut self) -> Result<&mut Table> {
         match &mut self.object.kind {
             Kind::Table(table) => Ok(table),
-            Kind::Source(_) | Kind::View(_) | Kind::MaterializedView(_) => {
+            Kind::Source(_) | Kind::View(_) | Kind::MaterializedView(_) | Kind::Sink(_) => {
                 Err(Error::internal("what is altered is no table"))
             }
         }

@@ -136,6 +136,7 @@ impl Session {
             | Statement::CopyTo(_)
             | Statement::CreateTable(_)
             | Statement::CreateSource(_)
+            | Statement::CreateSink(_)
             | Statement::CreateView(_)
             | Statement::CreateMaterializedView(_)
             | Statement::Drop(_)

@@ -30,6 +30,7 @@ fn sort(statement: &Statement) -> Sort {
         Statement::CopyFrom(_) => Sort::Writes("COPY FROM"),
         Statement::CreateTable(_) => Sort::Ddl("CREATE TABLE"),
         Statement::CreateSource(_) => Sort::Ddl("CREATE SOURCE"),
+        Statement::CreateSink(_) => Sort::Ddl("CREATE SINK"),
         Statement::CreateView(_) => Sort::Ddl("CREATE VIEW"),
         Statement::CreateMaterializedView(_) => Sort::Ddl("CREATE MATERIALIZED VIEW"),
         Statement::Drop(_) => Sort::Ddl("DROP"),

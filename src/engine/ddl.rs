@@ -151,8 +151,10 @@ impl Session {
         }
         let order = self.drop_order(&snapshot, &roots, drop.cascade)?;
         if !order.is_empty() {
+            let sinks = order.iter().filter_map(|id| self.shared.engine.runtime.sinks().get(*id)).collect();
             self.shared.engine.drop_now(&self.shared.runtime, &order).await?;
             self.shared.transaction.lock().irrevocable = true;
+            self.sinks_ended(sinks).await;
         }
         Ok(Outcome::Done { tag: format!("DROP {}", kind_word(drop.kind).to_uppercase()) })
     }
@@ -510,6 +512,7 @@ pub(super) fn kind_word(kind: RelationKind) -> &'static str {
         RelationKind::Source => "source",
         RelationKind::View => "view",
         RelationKind::MaterializedView => "materialized view",
+        RelationKind::Sink => "sink",
     }
 }
 

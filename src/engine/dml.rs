@@ -499,6 +499,7 @@ pub(super) fn writable(object: &Object, verb: &str) -> Result<()> {
     let (message, hint) = match &object.kind {
         Kind::Table(_) => return Ok(()),
         Kind::Source(_) => (format!("cannot {verb} source \"{name}\""), "A source's rows come from its connector."),
+        Kind::Sink(_) => (format!("cannot {verb} sink \"{name}\""), "Write to the tables that it writes out."),
         Kind::View(_) => (format!("cannot {verb} view \"{name}\""), "Write to the tables that the view reads."),
         Kind::MaterializedView(_) if verb == "copy to" => {
             (format!("cannot copy to materialized view \"{name}\""), "Write to the tables that the view reads.")
@@ -520,6 +521,6 @@ pub(super) fn changeable(object: &Object, what: &str) -> Result<()> {
             let what = format!("{what} on append-only table \"{}\"", object.name);
             Err(Error::unsupported(what, "Create the table without APPEND ONLY to change its rows."))
         }
-        Kind::Table(_) | Kind::Source(_) | Kind::View(_) | Kind::MaterializedView(_) => Ok(()),
+        Kind::Table(_) | Kind::Source(_) | Kind::View(_) | Kind::MaterializedView(_) | Kind::Sink(_) => Ok(()),
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use datafusion::logical_expr::LogicalPlan;
 
 use super::ddl::Ddl;
+use super::sinks::sink_spec;
 use super::views::{PlannedView, plan_create};
 use super::{Engine, Startup};
 use crate::catalog::Catalog;
@@ -156,6 +157,10 @@ impl Engine {
                 Some(Spec::Source(self.source_spec(&binder, &object, connector)?))
             }
             Kind::View(_) => None,
+            Kind::Sink(sink) => {
+                let description = self.sink_description(&snapshot, sink)?;
+                Some(Spec::Sink(Box::new(sink_spec(&object, sink.input, description)?)))
+            }
             Kind::MaterializedView(_) => Some(Spec::View(self.replan(&binder, &object)?.spec(
                 object.id,
                 &object.name,

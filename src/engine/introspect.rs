@@ -7,6 +7,7 @@ use arrow::array::RecordBatch;
 use super::environment::Shared;
 use super::micros;
 use super::settings::{self, Scope, print_duration};
+use super::sinks::sinks;
 use crate::catalog::SystemRelation;
 use crate::catalog::system::{Rows, Value};
 use crate::config::STATUS_PATIENCE;
@@ -32,6 +33,7 @@ pub(super) async fn rows(shared: &Arc<Shared>, relation: &SystemRelation) -> Res
         ("highwater", "late_rows") => late_rows(shared, &mut rows).await?,
         ("highwater", "errors") => errors(shared, &mut rows).await?,
         ("highwater", "sources") => sources(shared, &mut rows).await?,
+        ("highwater", "sinks") => sinks(shared, &mut rows),
         ("highwater", "operators") => operators(shared, &mut rows).await?,
         ("highwater", "checkpoints") => checkpoints(shared, &mut rows).await?,
         ("highwater", "epochs") => epochs(shared, &mut rows).await?,

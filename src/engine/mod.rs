@@ -8,10 +8,11 @@
 //!        query.rs      SELECT: DataFusion over one published epoch (provider.rs)
 //!        aside.rs      what a statement computes, away from the threads that serve connections; stream.rs waits for it
 //!        subscribe.rs  SUBSCRIBE; cursor.rs DECLARE, FETCH; copy.rs COPY; ingest.rs the same without a statement
+//!        sinks.rs      CREATE SINK
 //!        show.rs       SHOW, DESCRIBE, EXPLAIN; settings.rs SET; introspect.rs the system relations of what runs
 //! ```
 //!
-//! Uses: error, config, stack, metrics, data, functions, connectors, catalog, sql, plan, operators, log, store, runtime
+//! Uses: error, config, stack, metrics, data, functions, connectors, catalog, sql, plan, operators, log, store, sink, runtime
 
 mod inspect;
 pub mod outcome;
@@ -40,6 +41,7 @@ mod rename;
 mod session;
 mod settings;
 mod show;
+mod sinks;
 mod specs;
 mod stream;
 mod subscribe;

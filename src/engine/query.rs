@@ -200,7 +200,7 @@ fn provide(
             Some(Arc::new(StoreTable::new(object.schema.clone(), version, overlay)))
         }
         (Kind::Source(_), _) => Some(source_table(shared, object)?),
-        (Kind::Table(_) | Kind::MaterializedView(_), None) | (Kind::View(_), _) => None,
+        (Kind::Table(_) | Kind::MaterializedView(_), None) | (Kind::View(_) | Kind::Sink(_), _) => None,
     })
 }
 
@@ -211,7 +211,7 @@ pub(super) fn version_of(snapshot: &Snapshot, object: &Object) -> Result<Version
     let version = snapshot.version(object.id, &object.name)?;
     match &object.kind {
         Kind::Table(table) if ColumnNumbers::carried(version.schema()) != table.numbers => Err(altered()),
-        Kind::Table(_) | Kind::Source(_) | Kind::View(_) | Kind::MaterializedView(_) => Ok(version),
+        Kind::Table(_) | Kind::Source(_) | Kind::View(_) | Kind::MaterializedView(_) | Kind::Sink(_) => Ok(version),
     }
 }
 

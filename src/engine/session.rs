@@ -283,6 +283,7 @@ impl Session {
         match statement {
             Statement::CreateTable(create) => guard.clone().wait(self.create_table(create)).await,
             Statement::CreateSource(create) => guard.clone().wait(self.create_source(create)).await,
+            Statement::CreateSink(create) => guard.clone().wait(self.create_sink(create)).await,
             Statement::CreateView(create) => guard.clone().wait(self.create_view(create)).await,
             Statement::CreateMaterializedView(create) => self.create_materialized_view(create, guard).await,
             Statement::Drop(drop) => guard.clone().wait(self.drop_objects(drop)).await,
@@ -303,7 +304,8 @@ impl Session {
             },
             Statement::Subscribe(subscribe) => self.subscribe(subscribe, guard).await,
             Statement::Flush => {
-                guard.wait(self.shared.engine.runtime.flush()).await?;
+                let epoch = guard.clone().wait(self.shared.engine.runtime.flush()).await?;
+                guard.wait(self.flush_sinks(epoch)).await?;
                 let snapshot = self.shared.engine.runtime.snapshot(ReadMode::Latest).await?;
                 warnings::of_failures(&self.shared, None, &snapshot);
                 Ok(done("FLUSH"))

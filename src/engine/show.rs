@@ -76,7 +76,7 @@ impl Session {
 
     fn relations(&self, kind: RelationKind) -> Vec<Vec<Option<String>>> {
         let snapshot = self.shared.engine.catalog.snapshot();
-        let wanted = snapshot.objects().filter(|o| o.kind_name() == kind_word(kind));
+        let wanted = snapshot.objects().chain(snapshot.sinks()).filter(|o| o.kind_name() == kind_word(kind));
         let mut names: Vec<String> = wanted.map(|o| o.name.clone()).collect();
         names.sort_unstable();
         names.into_iter().map(|n| vec![Some(n)]).collect()
@@ -87,7 +87,7 @@ impl Session {
 fn columns(object: &Object) -> Vec<Vec<Option<String>>> {
     let default = |i: usize| match &object.kind {
         Kind::Table(table) => table.defaults.get(i).cloned().flatten(),
-        Kind::Source(_) | Kind::View(_) | Kind::MaterializedView(_) => None,
+        Kind::Source(_) | Kind::View(_) | Kind::MaterializedView(_) | Kind::Sink(_) => None,
     };
     let nullable = |f: &Field| f.is_nullable() || matches!(object.kind, Kind::View(_) | Kind::MaterializedView(_));
     let row = |(i, field): (usize, &Arc<Field>)| {
@@ -113,12 +113,16 @@ fn definition(snapshot: &Snapshot, object: &Object) -> String {
         Kind::Table(table) => {
             let append_only = if table.append_only { " APPEND ONLY" } else { "" };
             let body = body(object, &table.defaults, table.watermark.as_ref());
-            let connector = table.connector.as_ref().map_or(String::new(), options);
+            let connector = table.connector.as_ref().map_or(String::new(), |connector| options(connector, "PLAIN"));
             format!("CREATE TABLE {quoted} ({body}){append_only}{connector}")
         }
         Kind::Source(source) => {
             let body = body(object, &[], source.watermark.as_ref());
-            format!("CREATE SOURCE {quoted} ({body}){}", options(&source.connector))
+            format!("CREATE SOURCE {quoted} ({body}){}", options(&source.connector, "PLAIN"))
+        }
+        Kind::Sink(sink) => {
+            let input = snapshot.get(sink.input).map_or_else(String::new, |input| quote_ident(&input.name));
+            format!("CREATE SINK {quoted} FROM {input}{}", options(&sink.connector, &sink.format))
         }
     }
 }
@@ -145,13 +149,13 @@ fn body(object: &Object, defaults: &[Option<String>], watermark: Option<&Waterma
     items.join(", ")
 }
 
-fn options(connector: &ConnectorOptions) -> String {
+fn options(connector: &ConnectorOptions, format: &str) -> String {
     let quote = |text: &str| format!("'{}'", text.replace('\'', "''"));
     let mut options = vec![format!("connector = {}", quote(&connector.connector))];
     options.extend(connector.options.iter().map(|(k, v)| format!("{k} = {}", quote(v))));
     let mut text = format!(" WITH ({})", options.join(", "));
     if let Some(encode) = &connector.encode {
-        text.push_str(&format!(" FORMAT PLAIN ENCODE {encode}"));
+        text.push_str(&format!(" FORMAT {format} ENCODE {encode}"));
         if !connector.encode_options.is_empty() {
             let options: Vec<String> =
                 connector.encode_options.iter().map(|(k, v)| format!("{k} = {}", quote(v))).collect();

@@ -190,7 +190,7 @@ fn plain(view: &Object) -> Vec<Field> {
 fn derived(view: &Object) -> Option<Vec<usize>> {
     match &view.kind {
         Kind::MaterializedView(view) => view.key.clone(),
-        Kind::Table(_) | Kind::Source(_) | Kind::View(_) => None,
+        Kind::Table(_) | Kind::Source(_) | Kind::View(_) | Kind::Sink(_) => None,
     }
 }
 

@@ -277,7 +277,7 @@ fn late_target(snapshot: &Snapshot, name: &Name) -> Result<Arc<Object>> {
     let object = find_any(snapshot, name)?;
     match &object.kind {
         Kind::Table(_) => Ok(object),
-        Kind::Source(_) | Kind::View(_) | Kind::MaterializedView(_) => {
+        Kind::Source(_) | Kind::View(_) | Kind::MaterializedView(_) | Kind::Sink(_) => {
             let message = format!("\"{}\" is not a table", object.name);
             let hint = "LATE ROWS INTO needs a table with the columns of the window's table argument.";
             Err(Error::new(SqlState::WRONG_OBJECT_TYPE, message).with_hint(hint))
@@ -305,7 +305,7 @@ fn check_cycle(snapshot: &Snapshot, reads: &[ObjectId], target: &Object) -> Resu
             Kind::MaterializedView(view) => open.extend(&view.depends),
             // A table is fed by the views whose late rows go into it.
             Kind::Table(_) => open.extend(snapshot.objects().filter(|o| feeds(o, id)).map(|o| o.id)),
-            Kind::Source(_) => {}
+            Kind::Source(_) | Kind::Sink(_) => {}
         }
     }
     Ok(())

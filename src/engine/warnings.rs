@@ -89,7 +89,7 @@ fn behind<'a>(catalog: &'a Catalog, object: ObjectId, snapshot: &'a Snapshot) ->
             match catalog.get(id).map(|object| &object.kind) {
                 Some(Kind::View(view)) => open.extend(&view.depends),
                 Some(Kind::MaterializedView(view)) => open.extend(&view.depends),
-                Some(Kind::Table(_) | Kind::Source(_)) | None => {}
+                Some(Kind::Table(_) | Kind::Source(_) | Kind::Sink(_)) | None => {}
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Bytes -> rows: decoders that keep going.
+//! Bytes -> rows: decoders that keep going; and rows -> bytes ([`RowWriter`]).
 //!
 //! A [`Decoder`] turns [`Records`] (lines, mostly) into one Arrow batch, in columns; a record that cannot be decoded
 //! becomes a [`BadRecord`] and the rest goes on. [`Align`] does the same for batches that come with types of their own
@@ -22,12 +22,14 @@ pub mod lines;
 mod records;
 mod shape;
 pub mod text;
+mod write;
 
 pub use ahead::{Coming, threads};
 pub use align::{Align, convertible};
 pub use array::ArrayCutter;
 pub use infer::infer;
 pub use records::{CHUNK_BYTES, Cut, Cutter, RECORD_BYTES_MAX, RecordReader, Records};
+pub use write::{Compression, RowEncoding, RowWriter};
 
 use arrow::array::RecordBatch;
 

@@ -208,6 +208,7 @@ impl Lowering<'_> {
                 }
             }
             Kind::View(_) => return Err(Error::internal("a plain view was not inlined")),
+            Kind::Sink(_) => return Err(Error::internal("a sink is read")),
         }
         let watermark = object.watermark().map(|w| w.expression.as_str().into());
         let name = object.name.as_str().into();

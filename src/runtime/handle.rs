@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use crate::data::{Epoch, EventTime, ObjectId, batch_bytes};
 use crate::error::{Error, Result, SqlState};
 use crate::log::{Ddl, LogFiles, MemoryLog};
+use crate::sink::Sinks;
 use crate::store::Version;
 
 use super::claim::{Asked, Requests};
@@ -23,8 +24,8 @@ use super::recover::Kept;
 use super::sequencer::Sequencer;
 use super::shared::{Published, Shared};
 use super::{
-    Committed, ErrorRow, LateRow, Missing, ReadMode, RuntimeConfig, Settings, SourceSpec, Spec, Status, SubscribeSpec,
-    Subscription, TableAlter, TableSpec, TableWrite, Target, ViewSpec, publisher, recover, replay,
+    Committed, ErrorRow, LateRow, Missing, ReadMode, RuntimeConfig, Settings, SinkSpec, SourceSpec, Spec, Status,
+    SubscribeSpec, Subscription, TableAlter, TableSpec, TableWrite, Target, ViewSpec, publisher, recover, replay,
 };
 
 /// A running Highwater below SQL. Cheap to clone; lives until [`Runtime::shutdown`] or the last handle is dropped.
@@ -223,6 +224,18 @@ impl Runtime {
     /// CREATE SOURCE.
     pub async fn create_source(&self, spec: SourceSpec) -> Result<Epoch> {
         self.request(|reply| Message::CreateSource(spec, reply)).await
+    }
+
+    /// CREATE SINK. Returns once it is in the log, with the epoch at which it begins.
+    ///
+    /// Errors: `55000` the view is not on the clock.
+    pub async fn create_sink(&self, spec: SinkSpec) -> Result<Epoch> {
+        self.request(|reply| Message::CreateSink(Box::new(spec), reply)).await
+    }
+
+    /// The running sinks, and up to where they are durable.
+    pub fn sinks(&self) -> &Sinks {
+        &self.inner.shared.sinks
     }
 
     /// CREATE MATERIALIZED VIEW: returns when the view has joined the clock, with its first epoch, published. Dropping

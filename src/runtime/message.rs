@@ -12,6 +12,7 @@ use crate::data::{Changes, Epoch, EventTime, ObjectId, WatermarkVector};
 use crate::error::{Error, Result};
 use crate::log::LogNews;
 use crate::operators::{Graph, RowError};
+use crate::sink::Sink;
 use crate::store::Version;
 
 use super::checkpoint::{HistoryImage, PublishedImage, ShownImage, SourceErrors, Written};
@@ -19,7 +20,7 @@ use super::claim::Claim;
 use super::digest::{Digest, InputEpoch};
 use super::sequencer::Sequencer;
 use super::{
-    Committed, ErrorRow, ForSubscription, LateRow, Settings, SourceSpec, Status, SubscribeSpec, Subscription,
+    Committed, ErrorRow, ForSubscription, LateRow, Settings, SinkSpec, SourceSpec, Status, SubscribeSpec, Subscription,
     TableAlter, TableSpec, TableWrite, ViewSpec,
 };
 
@@ -33,6 +34,7 @@ pub(super) enum Message {
     TakenBack,
     CreateTable(TableSpec, Reply<Result<Epoch>>),
     CreateSource(SourceSpec, Reply<Result<Epoch>>),
+    CreateSink(Box<SinkSpec>, Reply<Result<Epoch>>),
     CreateView(ViewSpec, Reply<Result<Epoch>>),
     /// Answered when it is in the log; it joins by itself.
     CreateViewAtOnce(ViewSpec, Reply<Result<Epoch>>),
@@ -102,6 +104,12 @@ pub(super) enum Publish {
     AddTable {
         id: ObjectId,
         name: String,
+    },
+    /// A sink begins with an epoch.
+    AddSink {
+        sink: Arc<Sink>,
+        input: ObjectId,
+        from: Epoch,
     },
     /// A source is read from its beginning again: what was wrong with it comes again.
     ReadAnew(ObjectId),

@@ -10,7 +10,7 @@
 //! [`Runtime`] is the handle that sessions hold. Every wait in it is cancelled by dropping the future; what
 //! the sequencer has begun is done all the same, and [`Requests`] tells the one from the other.
 //!
-//! Uses: error, config, stack, metrics, data, connectors, state, operators, log, checkpoint, store
+//! Uses: error, config, stack, metrics, data, connectors, state, operators, log, checkpoint, store, sink
 
 mod ahead;
 mod arrival;
@@ -46,8 +46,9 @@ pub use digest::{Digest, InputEpoch};
 pub use handle::{Runtime, Snapshot, WriteLease, altered, is_altered, is_conflict};
 pub use recover::Kept;
 pub use spec::{
-    Committed, ForSubscription, LateTarget, Limits, OnConflict, Planned, ReadMode, RuntimeConfig, Settings, SourceSpec,
-    Spec, SubscribeSpec, TableAlter, TableRef, TableSpec, TableWrite, Target, ViewSpec, WatermarkSpec, WriteResult,
+    Committed, ForSubscription, LateTarget, Limits, OnConflict, Planned, ReadMode, RuntimeConfig, Settings, SinkSpec,
+    SourceSpec, Spec, SubscribeSpec, TableAlter, TableRef, TableSpec, TableWrite, Target, ViewSpec, WatermarkSpec,
+    WriteResult,
 };
 pub use status::{
     CheckpointStatus, CheckpointWritten, EpochStatus, ErrorRow, LateRow, Missing, OperatorStatus, SourceStatus, Status,

@@ -62,7 +62,7 @@ pub(super) fn run(
             }
             Record::Ddl(ddl) => {
                 let spec = rebuild(&ddl)?;
-                sequencer.replay_ddl(ddl.payload, spec)?;
+                sequencer.replay_ddl(ddl.epoch, ddl.payload, spec)?;
             }
             Record::Join(join) => {
                 let is_it = |leave: &(Epoch, ObjectId)| *leave == (join.epoch, join.view);
@@ -112,7 +112,7 @@ fn leaves(log: &(impl LogReader + ?Sized)) -> Result<VecDeque<(Epoch, ObjectId)>
 }
 
 impl Sequencer {
-    fn replay_ddl(&mut self, payload: Vec<u8>, spec: Option<Spec>) -> Result<()> {
+    fn replay_ddl(&mut self, epoch: Epoch, payload: Vec<u8>, spec: Option<Spec>) -> Result<()> {
         if let Some(Spec::Alter(alter)) = spec {
             self.quiesce()?;
             return self.alter_table(alter);
@@ -121,6 +121,7 @@ impl Sequencer {
         match spec {
             Some(Spec::Table(spec)) => self.add_table(spec),
             Some(Spec::Source(spec)) => self.add_source(spec),
+            Some(Spec::Sink(spec)) => self.sink_again(*spec, epoch),
             Some(Spec::View(spec)) => self.install(spec, None, true),
             Some(Spec::Rename(names)) => {
                 names.into_iter().for_each(|(object, name)| self.rename(object, name));
@@ -268,6 +269,7 @@ impl Sequencer {
 
     fn replay_epoch(&mut self, record: EpochRecord, sources: &mut ReadAgain) -> Result<()> {
         while !self.has_room() {
+            self.sinks_make_room();
             self.wait_published()?;
         }
         self.skip_to(record.epoch)?;

@@ -11,6 +11,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::data::{Epoch, ObjectId};
 use crate::error::{Error, Result, SqlState};
+use crate::sink::Sinks;
 use crate::store::Version;
 
 use super::message::{Message, Publish};
@@ -85,6 +86,7 @@ pub(super) struct Shared {
     /// KiB of writes that may wait for the sequencer.
     pub(super) waiting: Arc<Semaphore>,
     pub(super) waiting_kib: u32,
+    pub(super) sinks: Sinks,
 }
 
 impl Shared {
@@ -100,6 +102,7 @@ impl Shared {
             settings: RwLock::new(config.settings.clone()),
             waiting: Arc::new(Semaphore::new(waiting_kib as usize)),
             waiting_kib,
+            sinks: Sinks::new(config.limits.sink_bytes),
         }
     }
 

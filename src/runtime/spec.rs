@@ -11,11 +11,13 @@ use datafusion::common::ScalarValue;
 use datafusion::physical_expr::expressions::{Column, Literal};
 use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 
+use crate::config::SINK_BYTES;
 use crate::connectors::Connector;
 use crate::data::{ColumnNumbers, Epoch, ObjectId, Recast, Shape};
 use crate::error::Result;
 use crate::metrics::Metrics;
 use crate::operators::Graph;
+use crate::sink::Description;
 
 use super::CatalogEntry;
 
@@ -87,6 +89,8 @@ pub struct Limits {
     pub history_bytes: usize,
     /// Rows of `highwater.errors` kept per view or source.
     pub errors_kept: usize,
+    /// Bytes of changes that all sinks together keep until they are written.
+    pub sink_bytes: usize,
 }
 
 impl Default for Limits {
@@ -106,6 +110,7 @@ impl Default for Limits {
             ingest_bytes: 32 << 20,
             history_bytes: 256 << 20,
             errors_kept: 10_000,
+            sink_bytes: SINK_BYTES,
         }
     }
 }
@@ -283,6 +288,21 @@ impl ViewSpec {
     }
 }
 
+/// CREATE SINK.
+#[derive(Debug)]
+pub struct SinkSpec {
+    /// For ever.
+    pub id: ObjectId,
+    /// For messages.
+    pub name: String,
+    /// The table or materialized view whose changes it writes.
+    pub input: ObjectId,
+    /// What is written, where and how.
+    pub description: Description,
+    /// The catalog's own description, opaque here; kept in the log.
+    pub ddl: Vec<u8>,
+}
+
 /// What a view is for that SUBSCRIBE to a table or a query runs on.
 #[derive(Clone, Debug)]
 pub struct ForSubscription {
@@ -309,6 +329,8 @@ pub enum Spec {
     Source(SourceSpec),
     /// CREATE MATERIALIZED VIEW.
     View(ViewSpec),
+    /// CREATE SINK.
+    Sink(Box<SinkSpec>),
     /// ALTER .. RENAME, ALTER .. SWAP WITH.
     Rename(Vec<(ObjectId, String)>),
     /// ALTER TABLE.

@@ -63,6 +63,8 @@ pub enum Statement {
     CreateTable(CreateTable),
     /// CREATE SOURCE.
     CreateSource(CreateSource),
+    /// CREATE SINK.
+    CreateSink(CreateSink),
     /// CREATE [OR REPLACE] VIEW.
     CreateView(CreateView),
     /// CREATE MATERIALIZED VIEW.
@@ -326,6 +328,21 @@ pub struct CreateSource {
     pub connector: ConnectorOptions,
 }
 
+/// CREATE SINK.
+#[derive(Clone, Debug)]
+pub struct CreateSink {
+    /// Its name.
+    pub name: Name,
+    /// IF NOT EXISTS.
+    pub if_not_exists: bool,
+    /// Whose changes it writes.
+    pub from: Name,
+    /// WITH (connector = ..) .. ENCODE ..; an empty connector: none given.
+    pub connector: ConnectorOptions,
+    /// FORMAT, upper case; empty: none given.
+    pub format: String,
+}
+
 /// CREATE VIEW.
 #[derive(Clone, Debug)]
 pub struct CreateView {
@@ -368,6 +385,7 @@ pub enum RelationKind {
     Source,
     View,
     MaterializedView,
+    Sink,
 }
 
 /// DROP.
@@ -449,7 +467,7 @@ pub enum Show {
     Setting(String),
     /// SHOW ALL.
     All,
-    /// SHOW TABLES, SOURCES, VIEWS, MATERIALIZED VIEWS.
+    /// SHOW TABLES, SOURCES, SINKS, VIEWS, MATERIALIZED VIEWS.
     Relations(RelationKind),
     /// SHOW COLUMNS FROM, DESCRIBE.
     Columns(Name),

@@ -44,7 +44,7 @@ fn push(context: &Context<'_>, rows: &mut Rows, relation: &RelationRow, i: usize
             (default.map(|d| pg_attrdef::printed(d, field)), field.is_nullable())
         }
         Some(Kind::Source(_)) => (None, field.is_nullable()),
-        Some(Kind::View(_) | Kind::MaterializedView(_)) | None => (None, true),
+        Some(Kind::View(_) | Kind::MaterializedView(_) | Kind::Sink(_)) | None => (None, true),
     };
     let (precision, radix, scale) = numeric(pg.oid, modifier);
     let datetime = matches!(pg.oid, 1083 | 1114 | 1184 | 1186).then_some(6_i32).or((pg.oid == 1082).then_some(0));

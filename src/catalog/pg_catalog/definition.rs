@@ -12,7 +12,7 @@ pub fn view_definition(snapshot: &Snapshot, object: &Object) -> Option<String> {
     match &object.kind {
         Kind::View(view) => Some(format!(" {};", open_ended(&view.query))),
         Kind::MaterializedView(view) => Some(format!(" {}{};", open_ended(&view.query), clauses(snapshot, view))),
-        Kind::Table(_) | Kind::Source(_) => None,
+        Kind::Table(_) | Kind::Source(_) | Kind::Sink(_) => None,
     }
 }
 

@@ -120,6 +120,8 @@ pub fn relkind(kind: &Kind) -> &'static str {
         Kind::Source(_) => "f",
         Kind::View(_) => "v",
         Kind::MaterializedView(_) => "m",
+        // None of pg_class's: nobody asks.
+        Kind::Sink(_) => "",
     }
 }
 

@@ -37,6 +37,7 @@ use crate::formats::lines;
 use compression::Compression;
 use follow::Follow;
 use paths::Listed;
+pub(crate) use paths::folder_within;
 
 const TAKEN: Taken = Taken { connector: "file", encodings: &["PARQUET", "CSV", "JSON", "TEXT"], header: true };
 

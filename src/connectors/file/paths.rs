@@ -131,6 +131,27 @@ pub(super) fn find(path: &str, root: Option<&Path>) -> Result<Vec<Found>> {
     Ok(names.into_iter().map(real).collect())
 }
 
+/// Where a folder to write into is, or will be.
+///
+/// Errors: `42501` it lies outside of `root`; `42809` it is a file.
+pub(crate) fn folder_within(path: &str, root: Option<&Path>) -> Result<PathBuf> {
+    let given = given(path, root);
+    let refuse_file = |path: &Path| match path.exists() && !path.is_dir() {
+        true => Err(Error::new(SqlState::WRONG_OBJECT_TYPE, format!("\"{}\" is not a directory", path.display()))
+            .with_hint("Name the folder that the files are to be written into.")),
+        false => Ok(()),
+    };
+    let Some(root) = root else { return refuse_file(&given).map(|()| given) };
+    inside_by_name(&given, root, path)?;
+    // What a link inside of the root leads to may be outside.
+    let there = given.ancestors().find_map(|part| part.canonicalize().ok());
+    let root = root.canonicalize().map_err(|e| unreadable(root, &e))?;
+    match there.is_some_and(|there| there.starts_with(root)) {
+        true => refuse_file(&given).map(|()| given),
+        false => Err(outside(path)),
+    }
+}
+
 fn given(path: &str, root: Option<&Path>) -> PathBuf {
     root.map_or_else(|| PathBuf::from(path), |root| root.join(path))
 }
@@ -157,7 +178,7 @@ fn inside_by_name(given: &Path, root: &Path, path: &str) -> Result<()> {
 
 fn outside(path: &str) -> Error {
     Error::new(SqlState::INSUFFICIENT_PRIVILEGE, format!("\"{path}\" is outside of the server's file root"))
-        .with_hint("Only files below the folder given with --file-root can be read.")
+        .with_hint("Only files below the folder given with --file-root can be read or written.")
 }
 
 /// Whether a path is a pattern: a file that is called so is meant itself.

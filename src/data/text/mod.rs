@@ -22,6 +22,7 @@ mod column;
 pub mod datetime;
 pub mod interval;
 pub mod json;
+mod json_column;
 mod json_number;
 pub mod number;
 mod plain;
@@ -31,6 +32,7 @@ mod zone;
 
 pub use builder::Builder;
 pub use column::{Column, Values};
+pub use json_column::JsonColumn;
 pub use zone::TimeZone;
 
 use arrow::array::{Array, RecordBatch};

@@ -1,12 +1,12 @@
 //! JSON of any values.
 
-use arrow::array::{Array, ArrayRef, AsArray, ListArray, StructArray};
+use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, Field};
 
 use super::{collect, wrong};
 use crate::data::text::json::{normalise, write_string};
-use crate::data::text::{Column, TimeZone, Values};
-use crate::data::types::{JSON_OID, JSONB, item, json};
+use crate::data::text::{Column, JsonColumn};
+use crate::data::types::{JSONB, json};
 use crate::error::{Error, Result, SqlState};
 use crate::functions::native::{Call, Function};
 
@@ -46,97 +46,8 @@ enum Style {
     Json,
 }
 
-/// A column ready to be printed as JSON.
-enum Value {
-    Scalar(Column),
-    List(ListArray, Box<Value>),
-    Record(StructArray, Vec<(String, Value)>),
-}
-
-impl Value {
-    fn new(array: &ArrayRef, field: &Field) -> Result<Self> {
-        Ok(match (array.data_type(), field.data_type()) {
-            (DataType::List(_), DataType::List(_)) => {
-                let list = array.as_list::<i32>();
-                Self::List(list.clone(), Box::new(Self::new(list.values(), &item(field))?))
-            }
-            (DataType::Struct(_), DataType::Struct(fields)) => {
-                let record = array.as_struct();
-                let columns = fields.iter().zip(record.columns());
-                let columns = columns.map(|(field, column)| Ok((field.name().clone(), Self::new(column, field)?)));
-                Self::Record(record.clone(), columns.collect::<Result<_>>()?)
-            }
-            _ => Self::Scalar(Column::new(array.as_ref(), field)?),
-        })
-    }
-
-    fn is_null(&self, row: usize) -> bool {
-        match self {
-            Self::Scalar(column) => column.is_null(row),
-            Self::List(list, _) => list.is_null(row),
-            Self::Record(record, _) => record.is_null(row),
-        }
-    }
-
-    fn write(&self, row: usize, zone: &TimeZone, out: &mut String) {
-        if self.is_null(row) {
-            out.push_str("null");
-            return;
-        }
-        match self {
-            Self::Scalar(column) => write_scalar(column, row, zone, out),
-            Self::List(list, items) => {
-                out.push('[');
-                let offsets = list.value_offsets();
-                for item in offsets[row]..offsets[row + 1] {
-                    out.push_str(if item > offsets[row] { "," } else { "" });
-                    items.write(item as usize, zone, out);
-                }
-                out.push(']');
-            }
-            Self::Record(_, columns) => {
-                out.push('{');
-                for (i, (name, value)) in columns.iter().enumerate() {
-                    out.push_str(if i > 0 { "," } else { "" });
-                    write_string(name, out);
-                    out.push(':');
-                    value.write(row, zone, out);
-                }
-                out.push('}');
-            }
-        }
-    }
-}
-
-fn write_scalar(column: &Column, row: usize, zone: &TimeZone, out: &mut String) {
-    let mut text = String::new();
-    column.write(row, zone, &mut text);
-    match &column.values {
-        Values::Bool(a) => out.push_str(if a.value(row) { "true" } else { "false" }),
-        Values::Int16(_) | Values::Int32(_) | Values::Int64(_) | Values::Numeric { .. } | Values::WideNumeric(_) => {
-            out.push_str(&text);
-        }
-        Values::Float32(_) | Values::Float64(_) if text.ends_with(|c: char| c.is_ascii_digit()) => out.push_str(&text),
-        Values::Jsonb(_) => out.push_str(&text),
-        Values::Text(_) if column.pg.oid == JSON_OID => out.push_str(&text),
-        Values::Timestamp(_) => write_string(&text.replacen(' ', "T", 1), out),
-        Values::Timestamptz(_) => {
-            // `+00` is `+00:00` here.
-            let mut text = text.replacen(' ', "T", 1);
-            let zone = text.rfind(['+', '-']).filter(|at| *at > 0 && text.contains('T'));
-            if let Some(at) = zone
-                && text[at + 1..].bytes().take_while(u8::is_ascii_digit).count() == text[at + 1..].len()
-            {
-                text.push_str(":00");
-            }
-            write_string(&text, out);
-        }
-        _ => write_string(&text, out),
-    }
-}
-
-fn values(call: &Call<'_>) -> Result<Vec<Value>> {
-    call.args.iter().zip(call.fields).map(|(array, field)| Value::new(array, field)).collect()
+fn values(call: &Call<'_>) -> Result<Vec<JsonColumn>> {
+    call.args.iter().zip(call.fields).map(|(array, field)| JsonColumn::new(array, field)).collect()
 }
 
 fn finish(document: String, style: Style) -> Result<Option<String>> {

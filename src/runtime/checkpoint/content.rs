@@ -25,6 +25,15 @@ pub(super) struct Content {
     pub(super) away: Vec<AwayImage>,
     pub(super) late: Vec<(LateOrigin, PartRef)>,
     pub(super) source_errors: BTreeMap<ObjectId, SourceErrorsRef>,
+    pub(super) sinks: BTreeMap<ObjectId, SinkRef>,
+}
+
+/// What a sink has not written.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct SinkRef {
+    pub(super) durable: Epoch,
+    /// The last epoch in each part.
+    pub(super) items: Vec<(Epoch, PartRef)>,
 }
 
 /// What made an object, or changed it.
@@ -125,6 +134,7 @@ impl Content {
             parts.extend(deltas.flat_map(|delta| delta.removed.iter_mut().chain(&mut delta.rows)));
         }
         parts.extend(self.late.iter_mut().map(|(_, part)| part));
+        parts.extend(self.sinks.values_mut().flat_map(|sink| &mut sink.items).map(|(_, part)| part));
         parts.extend(self.source_errors.values_mut().filter_map(|errors| errors.errors.as_mut()));
         parts
     }

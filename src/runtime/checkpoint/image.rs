@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::data::{Changes, Epoch, EventTime, ObjectId, Partition, RowRanges, WatermarkVector};
 use crate::log::{LateOrigin, LogPlace, Position};
 use crate::operators::{Counters, LateRows, RowError};
+use crate::sink::Item;
 use crate::state::Delta;
 use crate::store::ChunkImage;
 
@@ -39,6 +40,15 @@ pub(in crate::runtime) struct Image {
     pub(in crate::runtime) late: Vec<(LateOrigin, Vec<RecordBatch>)>,
     /// What is wrong with sources.
     pub(in crate::runtime) source_errors: BTreeMap<ObjectId, SourceErrors>,
+    pub(in crate::runtime) sinks: BTreeMap<ObjectId, SinkImage>,
+}
+
+/// What a sink has not written yet.
+#[derive(Clone, Default)]
+pub(in crate::runtime) struct SinkImage {
+    /// Up to here it is written.
+    pub(in crate::runtime) durable: Epoch,
+    pub(in crate::runtime) items: Vec<(Epoch, Item)>,
 }
 
 /// A catalog change.

@@ -11,6 +11,7 @@ use crate::data::{Epoch, EventTime};
 use crate::error::{Error, Result, SqlState};
 use crate::log::{LogPlace, read_changes, write_changes};
 use crate::operators::{LateRows, RowError};
+use crate::sink::Item;
 use crate::state::Delta;
 use crate::store::ChunkImage;
 
@@ -18,8 +19,8 @@ use super::super::CheckpointStatus;
 use super::super::publisher::stamp;
 use super::content::{Content, DeltaRef, HistoryRef, StoreRef, ViewRef};
 use super::image::{
-    CatalogEntry, ErrorsImage, FeedImage, HistoryImage, Image, ShownImage, SourceErrors, StateImage, StoreImage,
-    TableImage, ViewImage,
+    CatalogEntry, ErrorsImage, FeedImage, HistoryImage, Image, ShownImage, SinkImage, SourceErrors, StateImage,
+    StoreImage, TableImage, ViewImage,
 };
 use super::write::Known;
 
@@ -163,6 +164,24 @@ impl Reading {
             let errors = self.errors(wrong.errors)?;
             let (name, missing) = (wrong.name.clone(), wrong.missing.clone());
             image.source_errors.insert(*id, SourceErrors { name, missing, errors });
+        }
+        for (id, sink) in &content.sinks {
+            let mut items = vec![];
+            for (_, part) in &sink.items {
+                let bytes = self.parts.get(part)?;
+                let mut rest = bytes.as_ref();
+                while !rest.is_empty() {
+                    let (epoch, is_there, length) = (word(&mut rest)?, word(&mut rest)?, word(&mut rest)?);
+                    let (own, more) = rest.split_at_checked(length as usize).ok_or_else(corrupt)?;
+                    rest = more;
+                    let changes = read_changes(own)?;
+                    let item = if is_there == 1 { Item::Rows(changes) } else { Item::Changes(changes) };
+                    if Epoch(epoch) > sink.durable {
+                        items.push((Epoch(epoch), item));
+                    }
+                }
+            }
+            image.sinks.insert(*id, SinkImage { durable: sink.durable, items });
         }
         Ok(image)
     }

@@ -28,7 +28,7 @@ mod write;
 pub use image::CatalogEntry;
 pub(super) use image::{
     AwayImage, ClockImage, ErrorsImage, FeedImage, HistoryImage, Image, PartImage, PublishedImage, ShownImage,
-    SourceErrors, StateImage, StoreImage, TableImage, ViewImage,
+    SinkImage, SourceErrors, StateImage, StoreImage, TableImage, ViewImage,
 };
 pub use load::Checkpoint;
 pub(super) use write::{Checkpointer, Written};

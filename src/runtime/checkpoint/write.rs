@@ -19,10 +19,10 @@ use crate::log::{LogPlace, write_changes};
 use crate::store::ChunkImage;
 
 use super::content::{
-    CatalogRef, ChunkRef, Content, DeltaRef, FeedRef, HistoryRef, SourceErrorsRef, StateRef, StoreRef, TableRef,
-    ViewRef,
+    CatalogRef, ChunkRef, Content, DeltaRef, FeedRef, HistoryRef, SinkRef, SourceErrorsRef, StateRef, StoreRef,
+    TableRef, ViewRef,
 };
-use super::image::{ErrorsImage, HistoryImage, Image, StateImage, StoreImage, ViewImage};
+use super::image::{ErrorsImage, HistoryImage, Image, SinkImage, StateImage, StoreImage, ViewImage};
 use super::load::{Checkpoint, Loaded, late_bytes};
 
 /// How often writing is tried again.
@@ -315,7 +315,28 @@ impl Step<'_> {
             let (name, missing) = (wrong.name.clone(), wrong.missing.clone());
             content.source_errors.insert(*id, SourceErrorsRef { name, missing, errors });
         }
+        for (id, sink) in &image.sinks {
+            content.sinks.insert(*id, self.sink(*id, sink)?);
+        }
         Ok(content)
+    }
+
+    fn sink(&mut self, id: ObjectId, sink: &SinkImage) -> Result<SinkRef> {
+        let mut items = self.before.sinks.get(&id).map_or_else(Vec::new, |before| before.items.clone());
+        if let Some((last, _)) = sink.items.last() {
+            let mut bytes = Vec::new();
+            for (epoch, item) in &sink.items {
+                let (is_there, changes) = item.changes()?;
+                let own = write_changes(&changes)?;
+                for word in [epoch.0, u64::from(is_there), own.len() as u64] {
+                    bytes.extend_from_slice(&word.to_le_bytes());
+                }
+                bytes.extend_from_slice(&own);
+            }
+            items.push((*last, self.writer.add(&bytes)?));
+        }
+        items.retain(|(last, _)| *last > sink.durable);
+        Ok(SinkRef { durable: sink.durable, items })
     }
 
     fn view(&mut self, id: ObjectId, view: &ViewImage) -> Result<ViewRef> {

@@ -11,6 +11,7 @@ use super::Publisher;
 impl Publisher {
     /// They show no more epochs.
     pub(super) fn leave(&mut self, views: &[ObjectId]) -> Result<()> {
+        self.sinks_wait(views);
         for id in views {
             let behind = self.waiting.iter().find(|e| e.views.contains(id)).map(|e| e.closed);
             if let Some(view) = self.views.get_mut(id) {

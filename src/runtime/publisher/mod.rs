@@ -4,12 +4,12 @@
 //! and tables change at once: a [`Published`] takes the place of the one before, which its readers keep.
 
 mod checkpoint;
-mod consolidate;
 mod errors;
 mod history;
 mod late;
 mod leave;
 mod past;
+mod sinks;
 mod status;
 mod view;
 
@@ -64,6 +64,7 @@ pub(super) fn start(
         subscribing: vec![],
         digests: vec![],
         stranded: Arc::default(),
+        taps: BTreeMap::new(),
         stopping: false,
     };
     Ok(std::thread::Builder::new().name("publisher".into()).spawn(move || publisher.run())?)
@@ -100,6 +101,7 @@ struct Publisher {
     subscribing: Vec<(Epoch, SubscribeSpec, Reply<Result<Subscription>>)>,
     digests: Vec<Digest>,
     stranded: Arc<HashMap<ObjectId, Arc<str>>>,
+    taps: BTreeMap<ObjectId, sinks::Tap>,
     stopping: bool,
 }
 
@@ -110,6 +112,7 @@ impl Publisher {
             tracing::error!("the publisher failed: {error}");
             std::process::abort();
         }
+        self.shared.sinks.stop();
     }
 
     fn serve(&mut self) -> Result<()> {
@@ -178,6 +181,7 @@ impl Publisher {
             Publish::AddTable { id, name } => {
                 self.tables.insert(id, Table { name: name.into(), history: None });
             }
+            Publish::AddSink { sink, input, from } => self.add_sink(sink, input, from),
             Publish::ReadAnew(source) => self.forget_errors(source),
             Publish::WentOn(source) => self.forget_failure(source),
             Publish::Remove(objects) => self.remove(&objects),
@@ -280,6 +284,7 @@ impl Publisher {
                 }
             }
             self.tables.remove(id);
+            self.taps.remove(id);
             self.objects.remove(id);
             self.forget_errors(*id);
         }
@@ -304,7 +309,8 @@ impl Publisher {
         let EpochInfo { epoch, views, tables, errors, rows, bytes, transactions, closed, closed_at } = info;
         let now = Instant::now();
         let latency = now.saturating_duration_since(closed);
-        let mut changed = Vec::new();
+        self.begin_sinks(epoch);
+        let mut changed = HashMap::new();
         let mut late = Vec::new();
         for id in views {
             let (limits, settings) = (&self.config.limits, &self.config.settings);
@@ -322,11 +328,12 @@ impl Publisher {
             let standing = u64::try_from(view.errors.standing).unwrap_or(0);
             self.objects.insert(id, Entry { version: epochal.version, errors: standing, left: None });
             self.count(id, &epochal.counted);
-            changed.push((id, epochal.changes));
+            changed.insert(id, epochal.changes);
         }
         for (id, (version, changes)) in tables {
             let Some(table) = self.tables.get_mut(&id) else { continue };
-            History::add(&mut table.history, epoch, now, changes);
+            History::add(&mut table.history, epoch, now, changes.clone());
+            changed.insert(id, changes);
             self.objects.insert(id, Entry { version, errors: 0, left: None });
         }
         let mut wrong: BTreeMap<ObjectId, Digest> = BTreeMap::new();
@@ -340,6 +347,7 @@ impl Publisher {
         }
         self.digests.extend(wrong.into_values());
         self.published = epoch;
+        self.feed_sinks(epoch, &changed);
         self.show();
         self.tell(epoch, &changed)?;
         for (view, rows) in late {
@@ -400,9 +408,9 @@ impl Publisher {
     }
 
     /// Tells all subscribers of an epoch.
-    fn tell(&mut self, epoch: Epoch, changed: &[(ObjectId, Vec<crate::data::Changes>)]) -> Result<()> {
+    fn tell(&mut self, epoch: Epoch, changed: &HashMap<ObjectId, Vec<crate::data::Changes>>) -> Result<()> {
         for view in self.views.values_mut().filter(|v| !v.subscribers.is_empty()) {
-            let changes = changed.iter().find(|(id, _)| *id == view.id).map_or(&[][..], |(_, c)| c.as_slice());
+            let changes = changed.get(&view.id).map_or(&[][..], Vec::as_slice);
             view.tell(epoch, changes)?;
         }
         Ok(())

@@ -5,13 +5,12 @@ use std::collections::{BTreeMap, HashMap};
 use arrow::array::{BooleanArray, RecordBatch, UInt32Array};
 use arrow::compute::filter_record_batch;
 
-use crate::data::{Changes, Epoch, KeyEncoder};
+use crate::data::{Changes, Epoch, KeyEncoder, consolidate};
 use crate::error::{Error, Result, SqlState};
 use crate::store::Version;
 
 use super::super::message::{Past, PastWanted};
 use super::Publisher;
-use super::consolidate::consolidate;
 use super::history::History;
 
 impl Publisher {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 
-use crate::data::{Changes, Epoch, KeyEncoder, ObjectId};
+use crate::data::{Changes, Epoch, KeyEncoder, ObjectId, consolidate, ordered};
 use crate::error::{Error, Result, SqlState};
 use crate::operators::{Counters, Output, RowError};
 use crate::store::{Store, Version};
@@ -18,7 +18,6 @@ use super::super::digest::Digest;
 use super::super::message::NewView;
 use super::super::subscribe::{Subscriber, Subscription};
 use super::super::{Limits, Settings, SubscribeSpec};
-use super::consolidate::{consolidate, ordered};
 use super::errors::Errors;
 use super::history::History;
 use super::late::{Late, insertions};

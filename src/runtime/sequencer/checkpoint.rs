@@ -8,13 +8,14 @@ use crate::checkpoint::Objects;
 use crate::data::{Epoch, ObjectId, Shape};
 use crate::error::{Error, Result, SqlState};
 use crate::log::{Ddl, LogPosition};
+use crate::sink::Sink;
 use crate::state::Delta;
 use crate::store::Store;
 
 use super::super::arrival::Clock;
 use super::super::checkpoint::{
     AwayImage, CatalogEntry, Checkpoint, Checkpointer, ClockImage, FeedImage, Image, PartImage, PublishedImage,
-    StateImage, StoreImage, TableImage, ViewImage, Written,
+    SinkImage, StateImage, StoreImage, TableImage, ViewImage, Written,
 };
 use super::super::command::Restored;
 use super::super::message::{Message, Publish};
@@ -142,9 +143,15 @@ impl Sequencer {
         };
         let began = Instant::now();
         self.catalog.tidy(self.config.compact)?;
+        let since = self.checkpoints.as_ref().map_or(Epoch(0), |checkpoints| checkpoints.epoch);
+        let Some(sinks) = self.sink_images(since) else {
+            // One goes on at a later start, or waits for a view: it needs what the log has.
+            self.checkpoints.iter_mut().for_each(|checkpoints| checkpoints.due = began + Duration::from_secs(1));
+            return Ok(true);
+        };
         let Some(checkpoints) = &mut self.checkpoints else { return Ok(true) };
         checkpoints.number += 1;
-        let (number, since) = (checkpoints.number, checkpoints.epoch);
+        let number = checkpoints.number;
         let (reply, answer) = crossbeam_channel::bounded(1);
         let _ = self.shared.publisher.send(Publish::Capture(since, reply));
         let states = match &self.workers {
@@ -153,7 +160,7 @@ impl Sequencer {
         };
         let published = answer.recv().map_err(|_| Error::internal("the publisher is gone"))??;
         let mut image = self.image(published)?;
-        image.log = Some(log);
+        (image.log, image.sinks) = (Some(log), sinks);
         let mut covered = true;
         for state in states {
             if let Some(view) = image.views.get_mut(&state.view) {
@@ -195,6 +202,15 @@ impl Sequencer {
             checkpoints.shown.pop_front();
         }
         self.log.forget(log)
+    }
+
+    /// What sinks have not written, and did not have at an epoch; `None`: one of them lacks something.
+    fn sink_images(&self, above: Epoch) -> Option<BTreeMap<ObjectId, SinkImage>> {
+        let image = |sink: &Arc<Sink>| {
+            let (durable, items) = sink.waiting(above)?;
+            Some((sink.id, SinkImage { durable, items }))
+        };
+        self.shared.sinks.all().iter().map(image).collect()
     }
 
     fn image(&mut self, published: PublishedImage) -> Result<Image> {
@@ -247,12 +263,13 @@ impl Sequencer {
         }
         self.vector = Arc::clone(&image.vector);
         // Ids ascend with creation: what is read comes before what reads it.
-        let mut anew = vec![];
+        let (mut anew, mut sinks) = (vec![], vec![]);
         for (id, spec) in specs {
             match spec {
                 Spec::Table(spec) => self.restore_table(spec, &mut image)?,
                 Spec::Source(spec) => self.restore_source(spec, &mut image)?,
                 Spec::View(spec) => anew.extend(self.restore_view(id, spec, &mut image)?),
+                Spec::Sink(spec) => sinks.push(*spec),
                 Spec::Rename(..) | Spec::Alter(_) => {}
             }
         }
@@ -265,6 +282,15 @@ impl Sequencer {
         }
         for spec in anew {
             self.install(spec, None, true)?;
+        }
+        for spec in sinks {
+            let id = spec.id;
+            self.sink_again(spec, image.epoch)?;
+            let items = image.sinks.remove(&id).map_or_else(Vec::new, |sink| sink.items);
+            if let Some(sink) = self.shared.sinks.get(id) {
+                items.into_iter().for_each(|(epoch, item)| sink.push(epoch, item));
+                sink.advance(image.epoch);
+            }
         }
         Ok(())
     }
@@ -336,12 +362,14 @@ fn change_specs(specs: &mut BTreeMap<ObjectId, Spec>, spec: Spec) {
         Spec::Table(own) => drop(specs.insert(own.id, Spec::Table(own))),
         Spec::Source(own) => drop(specs.insert(own.id, Spec::Source(own))),
         Spec::View(own) => drop(specs.insert(own.id, Spec::View(own))),
+        Spec::Sink(own) => drop(specs.insert(own.id, Spec::Sink(own))),
         Spec::Rename(names) => {
             for (id, name) in names {
                 match specs.get_mut(&id) {
                     Some(Spec::Table(own)) => own.name = name,
                     Some(Spec::Source(own)) => own.name = name,
                     Some(Spec::View(own)) => own.name = name,
+                    Some(Spec::Sink(own)) => own.name = name,
                     Some(Spec::Rename(_) | Spec::Alter(_)) | None => {}
                 }
             }

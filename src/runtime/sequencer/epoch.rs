@@ -133,10 +133,11 @@ impl Sequencer {
         opened.checked_add(self.config.settings.epoch_interval)
     }
 
-    /// Whether the epochs under way leave room for another.
+    /// Whether the epochs under way, and what sinks have to write, leave room for another.
     pub(in crate::runtime) fn has_room(&self) -> bool {
         let limits = &self.config.limits;
         self.in_flight.len() < limits.epochs_in_flight
+            && self.shared.sinks.has_room()
             && (self.in_flight.is_empty()
                 || self.in_flight.iter().map(|e| e.rows).sum::<usize>() < limits.rows_in_flight
                     && self.in_flight.iter().map(|e| e.bytes).sum::<usize>() < limits.bytes_in_flight)

@@ -21,6 +21,7 @@ mod pace;
 mod past;
 mod requests;
 mod restart;
+mod sinks;
 mod sources;
 mod table;
 mod views;
@@ -276,10 +277,12 @@ impl Sequencer {
                     self.open.ddl.push(reply);
                 }
             }
+            Message::CreateSink(spec, reply) => self.create_sink(*spec, reply)?,
             Message::CreateView(spec, reply) => self.create_view(spec, reply)?,
             Message::CreateViewAtOnce(spec, reply) => self.create_view_at_once(spec, reply)?,
             Message::CancelView(view) => self.cancel_view(view)?,
             Message::Drop(objects, ddl, reply) => {
+                self.sinks_leave(&objects);
                 self.barriers.push_back(Barrier::dropping(Claim::default(), objects, ddl, reply));
             }
             Message::Rename(names, ddl, reply) => {

@@ -42,6 +42,7 @@ impl Sequencer {
     pub(super) fn claimed(&mut self, claim: Claim, change: Message) -> Result<()> {
         match change {
             Message::Drop(objects, ddl, reply) => {
+                self.sinks_leave(&objects);
                 self.barriers.push_back(Barrier::dropping(claim, objects, ddl, reply))
             }
             // Answered when they are durable, whatever is under way.
@@ -67,7 +68,14 @@ impl Sequencer {
     pub(super) fn taken_back(&mut self) {
         self.waiting.retain(|commit| !commit.claim.is_taken_back());
         self.requests.retain(|(claim, _)| !claim.is_taken_back());
-        self.barriers.retain(|barrier| !matches!(barrier, Barrier::Drop(drop) if drop.claim.is_taken_back()));
+        let sinks = &self.shared.sinks;
+        self.barriers.retain(|barrier| match barrier {
+            Barrier::Drop(drop) if drop.claim.is_taken_back() => {
+                drop.objects.iter().filter_map(|id| sinks.get(*id)).for_each(|sink| sink.stay());
+                false
+            }
+            _ => true,
+        });
     }
 
     /// When views leave the clock that are to go, and hold up that they go.

@@ -454,6 +454,8 @@ impl Sequencer {
             Arc::make_mut(&mut self.vector).0.retain(|p, _| p.source != *id);
         }
         self.close_unread_feeds();
+        // Everything up to here is published, and so has come to the sinks.
+        self.sinks_end(&sorted);
         let _ = self.shared.publisher.send(Publish::Remove(sorted));
         Ok(())
     }

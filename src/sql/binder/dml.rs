@@ -44,7 +44,7 @@ impl Binder<'_> {
         let hint = match object.kind {
             Kind::Table(_) => return Ok(object),
             Kind::Source(_) => "Use CREATE TABLE for rows that are written by SQL.",
-            Kind::View(_) | Kind::MaterializedView(_) => "Write to the tables that it reads.",
+            Kind::View(_) | Kind::MaterializedView(_) | Kind::Sink(_) => "Write to the tables that it reads.",
         };
         let message = match object.kind {
             Kind::MaterializedView(_) => format!("cannot change materialized view \"{}\"", object.name),

@@ -95,6 +95,11 @@ impl<'a> Provider<'a> {
             }
             Kind::Table(_) if self.depth > 0 => self.table_in_view(object),
             Kind::Table(_) | Kind::Source(_) | Kind::MaterializedView(_) => Ok(Arc::new(Relation::new(object.clone()))),
+            Kind::Sink(_) => {
+                let message = format!("\"{}\" is a sink", object.name);
+                Err(Error::new(crate::error::SqlState::WRONG_OBJECT_TYPE, message)
+                    .with_hint("Read the table or view that it writes; or its files, by a source."))
+            }
         }
     }
 

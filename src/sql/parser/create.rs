@@ -1,4 +1,4 @@
-//! CREATE TABLE, SOURCE, VIEW, MATERIALIZED VIEW.
+//! CREATE TABLE, SOURCE, VIEW, MATERIALIZED VIEW; CREATE SINK is in `sink`.
 
 use datafusion::sql::sqlparser::ast;
 use datafusion::sql::sqlparser::tokenizer::Token;
@@ -47,13 +47,20 @@ impl Cursor<'_> {
         if self.word("view") {
             return self.create_view(or_replace);
         }
-        if or_replace && (self.peek_word("table") || self.peek_word("materialized") || self.peek_word("source")) {
+        if or_replace
+            && (self.peek_word("table")
+                || self.peek_word("materialized")
+                || self.peek_word("source")
+                || self.peek_word("sink"))
+        {
             return Err(Error::unsupported("CREATE OR REPLACE here", "DROP the object first, then CREATE it."));
         }
         if self.word("table") {
             self.create_table()
         } else if self.word("source") {
             self.create_source()
+        } else if self.word("sink") {
+            self.create_sink()
         } else if self.words(&["materialized", "view"]) {
             let view = self.materialized_view(start)?;
             Ok(Statement::CreateMaterializedView(view))
@@ -65,7 +72,6 @@ impl Cursor<'_> {
     fn refused_create(&self) -> Error {
         let Some(word) = self.next_word() else { return self.error_here() };
         let hint = match word.as_str() {
-            "sink" => "Read the view with SUBSCRIBE, or COPY (SUBSCRIBE ..) TO STDOUT.",
             "index" | "unique" => "Views are indexed by the key of their rows; declare a PRIMARY KEY on tables.",
             "function" | "procedure" | "aggregate" => "Write the expression in the query.",
             "schema" => "All objects live in schema public.",
@@ -295,7 +301,7 @@ impl Cursor<'_> {
     }
 
     /// `(a = 'x', b.c = 1, d = true)`; keys in lower case.
-    fn options(&mut self) -> Result<Vec<(String, String)>> {
+    pub(super) fn options(&mut self) -> Result<Vec<(String, String)>> {
         self.expect(&Token::LParen)?;
         let mut options: Vec<(String, String)> = Vec::new();
         loop {

@@ -2,7 +2,7 @@
 //!
 //! * [`tokens`]: text to tokens; * [`cursor`]: words, names, and PostgreSQL's syntax errors;
 //! * [`statement`]: the first word decides; * [`query`]: SELECT, INSERT, UPDATE, DELETE, COPY, SUBSCRIBE;
-//! * [`create`]: CREATE; * [`alter`]: ALTER; * [`objects`]: DROP, COMMENT; * [`session`]: transactions, cursors, settings, EXPLAIN.
+//! * [`create`], [`sink`]: CREATE; * [`alter`]: ALTER; * [`objects`]: DROP, COMMENT; * [`session`]: transactions, cursors, settings, EXPLAIN.
 
 mod alter;
 mod create;
@@ -10,6 +10,7 @@ pub(in crate::sql) mod cursor;
 mod objects;
 mod query;
 mod session;
+mod sink;
 mod statement;
 pub(in crate::sql) mod tokens;
 

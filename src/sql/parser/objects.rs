@@ -5,12 +5,14 @@ use crate::error::{Error, Result};
 use crate::sql::statement::{Comment, Drop, RelationKind, Statement};
 
 impl Cursor<'_> {
-    /// TABLE, SOURCE, VIEW, MATERIALIZED VIEW.
+    /// TABLE, SOURCE, SINK, VIEW, MATERIALIZED VIEW.
     pub(super) fn relation_kind(&mut self) -> Option<RelationKind> {
         if self.word("table") {
             Some(RelationKind::Table)
         } else if self.word("source") {
             Some(RelationKind::Source)
+        } else if self.word("sink") {
+            Some(RelationKind::Sink)
         } else if self.word("view") {
             Some(RelationKind::View)
         } else if self.words(&["materialized", "view"]) {
@@ -26,8 +28,7 @@ impl Cursor<'_> {
             Some(word)
                 if matches!(
                     word.as_str(),
-                    "sink"
-                        | "index"
+                    "index"
                         | "function"
                         | "schema"
                         | "database"

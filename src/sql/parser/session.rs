@@ -196,6 +196,8 @@ impl Cursor<'_> {
             Show::Relations(RelationKind::Table)
         } else if self.word("sources") {
             Show::Relations(RelationKind::Source)
+        } else if self.word("sinks") {
+            Show::Relations(RelationKind::Sink)
         } else if self.word("views") {
             Show::Relations(RelationKind::View)
         } else if self.words(&["materialized", "views"]) {

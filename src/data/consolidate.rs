@@ -5,11 +5,11 @@ use arrow::datatypes::SchemaRef;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
-use crate::data::{Changes, KeyEncoder, hash};
+use super::{Changes, KeyEncoder, hash};
 use crate::error::Result;
 
 /// Retractions before insertions, of changes among which no row comes twice.
-pub(super) fn ordered(schema: &SchemaRef, parts: Vec<Changes>) -> Result<Changes> {
+pub fn ordered(schema: &SchemaRef, parts: Vec<Changes>) -> Result<Changes> {
     let (mut retractions, mut insertions) = (vec![], vec![]);
     for part in parts {
         let negative = part.diffs.as_ref().map_or(0, |d| d.values().iter().filter(|d| **d < 0).count());
@@ -29,7 +29,7 @@ pub(super) fn ordered(schema: &SchemaRef, parts: Vec<Changes>) -> Result<Changes
 
 /// Each row at most once, with its summed weight; rows whose weights cancel out are gone. Retractions come before
 /// insertions, each in the order of their first mention. `encoder` is over all columns.
-pub(super) fn consolidate(schema: &SchemaRef, encoder: &KeyEncoder, parts: &[Changes]) -> Result<Changes> {
+pub fn consolidate(schema: &SchemaRef, encoder: &KeyEncoder, parts: &[Changes]) -> Result<Changes> {
     let all = Changes::concat(schema, parts)?;
     let keys = encoder.encode(&all.rows)?;
     let mut places: HashTable<usize> = HashTable::with_capacity(all.len());

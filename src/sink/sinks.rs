@@ -1,0 +1,87 @@
+//! [`Sinks`]: all of them, what they may keep together, and up to where they are written.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use parking_lot::RwLock;
+
+use super::{Description, Sink, writer};
+use crate::data::{Epoch, ObjectId};
+use crate::error::Result;
+
+/// What all sinks together may keep in memory.
+#[derive(Debug)]
+pub(super) struct Budget {
+    /// Bytes that wait.
+    pub(super) queued: AtomicUsize,
+    pub(super) limit: usize,
+}
+
+/// All sinks of a runtime.
+pub struct Sinks {
+    sinks: RwLock<BTreeMap<ObjectId, Arc<Sink>>>,
+    budget: Arc<Budget>,
+}
+
+impl Sinks {
+    /// None yet; together they keep so many bytes at most.
+    pub fn new(limit: usize) -> Self {
+        Self { sinks: RwLock::default(), budget: Arc::new(Budget { queued: AtomicUsize::new(0), limit }) }
+    }
+
+    /// Starts a sink; `wake` is called when there is room again.
+    pub fn start(
+        &self,
+        id: ObjectId,
+        name: &str,
+        description: Description,
+        wake: Box<dyn Fn() + Send + Sync>,
+    ) -> Result<Arc<Sink>> {
+        let sink = Arc::new(Sink::new(id, name, description, Arc::clone(&self.budget), wake));
+        writer::start(&sink)?;
+        self.sinks.write().insert(id, Arc::clone(&sink));
+        Ok(sink)
+    }
+
+    /// The sink of an id.
+    pub fn get(&self, id: ObjectId) -> Option<Arc<Sink>> {
+        self.sinks.read().get(&id).cloned()
+    }
+
+    /// A sink is not one of them any more.
+    pub fn remove(&self, id: ObjectId) -> Option<Arc<Sink>> {
+        self.sinks.write().remove(&id)
+    }
+
+    /// All of them, by id.
+    pub fn all(&self) -> Vec<Arc<Sink>> {
+        self.sinks.read().values().cloned().collect()
+    }
+
+    /// Whether what waits to be written leaves room for more.
+    pub fn has_room(&self) -> bool {
+        self.budget.queued.load(Ordering::Acquire) < self.budget.limit
+    }
+
+    /// The epoch up to which every sink that can go on is durable: a process that starts again from the state of this
+    /// epoch, or of an earlier one, gives each sink what it needs. `None`: there is no such sink.
+    pub fn durable(&self) -> Option<Epoch> {
+        let sinks = self.sinks.read();
+        sinks.values().filter_map(|sink| sink.position()).min()
+    }
+
+    /// Sinks whose disk refuses go on at a later start.
+    pub fn put_off(&self) {
+        self.all().iter().for_each(|sink| sink.put_off());
+    }
+
+    /// The server stops: what waits is written, if that is possible at once.
+    pub fn stop(&self) {
+        let sinks = self.all();
+        sinks.iter().for_each(|sink| sink.end());
+        for sink in sinks {
+            sink.join();
+        }
+    }
+}
