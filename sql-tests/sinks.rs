@@ -24,6 +24,7 @@ pub fn trials() -> Vec<Trial> {
         trial("sinks::go_on_after_a_restart", go_on_after_a_restart()),
         trial("sinks::parts_belong_to_their_readers", parts_belong_to_their_readers()),
         trial("sinks::a_folder_that_is_away", a_folder_that_is_away()),
+        trial("sinks::another_file_root", another_file_root()),
         trial("sinks::a_manifest_that_is_gone", a_manifest_that_is_gone()),
         trial("sinks::parts_roll_by_time_rows_and_bytes", parts_roll()),
     ]
@@ -64,7 +65,7 @@ pub fn lines(folder: &Path, prefix: &str, ending: &str, tells_epochs: bool) -> R
     Ok(lines)
 }
 
-/// The lines of an UPSERT sink (hw_epoch, hw_op, then the row, whose first value is its key; `|` between) against what a
+/// The lines of an UPSERT sink (hw_epoch, hw_state, then the row, whose first value is its key; `|` between) against what a
 /// subscription said of the same view (rows with tabs between, by epoch), after the epoch at which it began.
 pub fn compare_upserts(lines: &[String], told: &BTreeMap<u64, Vec<(String, i64)>>, began: u64) -> Result<()> {
     let key = |row: &str| row.split('\t').next().unwrap_or_default().to_owned();
@@ -166,6 +167,10 @@ async fn go_on_after_a_restart() -> Result<()> {
     expect(lines(&out, "k", "csv", false)?, &["1", "2", "3"])?;
     let figures = "SELECT status, parts, rows, error FROM highwater.sinks";
     expect(life(path, &[figures]).await?, &["running", "2", "3", "NULL"])?;
+    let shown = life(path, &["SHOW CREATE SINK renamed"]).await?;
+    if shown.get(1) != Some(&create.replace("SINK k", "SINK renamed")) {
+        return Err(format!("SHOW CREATE SINK says {shown:?}"));
+    }
     life(path, &["INSERT INTO t VALUES (4)", "DROP SINK renamed", "INSERT INTO t VALUES (5)"]).await?;
     // The log tells of a sink that is gone.
     expect(life(path, &["INSERT INTO t VALUES (6)", "SHOW SINKS"]).await?, &[])?;
@@ -216,6 +221,22 @@ async fn a_folder_that_is_away() -> Result<()> {
     expect(run(&database, &["FLUSH"]).await?, &[])?;
     database.stop().await;
     expect(lines(&out, "k", "csv", false)?, &["1", "2", "3", "4", "5"])
+}
+
+/// A server that may not write there any more starts, and says so; another one that may goes on.
+async fn another_file_root() -> Result<()> {
+    let folder = TempDir::new().map_err(text)?;
+    let (path, out) = (folder.path(), folder.path().join("out"));
+    life(path, &[TABLE, &sink(path, ""), "INSERT INTO t VALUES (1)"]).await?;
+    let (data_dir, file_root) = (Some(path.join("data")), Some(path.join("data")));
+    let config = EngineConfig { data_dir, file_root, ..EngineConfig::default() };
+    let database = Database::with(Mode::One, config).await?;
+    let status = "SELECT status, error LIKE '%outside of the server''s file root' FROM highwater.sinks";
+    let found = run(&database, &["INSERT INTO t VALUES (2)", status]).await;
+    database.stop().await;
+    expect(found?, &["failed", "t"])?;
+    life(path, &["INSERT INTO t VALUES (3)"]).await?;
+    expect(lines(&out, "k", "csv", false)?, &["1", "2", "3"])
 }
 
 /// Without it nobody knows what was written: the sink says so, and all else goes on.

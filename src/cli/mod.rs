@@ -69,7 +69,7 @@ struct Listen {
     /// Worker threads of views [default: number of cores]
     #[arg(long, value_name = "N", value_parser = workers)]
     workers: Option<usize>,
-    /// Read files only below this directory.
+    /// Read and write files only below this directory.
     #[arg(long, value_name = "DIR", value_parser = directory)]
     file_root: Option<PathBuf>,
 }

@@ -13,6 +13,7 @@ use crate::catalog::object::{Kind, Object};
 use crate::error::{Error, Result};
 use crate::plan::ViewPlan;
 use crate::runtime::{Digest, ReadMode, Runtime, RuntimeConfig, SourceSpec, Spec, ViewSpec};
+use crate::sink::Description;
 use crate::sql::Statement;
 use crate::sql::binder::{BindSession, Binder};
 
@@ -158,7 +159,7 @@ impl Engine {
             }
             Kind::View(_) => None,
             Kind::Sink(sink) => {
-                let description = self.sink_description(&snapshot, sink)?;
+                let description = self.sink_description(&snapshot, sink, Description::rebuild)?;
                 Some(Spec::Sink(Box::new(sink_spec(&object, sink.input, description)?)))
             }
             Kind::MaterializedView(_) => Some(Spec::View(self.replan(&binder, &object)?.spec(

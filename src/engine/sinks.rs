@@ -1,5 +1,6 @@
 //! CREATE SINK, what FLUSH and DROP ask of sinks, and `highwater.sinks`.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use uuid::Uuid;
@@ -79,7 +80,12 @@ impl Session {
 
 impl Engine {
     /// What a sink of the catalog writes, where and how.
-    pub(super) fn sink_description(&self, snapshot: &Snapshot, sink: &object::Sink) -> Result<Description> {
+    pub(super) fn sink_description(
+        &self,
+        snapshot: &Snapshot,
+        sink: &object::Sink,
+        build: fn(&object::Sink, Input<'_>, Option<&Path>) -> Result<Description>,
+    ) -> Result<Description> {
         let gone = || Error::new(SqlState::UNDEFINED_TABLE, "the relation that the sink writes does not exist");
         let input = snapshot.get(sink.input).ok_or_else(gone)?;
         let (key, append_only) = match &input.kind {
@@ -89,7 +95,7 @@ impl Engine {
         };
         let key = key.map(Vec::as_slice);
         let input = Input { called: &described(input), schema: &input.schema, key, append_only };
-        Description::build(sink, input, self.config.file_root.as_deref())
+        build(sink, input, self.config.file_root.as_deref())
     }
 
     /// Names of files of two sinks never clash.
@@ -111,7 +117,7 @@ impl Engine {
         let _names = self.ddl.lock().await;
         self.check_free(&name)?;
         let snapshot = self.catalog.snapshot();
-        let description = self.sink_description(&snapshot, &sink)?;
+        let description = self.sink_description(&snapshot, &sink, Description::build)?;
         self.check_folder(&snapshot, &description, &sink)?;
         let key_is_claimed = description.key_is_claimed;
         let (input, schema) = (sink.input, description.columns());

@@ -50,6 +50,8 @@ pub struct Description {
     pub snapshot: bool,
     /// The option primary_key, of a relation of which another key, or none, is known.
     pub key_is_claimed: bool,
+    /// Why it must not be written now: the file root is another one.
+    pub(super) refused: Option<Error>,
 }
 
 const OPTIONS: [&str; 7] =
@@ -101,7 +103,12 @@ impl Description {
         let path = folder_within(path, root)?;
         let place = Place { path, prefix: sink.prefix.clone(), ending: encoding.ending(), token: sink.token.clone() };
         let snapshot = options.boolean("snapshot")?.unwrap_or(true);
-        Ok(Self { place, shape, encoding, roll: roll(&options)?, snapshot, key_is_claimed })
+        Ok(Self { place, shape, encoding, roll: roll(&options)?, snapshot, key_is_claimed, refused: None })
+    }
+
+    /// The same of a sink that an earlier process created: where it must not be written now, it fails, and nothing else does.
+    pub fn rebuild(sink: &Sink, input: Input<'_>, root: Option<&Path>) -> Result<Self> {
+        Self::build(sink, input, root).or_else(|why| Ok(Self { refused: Some(why), ..Self::build(sink, input, None)? }))
     }
 
     /// What the names of the sink's files begin with.

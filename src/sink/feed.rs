@@ -376,16 +376,23 @@ impl Sink {
         (self.wake)();
     }
 
-    /// The disk refuses and there is no room: it goes on at a later start, behind what is written now.
-    pub(super) fn put_off(&self) {
-        let mut state = self.state.lock();
-        if state.phase == SinkPhase::Retrying {
-            state.held = Some(state.durable());
-            let error = state.error.clone().unwrap_or_else(|| Error::internal("the disk refused"));
-            drop(state);
-            self.fail(error.with_hint("It goes on when the server is started again and the disk takes its files."));
-            self.changed.notify_all();
+    /// The disk refuses, and there is no room for what waits.
+    pub(super) fn give_way(&self) {
+        let state = self.state.lock();
+        let refused = state.error.clone().filter(|_| state.phase == SinkPhase::Retrying);
+        drop(state);
+        if let Some(error) = refused {
+            self.put_off(error);
         }
+    }
+
+    /// It goes on at a later start, behind what is written now.
+    pub(super) fn put_off(&self, error: Error) {
+        let mut state = self.state.lock();
+        state.held = Some(state.durable());
+        drop(state);
+        self.fail(error.with_hint("It goes on when the server is started again and can write its files."));
+        self.changed.notify_all();
     }
 
     /// Says on the log that it has failed, if it has.

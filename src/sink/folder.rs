@@ -59,8 +59,13 @@ pub(super) struct Folder {
 impl Place {
     /// CREATE: makes the folder, and takes the name in it.
     ///
-    /// Errors: `55006` it has parts of that name already; `58030`, `53100`, `42501` the disk.
+    /// Errors: `55006` it has parts of that name already; `42809` it is a file; `58030`, `53100`, `42501` the disk.
     pub(super) fn claim(&self) -> Result<()> {
+        if self.path.exists() && !self.path.is_dir() {
+            let message = format!("\"{}\" is not a directory", self.path.display());
+            return Err(Error::new(SqlState::WRONG_OBJECT_TYPE, message)
+                .with_hint("Name the folder that the files are to be written into."));
+        }
         let made = || -> io::Result<()> {
             fs::create_dir_all(&self.path)?;
             self.path.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all())

@@ -3,7 +3,7 @@
 //! | FORMAT | columns | one row per |
 //! |---|---|---|
 //! | PLAIN | the relation's | row that came |
-//! | UPSERT | `hw_epoch`, `hw_op`, the relation's | key that changed: its new row (`upsert`), or the row that went (`delete`) |
+//! | UPSERT | `hw_epoch`, `hw_state`, the relation's | key that changed: its new row (`upsert`), or the row that went (`delete`) |
 //! | DEBEZIUM | `before`, `after`, `op`, `ts_ms`, `hw_epoch` | change: `r` a row of the snapshot, `c`, `u`, `d` |
 
 use std::sync::Arc;
@@ -31,7 +31,7 @@ pub(super) enum Format {
 /// The epoch of a row's change.
 const EPOCH: &str = "hw_epoch";
 /// What happened to a row's key.
-const OP: &str = "hw_op";
+const STATE: &str = "hw_state";
 
 /// Makes the rows of parts.
 #[derive(Debug)]
@@ -58,7 +58,7 @@ impl Shape {
     ) -> Result<Self> {
         encoding.check(input)?;
         let stored = encoding.stored(input);
-        let own = [Field::new(EPOCH, DataType::Int64, false), Field::new(OP, DataType::Utf8, false)];
+        let own = [Field::new(EPOCH, DataType::Int64, false), Field::new(STATE, DataType::Utf8, false)];
         let output = match format {
             Format::Plain => SchemaRef::clone(&stored),
             Format::Upsert => {

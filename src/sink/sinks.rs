@@ -72,8 +72,8 @@ impl Sinks {
     }
 
     /// Sinks whose disk refuses go on at a later start.
-    pub fn put_off(&self) {
-        self.all().iter().for_each(|sink| sink.put_off());
+    pub fn give_way(&self) {
+        self.all().iter().for_each(|sink| sink.give_way());
     }
 
     /// The server stops: what waits is written, if that is possible at once.

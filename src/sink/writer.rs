@@ -41,6 +41,10 @@ fn run(sink: &Sink) {
 
 /// Opens the folder; `None`: the sink ends before, or has failed.
 fn opened(sink: &Sink) -> Option<Folder> {
+    if let Some(why) = &sink.description.refused {
+        sink.put_off(why.clone());
+        return None;
+    }
     let mut pause = SINK_RETRY;
     let folder = loop {
         match sink.description.place.open() {

@@ -133,21 +133,16 @@ pub(super) fn find(path: &str, root: Option<&Path>) -> Result<Vec<Found>> {
 
 /// Where a folder to write into is, or will be.
 ///
-/// Errors: `42501` it lies outside of `root`; `42809` it is a file.
+/// Errors: `42501` it lies outside of `root`.
 pub(crate) fn folder_within(path: &str, root: Option<&Path>) -> Result<PathBuf> {
     let given = given(path, root);
-    let refuse_file = |path: &Path| match path.exists() && !path.is_dir() {
-        true => Err(Error::new(SqlState::WRONG_OBJECT_TYPE, format!("\"{}\" is not a directory", path.display()))
-            .with_hint("Name the folder that the files are to be written into.")),
-        false => Ok(()),
-    };
-    let Some(root) = root else { return refuse_file(&given).map(|()| given) };
+    let Some(root) = root else { return Ok(given) };
     inside_by_name(&given, root, path)?;
     // What a link inside of the root leads to may be outside.
     let there = given.ancestors().find_map(|part| part.canonicalize().ok());
     let root = root.canonicalize().map_err(|e| unreadable(root, &e))?;
     match there.is_some_and(|there| there.starts_with(root)) {
-        true => refuse_file(&given).map(|()| given),
+        true => Ok(given),
         false => Err(outside(path)),
     }
 }

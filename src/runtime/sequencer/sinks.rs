@@ -57,7 +57,7 @@ impl Sequencer {
     /// starting: they go on at a later start.
     pub(in crate::runtime) fn sinks_make_room(&self) {
         if !self.shared.sinks.has_room() {
-            self.shared.sinks.put_off();
+            self.shared.sinks.give_way();
         }
     }
 

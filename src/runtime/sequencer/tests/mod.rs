@@ -3,6 +3,7 @@
 mod durable;
 mod numbers;
 mod requests;
+mod sinks;
 mod sources;
 mod views;
 mod writes;
