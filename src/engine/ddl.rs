@@ -217,6 +217,9 @@ impl Session {
         let mut object = Object::clone(&found);
         match &comment.column {
             None => object.comment = comment.text.clone(),
+            Some(_) if matches!(object.kind, Kind::Sink(_)) => {
+                return Err(Error::unsupported("COMMENT ON COLUMN of a sink", "COMMENT ON SINK says what it is for."));
+            }
             Some(column) => object.schema = commented(&object, column, comment.text.as_deref())?,
         }
         self.shared.runtime.log_ddl(Ddl::Replace(object.clone()).bytes()?).await?;

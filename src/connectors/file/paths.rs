@@ -135,7 +135,7 @@ pub(super) fn find(path: &str, root: Option<&Path>) -> Result<Vec<Found>> {
 ///
 /// Errors: `42501` it lies outside of `root`.
 pub(crate) fn folder_within(path: &str, root: Option<&Path>) -> Result<PathBuf> {
-    let given = given(path, root);
+    let given = std::path::absolute(given(path, root))?;
     let Some(root) = root else { return Ok(given) };
     inside_by_name(&given, root, path)?;
     // What a link inside of the root leads to may be outside.
