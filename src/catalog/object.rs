@@ -239,6 +239,17 @@ impl Object {
         }
     }
 
+    /// What it names under one id is another object now.
+    pub fn depend_on(&mut self, old: ObjectId, new: ObjectId) {
+        let (depends, seen) = match &mut self.kind {
+            Kind::View(view) => (&mut view.depends, &mut view.seen),
+            Kind::MaterializedView(view) => (&mut view.depends, &mut view.seen),
+            Kind::Table(_) | Kind::Source(_) => return,
+        };
+        depends.iter_mut().filter(|id| **id == old).for_each(|id| *id = new);
+        seen.iter_mut().map(|s| &mut s.object).filter(|id| **id == old).for_each(|id| *id = new);
+    }
+
     /// The table as it was seen.
     pub fn as_seen(&self, seen: &Seen) -> Self {
         let (width, own) = (seen.schema.fields().len(), self.shape());

@@ -215,6 +215,19 @@ impl Catalog {
         });
     }
 
+    /// A view takes the place, and the name, of another one.
+    pub fn supplant(&self, view: Object, readers: Vec<Object>) {
+        let _: Result<()> = self.change(|next| {
+            if let Some(old) = next.names.insert(view.name.clone(), view.id) {
+                next.objects.remove(&old);
+            }
+            for object in readers.into_iter().chain([view]) {
+                next.objects.insert(object.id, Arc::new(object));
+            }
+            Ok(())
+        });
+    }
+
     fn change<T>(&self, f: impl FnOnce(&mut Snapshot) -> Result<T>) -> Result<T> {
         let mut current = self.current.write();
         let mut next = Snapshot::clone(&current);

@@ -154,7 +154,13 @@ pub(super) fn compact(catalog: &mut Vec<CatalogEntry>) -> Result<()> {
             replace(entry, &Ddl::Names(names, readers));
             is_there
         }
-        Some(Ddl::Create(object) | Ddl::Replace(object)) => !gone.contains(&object.id),
+        Some(Ddl::Replaced(object, mut readers)) => {
+            let is_there = !gone.contains(&object.id);
+            readers.retain(|reader| !gone.contains(&reader.id));
+            replace(entry, &Ddl::Replaced(object, readers));
+            is_there
+        }
+        Some(Ddl::Create(object) | Ddl::Replace(object) | Ddl::Replacement(object)) => !gone.contains(&object.id),
         Some(Ddl::Rename(object, _)) => !gone.contains(&object),
         // No start needs a subscription's own view.
         Some(Ddl::Subscription(_) | Ddl::Drop(_)) | None => false,
@@ -197,10 +203,12 @@ impl Engine {
             if !change.payload.is_empty() {
                 match Ddl::read(&change.payload)? {
                     Ddl::Create(object) => engine.catalog.reserve(object.id),
-                    Ddl::Subscription(object) => {
+                    // Or one that has not taken another's place.
+                    Ddl::Subscription(object) | Ddl::Replacement(object) => {
                         engine.catalog.reserve(object.id);
                         orphans.push(object.id);
                     }
+                    Ddl::Replaced(object, _) => orphans.retain(|id| *id != object.id),
                     Ddl::Drop(_) | Ddl::Rename(..) | Ddl::Names(..) | Ddl::Alter(_) | Ddl::Replace(_) => {}
                 }
             }

@@ -32,6 +32,10 @@ pub(super) enum Ddl {
     Create(Object),
     /// A subscription's own view, which has no name.
     Subscription(Object),
+    /// A view that is to take the place of another one, and has no name before.
+    Replacement(Object),
+    /// It has taken it: the view, and plain views that named the other one.
+    Replaced(Object, Vec<Object>),
     Drop(Vec<ObjectId>),
     Rename(ObjectId, String),
     /// New names, and what depends on the objects and sees them under the old ones.
@@ -442,7 +446,7 @@ fn check_distinct(fields: &[Field]) -> Result<()> {
 }
 
 /// OR REPLACE keeps the id; columns may only be added, and nothing may read the view.
-fn replace_view(snapshot: &Snapshot, old: &Object, schema: SchemaRef, kind: Kind) -> Result<Object> {
+pub(super) fn replace_view(snapshot: &Snapshot, old: &Object, schema: SchemaRef, kind: Kind) -> Result<Object> {
     if !matches!(old.kind, Kind::View(_)) {
         let message = format!("\"{}\" is not a view", old.name);
         return Err(Error::new(SqlState::WRONG_OBJECT_TYPE, message));

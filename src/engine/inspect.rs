@@ -123,7 +123,11 @@ impl Engine {
         }
         let (object, named) = match Ddl::read(&change.payload)? {
             Ddl::Create(object) => (object, true),
-            Ddl::Subscription(object) => (object, false),
+            Ddl::Subscription(object) | Ddl::Replacement(object) => (object, false),
+            Ddl::Replaced(object, readers) => {
+                catalog.supplant(object, readers);
+                return Ok(None);
+            }
             Ddl::Drop(ids) => {
                 catalog.drop(&ids);
                 return Ok(None);

@@ -56,7 +56,8 @@ fn instant(time: EventTime) -> Value {
 }
 
 async fn views(shared: &Shared, rows: &mut Rows) -> Result<()> {
-    let hidden = shared.engine.temporary.lock().clone();
+    let mut hidden = shared.engine.temporary.lock().clone();
+    hidden.retain(|id, _| !shared.engine.replacements.lock().contains(id));
     for view in shared.engine.runtime.status().await?.views.iter().filter(|v| !hidden.contains_key(&v.id)) {
         rows.push([
             ("name", (&view.name).into()),

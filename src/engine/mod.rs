@@ -4,6 +4,7 @@
 //!  text --Session::parse--> Parsed --prepare--> Prepared --execute--> Outcome
 //!                                                 |
 //!        ddl.rs        CREATE, DROP, COMMENT: catalog + runtime; alter.rs ALTER TABLE; rename.rs ALTER .. RENAME, SWAP
+//!        views.rs      CREATE MATERIALIZED VIEW; replace.rs CREATE OR REPLACE MATERIALIZED VIEW
 //!        insert.rs, dml.rs  INSERT; UPDATE, DELETE: at the head, or buffered by a transaction block (transaction.rs)
 //!        query.rs      SELECT: DataFusion over one published epoch (provider.rs)
 //!        aside.rs      what a statement computes, away from the threads that serve connections; stream.rs waits for it
@@ -38,6 +39,7 @@ mod prepared;
 mod provider;
 mod query;
 mod rename;
+mod replace;
 mod session;
 mod settings;
 mod show;
@@ -54,7 +56,7 @@ pub use ingest::Ingest;
 pub use inspect::{InspectedView, Replay};
 pub use session::{Parsed, Prepared, Session};
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -92,6 +94,8 @@ pub struct Engine {
     connectors: Mutex<HashMap<ObjectId, Arc<dyn Connector>>>,
     /// Subscriptions' own views, with what they read.
     temporary: Mutex<HashMap<ObjectId, Vec<ObjectId>>>,
+    /// Among these: views that are to take the place of others.
+    replacements: Mutex<HashSet<ObjectId>>,
     /// Held while names are checked and taken.
     ddl: Arc<tokio::sync::Mutex<()>>,
     /// Microseconds since 1970.
@@ -133,6 +137,7 @@ impl Engine {
             next_pid: AtomicI32::new(1),
             connectors: Mutex::default(),
             temporary: Mutex::default(),
+            replacements: Mutex::default(),
             ddl: Arc::default(),
             started: micros_now(),
         });

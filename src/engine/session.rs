@@ -242,15 +242,21 @@ impl Session {
         self.check_transaction(statement, &guard).await?;
         let stale =
             prepared.at.elapsed() > PLAN_AGE || self.shared.engine.catalog.snapshot().version != prepared.version;
-        let bound = match (prepared.bound.as_ref(), stale) {
-            (Bound::Other, _) | (_, false) => prepared.bound.clone(),
-            (_, true) => guard.wait(self.bind(&prepared.parsed, &prepared.oids)).await?.bound,
+        let (bound, version) = match (prepared.bound.as_ref(), stale) {
+            (Bound::Other, _) | (_, false) => (prepared.bound.clone(), prepared.version),
+            (_, true) => {
+                let again = guard.wait(self.bind(&prepared.parsed, &prepared.oids)).await?;
+                (again.bound, again.version)
+            }
         };
         let done = self.bound(prepared, &bound, parameters, guard.clone()).await;
         match done {
-            Err(error) if is_altered(&error) && !matches!(*bound, Bound::Other) && !self.in_transaction() => {
-                // When the other statement is done the catalog is as the table is.
+            Err(error) if may_be_overtaken(&error) && !matches!(*bound, Bound::Other) && !self.in_transaction() => {
+                // When the other statement is done the catalog is as tables and views are.
                 drop(guard.wait(async { Ok(self.shared.engine.ddl.lock().await) }).await?);
+                if self.shared.engine.catalog.snapshot().version == version {
+                    return Err(error);
+                }
                 let bound = guard.wait(self.bind(&prepared.parsed, &prepared.oids)).await?.bound;
                 self.bound(prepared, &bound, parameters, guard).await
             }
@@ -353,6 +359,11 @@ impl Drop for Session {
     fn drop(&mut self) {
         self.shared.terminate();
     }
+}
+
+/// Whether it may be that what a statement was bound to was altered, or replaced, before the statement read it.
+fn may_be_overtaken(error: &Error) -> bool {
+    is_altered(error) || error.code() == SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE
 }
 
 /// 42P02: a simple query brings no values.

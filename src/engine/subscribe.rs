@@ -118,6 +118,7 @@ impl Session {
         planned: &PlannedView,
     ) -> Result<Vec<u8>> {
         let create = CreateMaterializedView {
+            or_replace: false,
             name: Name { schema: None, name: name.to_owned(), position: 0 },
             if_not_exists: false,
             columns: Vec::new(),

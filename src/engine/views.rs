@@ -135,6 +135,9 @@ impl Session {
         guard: Guard,
     ) -> Result<Outcome> {
         let tag = || Outcome::Done { tag: "CREATE MATERIALIZED VIEW".into() };
+        if create.or_replace && self.replace_materialized_view(create, &guard).await? {
+            return Ok(tag());
+        }
         let engine = self.shared.engine.clone();
         let planned = guard.wait(self.plan_free(create, &engine.ddl)).await?;
         let Some((names, planned)) = planned else { return Ok(tag()) };
@@ -286,7 +289,7 @@ fn late_target(snapshot: &Snapshot, name: &Name) -> Result<Arc<Object>> {
 }
 
 /// Late rows must not come back to the view that turned them away.
-fn check_cycle(snapshot: &Snapshot, reads: &[ObjectId], target: &Object) -> Result<()> {
+pub(super) fn check_cycle(snapshot: &Snapshot, reads: &[ObjectId], target: &Object) -> Result<()> {
     let mut open = reads.to_vec();
     let mut seen: Vec<ObjectId> = Vec::new();
     while let Some(id) = open.pop() {

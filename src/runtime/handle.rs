@@ -261,6 +261,12 @@ impl Runtime {
         self.request(|reply| Message::Drop(objects, ddl, reply)).await
     }
 
+    /// Another view takes the place of the first of these: they go, at an epoch that both have, and those who subscribe
+    /// to them are told so.
+    pub async fn replace_view(&self, objects: Vec<ObjectId>, ddl: Vec<u8>) -> Result<Epoch> {
+        self.ask(|reply| Message::Replace(objects, ddl, reply)).await
+    }
+
     /// ALTER .. RENAME, ALTER .. SWAP WITH: kept in the log.
     pub async fn rename(&self, names: Vec<(ObjectId, String)>, ddl: Vec<u8>) -> Result<()> {
         self.request(|reply| Message::Rename(names, ddl, reply)).await

@@ -41,6 +41,8 @@ pub(super) enum Message {
     /// Whoever waited for a CREATE MATERIALIZED VIEW has gone.
     CancelView(ObjectId),
     Drop(Vec<ObjectId>, Vec<u8>, Reply<Result<Epoch>>),
+    /// The same, because another view takes the place of the first one.
+    Replace(Vec<ObjectId>, Vec<u8>, Reply<Result<Epoch>>),
     Rename(Vec<(ObjectId, String)>, Vec<u8>, Reply<Result<()>>),
     Alter(TableAlter, Reply<Result<Epoch>>),
     LogDdl(Vec<u8>, Reply<Result<Epoch>>),

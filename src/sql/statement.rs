@@ -361,6 +361,8 @@ pub struct CreateView {
 pub struct CreateMaterializedView {
     /// Its name.
     pub name: Name,
+    /// OR REPLACE.
+    pub or_replace: bool,
     /// IF NOT EXISTS.
     pub if_not_exists: bool,
     /// Column names given; empty: the query's.

@@ -22,6 +22,7 @@ use super::super::command::Command;
 use super::super::message::Publish;
 use super::super::{LateTarget, TableAlter};
 use super::Sequencer;
+use super::answers::Answer;
 
 impl Sequencer {
     /// A quiet moment: answers when the epoch closes that begins with the change.
@@ -52,6 +53,26 @@ impl Sequencer {
         }
         self.shared.sinks.get(object).iter().for_each(|sink| sink.rename(&name));
         let _ = self.shared.publisher.send(Publish::Rename(object, name));
+    }
+
+    /// A quiet moment: objects go, and who subscribes to them is told that there is another view now.
+    pub(super) fn replace_view(
+        &mut self,
+        objects: &[ObjectId],
+        ddl: Vec<u8>,
+        reply: Reply<Result<Epoch>>,
+    ) -> Result<()> {
+        let called = objects.first().map_or_else(String::new, |id| self.called(*id));
+        let epoch = Epoch(self.next_epoch.0 - 1);
+        for id in objects {
+            let message = format!("{called} was replaced at epoch {epoch}");
+            let error = Error::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message)
+                .with_hint(format!("Subscribe again: AS OF {epoch} is the first that the new view tells of its own."));
+            let _ = self.shared.publisher.send(Publish::End(*id, error));
+        }
+        let epoch = self.drop_objects(objects, ddl)?;
+        self.answer(Answer::Dropped(reply, epoch));
+        Ok(())
     }
 
     /// NOT NULL holds for the rows that are there.

@@ -68,6 +68,8 @@ pub(super) enum Barrier {
     Drop(Dropping),
     /// A checkpoint is taken.
     Checkpoint,
+    /// A view takes the place of the first of these, which go.
+    Replace(Vec<ObjectId>, Vec<u8>, Reply<Result<Epoch>>),
     /// A table gets other columns.
     Alter(TableAlter, Reply<Result<Epoch>>),
     /// Other workers take over.
@@ -285,6 +287,7 @@ impl Sequencer {
                 self.sinks_leave(&objects);
                 self.barriers.push_back(Barrier::dropping(Claim::default(), objects, ddl, reply));
             }
+            Message::Replace(objects, ddl, reply) => self.barriers.push_back(Barrier::Replace(objects, ddl, reply)),
             Message::Rename(names, ddl, reply) => {
                 if let Some(reply) = self.or_full(reply) {
                     self.log_ddl(ddl, vec![])?;
@@ -425,6 +428,7 @@ impl Sequencer {
                 }
             }
             Barrier::Checkpoint => return self.take_checkpoint(),
+            Barrier::Replace(objects, ddl, reply) => self.replace_view(&objects, ddl, reply)?,
             Barrier::Alter(alter, reply) => self.alter_for(alter, reply)?,
             Barrier::Restart(workers, reply) => {
                 let restarted = self.restart_workers(workers);

@@ -47,12 +47,7 @@ impl Cursor<'_> {
         if self.word("view") {
             return self.create_view(or_replace);
         }
-        if or_replace
-            && (self.peek_word("table")
-                || self.peek_word("materialized")
-                || self.peek_word("source")
-                || self.peek_word("sink"))
-        {
+        if or_replace && ["table", "source", "sink"].into_iter().any(|kind| self.peek_word(kind)) {
             return Err(Error::unsupported("CREATE OR REPLACE here", "DROP the object first, then CREATE it."));
         }
         if self.word("table") {
@@ -62,8 +57,11 @@ impl Cursor<'_> {
         } else if self.word("sink") {
             self.create_sink()
         } else if self.words(&["materialized", "view"]) {
+            if or_replace && self.peek_word("if") {
+                return Err(self.error_here());
+            }
             let view = self.materialized_view(start)?;
-            Ok(Statement::CreateMaterializedView(view))
+            Ok(Statement::CreateMaterializedView(CreateMaterializedView { or_replace, ..view }))
         } else {
             Err(self.refused_create())
         }
@@ -376,6 +374,7 @@ impl Cursor<'_> {
         let query = self.query()?;
         let mut view = CreateMaterializedView {
             name,
+            or_replace: false,
             if_not_exists,
             columns,
             query,
