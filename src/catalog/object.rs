@@ -244,7 +244,7 @@ impl Object {
         let (depends, seen) = match &mut self.kind {
             Kind::View(view) => (&mut view.depends, &mut view.seen),
             Kind::MaterializedView(view) => (&mut view.depends, &mut view.seen),
-            Kind::Table(_) | Kind::Source(_) => return,
+            Kind::Table(_) | Kind::Source(_) | Kind::Sink(_) => return,
         };
         depends.iter_mut().filter(|id| **id == old).for_each(|id| *id = new);
         seen.iter_mut().map(|s| &mut s.object).filter(|id| **id == old).for_each(|id| *id = new);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, UInt32Array, new_null_array};
 use arrow::compute::take;
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::{Field, Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
 
 use super::Changes;
@@ -117,21 +117,29 @@ impl Recast {
             Some(at) => Origin::Column(at),
             None => Origin::Value(fill(number)),
         };
-        Self { schema: to.carrier(), from: to.all().map(origin).collect() }
+        let carrier = to.carrier();
+        // What has gone is NULL, whatever was promised of it.
+        let fields: Vec<Field> = carrier.fields().iter().map(|f| f.as_ref().clone().with_nullable(true)).collect();
+        let schema = Arc::new(Schema::new_with_metadata(fields, carrier.metadata().clone()));
+        Self { schema, from: to.all().map(origin).collect() }
     }
 
     /// Rows.
     pub fn rows(&self, rows: &RecordBatch) -> Result<RecordBatch> {
+        Ok(RecordBatch::try_new(Arc::clone(&self.schema), self.columns(rows)?)?)
+    }
+
+    /// Their columns; some that came may have to be filled yet.
+    pub fn columns(&self, rows: &RecordBatch) -> Result<Vec<ArrayRef>> {
         let count = rows.num_rows();
-        let column = |(origin, field): (&Origin, &Arc<arrow::datatypes::Field>)| -> Result<ArrayRef> {
+        let column = |(origin, field): (&Origin, &Arc<Field>)| -> Result<ArrayRef> {
             Ok(match origin {
                 Origin::Column(at) => Arc::clone(rows.column(*at)),
                 Origin::Value(None) => new_null_array(field.data_type(), count),
                 Origin::Value(Some(value)) => take(value, &UInt32Array::from(vec![0; count]), None)?,
             })
         };
-        let columns = self.from.iter().zip(self.schema.fields()).map(column).collect::<Result<Vec<_>>>()?;
-        Ok(RecordBatch::try_new(Arc::clone(&self.schema), columns)?)
+        self.from.iter().zip(self.schema.fields()).map(column).collect()
     }
 
     /// Changes.
@@ -143,7 +151,7 @@ impl Recast {
 #[cfg(test)]
 mod tests {
     use arrow::array::{Array, Int64Array};
-    use arrow::datatypes::{DataType, Field};
+    use arrow::datatypes::DataType;
 
     use super::*;
 

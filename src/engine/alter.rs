@@ -11,19 +11,23 @@ use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::{Field, Schema};
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
+use datafusion::common::DFSchema;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::PhysicalExpr;
 use serde::{Deserialize, Serialize};
 
 use super::Engine;
 use super::ddl::{Ddl, described, find, find_any, kind_word};
 use super::dml::check_length;
+use super::head::is_quick;
 use super::outcome::Outcome;
 use super::session::Session;
 use crate::catalog::object::{Kind, Object, Table};
 use crate::catalog::pg_catalog::quote_ident;
 use crate::catalog::{Catalog, Relation, Snapshot};
 use crate::data::ObjectId;
+use crate::data::types::pg_type;
 use crate::error::{Error, Result, SqlState};
 use crate::log;
 use crate::runtime::{Planned, TableAlter};
@@ -39,6 +43,8 @@ pub(super) struct Altered {
     readers: Vec<Object>,
     /// Columns that came: their numbers, and the value that rows have that were there, as an Arrow IPC stream.
     added: Vec<(u16, Vec<u8>)>,
+    /// Rows have values of their own in some of these: the log has them before.
+    valued: bool,
     /// What went with a column.
     dropped: Vec<ObjectId>,
 }
@@ -55,6 +61,8 @@ impl Altered {
 struct Change {
     object: Object,
     added: Vec<(u16, ArrayRef)>,
+    /// The same, where each row has one of its own.
+    each: Vec<(u16, Arc<dyn PhysicalExpr>)>,
     required: BTreeSet<u16>,
     /// Columns that went, and whether what reads them goes too.
     gone: Vec<(u16, String, bool)>,
@@ -69,8 +77,13 @@ impl Session {
         let snapshot = engine.catalog.snapshot();
         let Some(object) = self.to_alter(&snapshot, alter)? else { return Ok(done()) };
         let actions = alter.actions.clone();
-        let mut change =
-            Change { object: Object::clone(&object), added: Vec::new(), required: BTreeSet::new(), gone: Vec::new() };
+        let mut change = Change {
+            object: Object::clone(&object),
+            added: Vec::new(),
+            each: Vec::new(),
+            required: BTreeSet::new(),
+            gone: Vec::new(),
+        };
         for action in &actions {
             self.act(&mut change, action).await?;
         }
@@ -82,12 +95,13 @@ impl Session {
             reader
         };
         let readers: Vec<Object> = readers.map(see).collect();
-        let Change { object: table, added, required, .. } = change;
+        let Change { object: table, added, each, required, .. } = change;
         let bytes = |(number, value): &(u16, ArrayRef)| Ok((*number, value_bytes(value)?));
         let altered = Altered {
             table: table.clone(),
             readers: readers.clone(),
             added: added.iter().map(bytes).collect::<Result<_>>()?,
+            valued: !each.is_empty(),
             dropped: dropped.clone(),
         };
         let mut spec = self.binder_session(|binder| engine.table_spec(binder, &table, None))?;
@@ -97,7 +111,8 @@ impl Session {
         let required = positions.collect();
         let mut views = engine.take_temporary(&dropped);
         views.extend(dropped.iter().filter(|id| snapshot.get(**id).is_some_and(|o| !matches!(o.kind, Kind::View(_)))));
-        let alter = TableAlter { spec, added, required, dropped: views };
+        let valued = !each.is_empty();
+        let alter = TableAlter { spec, added, each, valued, required, dropped: views };
         // To its end, even if the client goes: the catalog and the table are to be alike.
         let altering = tokio::spawn(async move {
             let _names = names;
@@ -189,16 +204,22 @@ impl Session {
             let (text, tree, field) = (&default.text, default.tree.clone(), column.field.clone());
             let expr = self.binder_session(|binder| binder.expression(text, &Schema::empty(), &field))?;
             if expr.is_volatile() {
-                let what = format!("ADD COLUMN \"{name}\" with a volatile DEFAULT");
-                let hint = "Add the column without DEFAULT, UPDATE the rows, then ALTER COLUMN .. SET DEFAULT.";
-                return Err(Error::unsupported(what, hint));
+                // The sequencer evaluates it, once per row.
+                if !is_quick(&expr) || pg_type(&field).typmod >= 0 {
+                    let what = format!("ADD COLUMN \"{name}\" with this volatile DEFAULT");
+                    let hint = "Add the column without DEFAULT, UPDATE the rows, then ALTER COLUMN .. SET DEFAULT.";
+                    return Err(Error::unsupported(what, hint));
+                }
+                let expr = self.shared.engine.executor().physical_expr(&expr, &DFSchema::empty())?;
+                change.each.push((number, expr));
+            } else {
+                let value = self.bind_aside(move |binder| {
+                    let value = binder.constant(&tree, Some(&field))?.to_array()?;
+                    check_length(&field, &value)?;
+                    Ok(value)
+                });
+                change.added.push((number, value.await?));
             }
-            let value = self.bind_aside(move |binder| {
-                let value = binder.constant(&tree, Some(&field))?.to_array()?;
-                check_length(&field, &value)?;
-                Ok(value)
-            });
-            change.added.push((number, value.await?));
         }
         change.table()?.defaults.push(column.default.as_ref().map(|d| d.text.clone()));
         if !column.field.is_nullable() {
@@ -366,6 +387,7 @@ impl Change {
         table.watermark.iter_mut().map(|w| &mut w.column).for_each(moved);
         self.required.remove(&number);
         self.added.retain(|(n, _)| *n != number);
+        self.each.retain(|(n, _)| *n != number);
         self.gone.push((number, field.name().clone(), cascade));
         Ok(())
     }
@@ -392,14 +414,15 @@ impl Engine {
         altered: Altered,
         change: &log::Ddl,
     ) -> Result<TableAlter> {
-        let Altered { table, readers, added, dropped } = altered;
+        let Altered { table, readers, added, valued, dropped } = altered;
         let value = |(number, bytes): &(u16, Vec<u8>)| Ok((*number, read_value(bytes)?));
         let added = added.iter().map(value).collect::<Result<_>>()?;
         catalog.alter(readers.into_iter().chain([table.clone()]).collect(), &dropped);
         let snapshot = catalog.snapshot();
         let mut spec = self.table_spec(&Binder::new(&snapshot, session), &table, None)?;
         spec.ddl.clone_from(&change.payload);
-        Ok(TableAlter { spec, added, required: vec![], dropped: change.dropped.clone() })
+        let (each, required, dropped) = (vec![], vec![], change.dropped.clone());
+        Ok(TableAlter { spec, added, each, valued, required, dropped })
     }
 }
 

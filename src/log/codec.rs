@@ -23,6 +23,7 @@ pub(super) const LEAVE: u8 = 3;
 const EPOCH: u8 = 4;
 const SETTINGS: u8 = 5;
 const DECISIONS: u8 = 6;
+const VALUES: u8 = 7;
 
 /// The byte that names a record's kind.
 pub(super) fn kind(record: &Record) -> u8 {
@@ -33,6 +34,7 @@ pub(super) fn kind(record: &Record) -> u8 {
         Record::Epoch(_) => EPOCH,
         Record::Settings { .. } => SETTINGS,
         Record::Decisions { .. } => DECISIONS,
+        Record::Values { .. } => VALUES,
     }
 }
 
@@ -88,6 +90,10 @@ pub(super) fn encode(record: &Record, out: &mut Vec<u8>) -> Result<()> {
             head(&(*epoch, *object), out)?;
             blob(payload, out)
         }
+        Record::Values { epoch, rows } => {
+            head(&(*epoch, batches_head(rows)), out)?;
+            rows.changes.iter().try_for_each(|changes| blob(&encode_changes(changes)?, out))
+        }
         Record::Epoch(record) => {
             let batches = |all: &[TableChanges]| all.iter().map(batches_head).collect();
             let small = EpochHead {
@@ -126,6 +132,10 @@ pub(super) fn decode(kind: u8, payload: &[u8]) -> Result<Record> {
         DECISIONS => {
             let (epoch, object) = input.head()?;
             Record::Decisions { epoch, object, payload: input.blob()?.to_vec() }
+        }
+        VALUES => {
+            let (epoch, rows) = input.head()?;
+            Record::Values { epoch, rows: input.batches(rows)? }
         }
         SETTINGS => Record::Settings { epoch: input.head()?, payload: input.blob()?.to_vec() },
         EPOCH => {

@@ -36,6 +36,14 @@ pub enum Record {
         /// The connector's own.
         payload: Vec<u8>,
     },
+    /// The rows that a table has after a catalog change that gave each of them a value of its own. It stands before the
+    /// change; without one behind it, it means nothing.
+    Values {
+        /// The epoch under way.
+        epoch: Epoch,
+        /// All rows.
+        rows: TableChanges,
+    },
     /// The inputs of one epoch.
     Epoch(EpochRecord),
 }
@@ -46,7 +54,10 @@ impl Record {
         match self {
             Self::Ddl(ddl) => ddl.epoch,
             Self::Join(join) => join.epoch,
-            Self::Leave { epoch, .. } | Self::Settings { epoch, .. } | Self::Decisions { epoch, .. } => *epoch,
+            Self::Leave { epoch, .. }
+            | Self::Settings { epoch, .. }
+            | Self::Decisions { epoch, .. }
+            | Self::Values { epoch, .. } => *epoch,
             Self::Epoch(record) => record.epoch,
         }
     }

@@ -39,7 +39,7 @@ fn records() -> Vec<Record> {
             epoch: Epoch(2),
             tables: vec![table.clone()],
             ranges: vec![range],
-            rows: vec![table],
+            rows: vec![table.clone()],
             moves: vec![WatermarkMove { partition: partition(), at_least: EventTime::MIN, idle: true }],
             ends: vec![SourceEnd { partition: partition(), fingerprint: "17 bytes".into() }],
             late: vec![LateOrigin { view: ObjectId(4), epoch: Epoch(1) }],
@@ -53,6 +53,7 @@ fn records() -> Vec<Record> {
         }),
         Record::Leave { view: ObjectId(4), epoch: Epoch(3), missed: Epoch(2) },
         Record::Settings { epoch: Epoch(3), payload: b"{}".to_vec() },
+        Record::Values { epoch: Epoch(3), rows: table },
         Record::Decisions { epoch: Epoch(3), object: ObjectId(9), payload: b"a.csv".to_vec() },
     ]
 }

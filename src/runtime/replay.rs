@@ -82,6 +82,7 @@ pub(super) fn run(
                 }
                 sequencer.keep_decisions(object, &payload);
             }
+            Record::Values { rows, .. } => sequencer.values = Some(rows),
             // Done before the epoch that it did not show.
             Record::Leave { .. } => {}
             Record::Epoch(record) => {

@@ -202,6 +202,10 @@ pub struct TableAlter {
     pub spec: TableSpec,
     /// Of columns that come: what rows that are there have in them, by number, one value each.
     pub added: Vec<(u16, ArrayRef)>,
+    /// The same where each row gets a value of its own: an expression without columns.
+    pub each: Vec<(u16, Arc<dyn PhysicalExpr>)>,
+    /// Whether there are, or in the log were, such columns.
+    pub valued: bool,
     /// Columns in which no row may have NULL.
     pub required: Vec<usize>,
     /// Views that go with a column.

@@ -1,6 +1,7 @@
 //! ALTER .. RENAME, and ALTER TABLE: at a quiet moment a table gets another shape, and everybody who has to do with it goes on.
 //!
-//! * The log has one record, the catalog's change, with the values that rows get in columns that come: epochs before it
+//! * The log has one record, the catalog's change, with the values that rows get in columns that come (where each row gets
+//!   one of its own, the rows stand before it, and mean nothing without it): epochs before it
 //!   have rows of the old shape, those behind it of the new one, and replay changes over where the record stands.
 //! * The table's store is made anew: the same rows, by the same ids. Who holds an older version reads on in it.
 //! * A view's operators know their inputs' columns by position. They are left alone, state and all: rows are recast to the
@@ -13,22 +14,34 @@
 
 use std::sync::Arc;
 
+use arrow::array::{Array, RecordBatch, RecordBatchOptions};
+use arrow::datatypes::Schema;
+
 use tokio::sync::oneshot::Sender as Reply;
 
-use crate::data::{Epoch, ObjectId, Recast, Shape};
+use crate::data::{Changes, ColumnNumbers, Epoch, ObjectId, Recast, Shape};
 use crate::error::{Error, Result, SqlState};
+use crate::log::{Record, TableChanges};
+use crate::store::Store;
 
 use super::super::command::Command;
+use super::super::digest::InputEpoch;
 use super::super::message::Publish;
 use super::super::{LateTarget, TableAlter};
 use super::Sequencer;
 use super::answers::Answer;
+use super::table::evaluate;
+use super::views::ViewState;
 
 impl Sequencer {
     /// A quiet moment: answers when the epoch closes that begins with the change.
     pub(super) fn alter_for(&mut self, alter: TableAlter, reply: Reply<Result<Epoch>>) -> Result<()> {
-        match self.check_disk().and_then(|()| self.check_alter(&alter)) {
-            Ok(()) => {
+        match self.check_disk().and_then(|()| self.check_alter(&alter)).and_then(|()| self.each_value(&alter)) {
+            Ok(rows) => {
+                if let Some(rows) = &rows {
+                    self.append(&Record::Values { epoch: self.next_epoch, rows: rows.clone() })?;
+                }
+                self.values = rows;
                 self.alter_table(alter)?;
                 self.open.ddl.push(reply);
             }
@@ -75,6 +88,22 @@ impl Sequencer {
         Ok(())
     }
 
+    /// Whether a table has other columns than what is published of it.
+    pub(super) fn is_altering(&self, table: ObjectId) -> bool {
+        let published = self.shared.published().find(table).map(|version| ColumnNumbers::carried(version.schema()));
+        let now = self.tables.get(&table).map(|head| ColumnNumbers::carried(&head.spec.schema));
+        published.is_some_and(|published| now.is_some_and(|now| now != published))
+    }
+
+    /// A quiet moment: a view can be filled that was to be when a table was being altered.
+    pub(super) fn fill_now(&mut self, view: ObjectId) -> Result<()> {
+        let waits = |state: &&ViewState| !state.is_published() && !self.catchups.contains_key(&view);
+        match self.views.get(&view).filter(waits).map(ViewState::inputs) {
+            Some(inputs) => self.fill(view, &inputs),
+            None => Ok(()),
+        }
+    }
+
     /// NOT NULL holds for the rows that are there.
     fn check_alter(&mut self, alter: &TableAlter) -> Result<()> {
         let (name, schema) = (&alter.spec.name, &alter.spec.schema);
@@ -87,6 +116,7 @@ impl Sequencer {
             let number = after.numbers.of(column);
             let has_null = match before.numbers.position(number, before.schema.fields().len()) {
                 Some(was) => version.has_null(was)?,
+                None if alter.each.iter().any(|(n, _)| *n == number) => false,
                 None => version.rows() > 0 && alter.added.iter().all(|(n, value)| *n != number || value.is_null(0)),
             };
             if has_null {
@@ -98,9 +128,39 @@ impl Sequencer {
         Ok(())
     }
 
+    /// The table's rows, where each gets a value of its own.
+    fn each_value(&self, alter: &TableAlter) -> Result<Option<TableChanges>> {
+        let TableAlter { spec, added, each, .. } = alter;
+        let Some(head) = self.tables.get(&spec.id).filter(|head| !each.is_empty() && head.store.rows() > 0) else {
+            return Ok(None);
+        };
+        let (before, after) = (Shape::carried(&head.spec.schema), Shape::carried(&spec.schema));
+        let fill = |number| added.iter().find(|(n, _)| *n == number).map(|(_, value)| Arc::clone(value));
+        let recast = Recast::new(&before, &after, fill);
+        let mut changes = Vec::new();
+        for (rows, _) in head.store.batches_with_ids()? {
+            let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
+            let none = RecordBatch::try_new_with_options(Arc::new(Schema::empty()), vec![], &options)?;
+            let mut columns = recast.columns(&rows)?;
+            for (number, expr) in each {
+                let at = after.numbers.position(*number, columns.len());
+                let value = evaluate(expr, &none)?;
+                at.into_iter().for_each(|at| columns[at] = Arc::clone(&value));
+            }
+            let rows = RecordBatch::try_new(Arc::clone(&spec.schema), columns).map_err(|_| {
+                Error::new(
+                    SqlState::NOT_NULL_VIOLATION,
+                    format!("a column of relation \"{}\" contains null values", spec.name),
+                )
+            })?;
+            changes.push(Changes::insertions(rows));
+        }
+        Ok(Some(TableChanges { object: spec.id, partition: 0, changes }))
+    }
+
     /// A quiet moment: the table is so from the open epoch on.
     pub(in crate::runtime) fn alter_table(&mut self, alter: TableAlter) -> Result<()> {
-        let TableAlter { mut spec, added, mut dropped, .. } = alter;
+        let TableAlter { mut spec, added, mut dropped, valued, .. } = alter;
         let id = spec.id;
         let now = Shape::carried(&spec.schema);
         // Subscriptions that read a column that goes.
@@ -118,14 +178,25 @@ impl Sequencer {
         let changed = before.numbers != now.numbers;
         let fill = |number| added.iter().find(|(n, _)| *n == number).map(|(_, value)| Arc::clone(value));
         let recast = changed.then(|| Recast::new(&before, &now, fill));
-        head.store = head.store.recast(Arc::clone(&spec.schema), key, recast.as_ref())?;
+        let values = self.values.take().filter(|rows| valued && is_of(rows, id, head.store.rows()));
+        head.store = match &values {
+            Some(rows) => {
+                let mut store = Store::new(Arc::clone(&spec.schema), key)?;
+                rows.changes.iter().try_for_each(|changes| store.insert(&changes.rows).map(drop))?;
+                store
+            }
+            None => head.store.recast(Arc::clone(&spec.schema), key, recast.as_ref())?,
+        };
         head.clock.redefine(spec.watermark.clone());
         spec.connector = head.spec.connector.take();
         head.spec = spec;
         self.open.changed_tables.insert(id);
         let Some(recast) = recast else { return Ok(()) };
         let _ = self.shared.publisher.send(Publish::Altered(id));
-        self.recast_inputs(id, &recast)?;
+        match values {
+            Some(rows) => replace_inputs(&mut self.inputs, id, &rows.changes),
+            None => self.recast_inputs(id, &recast)?,
+        }
         self.recast_targets(id, &before, &now);
         self.recast_readers(id, &now)
     }
@@ -176,6 +247,19 @@ impl Sequencer {
         }
         Ok(())
     }
+}
+
+/// The same where rows have values of their own: what came before is told as if it had come at once.
+fn replace_inputs(inputs: &mut [InputEpoch], table: ObjectId, rows: &[Changes]) {
+    let mut rows = Some(rows);
+    for (_, changes) in inputs.iter_mut().flat_map(|epoch| &mut epoch.inputs).filter(|(id, _)| *id == table) {
+        *changes = rows.take().map(<[Changes]>::to_vec).unwrap_or_default();
+    }
+}
+
+/// Whether these are the rows of a table; others are of a change that did not come about.
+fn is_of(rows: &TableChanges, table: ObjectId, count: usize) -> bool {
+    rows.object == table && rows.changes.iter().map(Changes::len).sum::<usize>() == count
 }
 
 impl LateTarget {

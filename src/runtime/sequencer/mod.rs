@@ -36,7 +36,7 @@ use tokio::sync::oneshot::Sender as Reply;
 
 use crate::data::{Epoch, EventTime, ObjectId, Partition, PartitionWatermark, WatermarkVector};
 use crate::error::{Error, Result};
-use crate::log::{Ddl, InputLog, LateOrigin, LogPosition, Record};
+use crate::log::{Ddl, InputLog, LateOrigin, LogPosition, Record, TableChanges};
 
 use super::claim::Claim;
 use super::command::Report;
@@ -70,6 +70,8 @@ pub(super) enum Barrier {
     Checkpoint,
     /// A view takes the place of the first of these, which go.
     Replace(Vec<ObjectId>, Vec<u8>, Reply<Result<Epoch>>),
+    /// A view begins to be filled.
+    Fill(ObjectId),
     /// A table gets other columns.
     Alter(TableAlter, Reply<Result<Epoch>>),
     /// Other workers take over.
@@ -135,6 +137,8 @@ pub(super) struct Sequencer {
     /// A server starts: what cannot be read back is left out.
     pub(super) recovering: bool,
     pub(super) lost: BTreeMap<ObjectId, Error>,
+    /// What the log has of the rows of a table that is altered next.
+    pub(super) values: Option<TableChanges>,
     pub(super) inputs: Vec<InputEpoch>,
     stopping: bool,
 }
@@ -188,6 +192,7 @@ impl Sequencer {
             replaying: false,
             recovering: false,
             lost: BTreeMap::new(),
+            values: None,
             inputs: vec![],
             stopping: false,
         })
@@ -429,6 +434,7 @@ impl Sequencer {
             }
             Barrier::Checkpoint => return self.take_checkpoint(),
             Barrier::Replace(objects, ddl, reply) => self.replace_view(&objects, ddl, reply)?,
+            Barrier::Fill(view) => self.fill_now(view)?,
             Barrier::Alter(alter, reply) => self.alter_for(alter, reply)?,
             Barrier::Restart(workers, reply) => {
                 let restarted = self.restart_workers(workers);

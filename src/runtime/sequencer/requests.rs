@@ -85,9 +85,13 @@ impl Sequencer {
         }
         let patience = |barrier: &Barrier| match barrier {
             Barrier::Drop(drop) => drop.patience,
-            Barrier::Join(_) | Barrier::Checkpoint | Barrier::Alter(..) | Barrier::Restart(..) | Barrier::Lock(_) => {
-                None
-            }
+            Barrier::Join(_)
+            | Barrier::Fill(_)
+            | Barrier::Checkpoint
+            | Barrier::Replace(..)
+            | Barrier::Alter(..)
+            | Barrier::Restart(..)
+            | Barrier::Lock(_) => None,
         };
         self.barriers.iter().filter_map(patience).min()
     }

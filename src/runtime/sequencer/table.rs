@@ -413,7 +413,7 @@ fn assign(
 }
 
 /// A statement's expression; if it panics that is the statement's error, and nothing has been written yet.
-fn evaluate(expr: &Arc<dyn PhysicalExpr>, rows: &RecordBatch) -> Result<ArrayRef> {
+pub(super) fn evaluate(expr: &Arc<dyn PhysicalExpr>, rows: &RecordBatch) -> Result<ArrayRef> {
     let work = || stack::for_evaluation(|| Ok(expr.evaluate(rows)?.into_array(rows.num_rows())?));
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(Error::panicked(panic.as_ref())))
 }

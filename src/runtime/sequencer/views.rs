@@ -62,6 +62,11 @@ impl ViewState {
         self.spec.subscription.as_ref().and_then(|s| s.as_of).filter(|_| !self.is_logged)
     }
 
+    /// What its graph names.
+    pub(super) fn inputs(&self) -> Vec<ObjectId> {
+        self.direct.clone()
+    }
+
     pub(super) fn names(&self, object: ObjectId) -> bool {
         self.direct.contains(&object)
     }
@@ -239,7 +244,11 @@ impl Sequencer {
     }
 
     /// Starts a view's hydration.
-    fn fill(&mut self, view: ObjectId, inputs: &[ObjectId]) -> Result<()> {
+    pub(super) fn fill(&mut self, view: ObjectId, inputs: &[ObjectId]) -> Result<()> {
+        if inputs.iter().any(|table| self.is_altering(*table)) {
+            self.barriers.push_back(Barrier::Fill(view));
+            return Ok(());
+        }
         match self.start_catch_up(view, inputs) {
             Ok(true) => {}
             Ok(false) => self.barriers.push_back(Barrier::Join(view)),

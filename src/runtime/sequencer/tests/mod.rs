@@ -12,18 +12,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use datafusion::logical_expr::Operator as Op;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{BinaryExpr, Column, lit};
 
 use super::super::{
-    LateTarget, Limits, OnConflict, ReadMode, Runtime, RuntimeConfig, Settings, SourceSpec, Spec, SubscribeSpec,
-    SubscriptionEvent, TableSpec, TableWrite, Target, ViewPhase, ViewSpec, WatermarkSpec, is_conflict,
+    LateTarget, Limits, OnConflict, Planned, ReadMode, Runtime, RuntimeConfig, Settings, SourceSpec, Spec,
+    SubscribeSpec, SubscriptionEvent, TableAlter, TableRef, TableSpec, TableWrite, Target, ViewPhase, ViewSpec,
+    WatermarkSpec, is_altered, is_conflict,
 };
 use crate::connectors::{Connector, Read, Reader};
-use crate::data::{Arrival, Changes, Epoch, EventTime, ObjectId, Watermarks};
+use crate::data::{Arrival, Changes, ColumnNumbers, Epoch, EventTime, ObjectId, Shape, Watermarks};
 use crate::error::{Error, Result, SqlState};
 use crate::operators::{Exchange, Fuel, Graph, LateRows, Node, Operator, Output, Step, Stop, Upstream};
 

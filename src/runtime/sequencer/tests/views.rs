@@ -145,3 +145,76 @@ async fn the_progress_of_a_view_that_is_being_filled() {
     assert_eq!(read(&runtime, W).await.len(), 40_001);
     runtime.shutdown().await;
 }
+
+#[tokio::test]
+async fn a_table_is_altered_while_a_view_is_being_filled_from_it() {
+    let limits = Limits { hydrate_rows: 0, ingest_rows: 1, batch_rows: 1000, ..Limits::default() };
+    let runtime = Runtime::start(RuntimeConfig { workers: 1, limits, ..config() }).unwrap();
+    let plain = TableSpec { watermark: None, ..table(T, false) };
+    runtime.create_table(plain.clone()).await.unwrap();
+    for part in 0..3 {
+        let rows: Vec<(i64, i64)> = (0..10_000).map(|i| (part * 10_000 + i, i)).collect();
+        commit(&runtime, vec![insert(&rows)]).await;
+    }
+    let may = Arc::new(std::sync::Mutex::new(10_000));
+    let before = Shape { schema: schema(), numbers: ColumnNumbers::default() };
+    let planned = Planned { shape: before.clone(), used: [1, 2].into() };
+    let spec = |id| {
+        let rows = Arc::clone(&may);
+        let mut graph = Graph::clone(&graph(&[T], &Arc::default()));
+        graph.nodes[0].build = Arc::new(move |_| Ok(Box::new(Hesitant { rows: Arc::clone(&rows) })));
+        ViewSpec { graph: Arc::new(graph), tables: [(T, planned.clone())].into(), ..view(id, &[T]) }
+    };
+    runtime.create_view_at_once(spec(V)).await.unwrap();
+    while runtime.status().await.unwrap().views[0].progress.unwrap() < 30.0 {
+        tokio::task::yield_now().await;
+    }
+    // A column comes in front of the others.
+    let mut numbers = ColumnNumbers::default();
+    numbers.remove(2, 0);
+    numbers.add(1);
+    let fields: Vec<Field> = ["v", "c"].map(|name| Field::new(name, DataType::Int64, true)).into();
+    let now = Shape { schema: Arc::new(Schema::new(fields)), numbers };
+    let altered = TableSpec { schema: now.carrier(), ..plain };
+    let seven = Arc::new(Int64Array::from(vec![7])) as ArrayRef;
+    let alter = |spec: &TableSpec| TableAlter {
+        spec: spec.clone(),
+        added: vec![(3, Arc::clone(&seven))],
+        each: vec![],
+        valued: false,
+        required: vec![1],
+        dropped: vec![],
+    };
+    // The view reads what would go: it goes too. One that reads the rest is filled anew.
+    *may.lock().unwrap() = 10_000_000;
+    let rest = Planned { shape: before, used: [2].into() };
+    let open: Vec<Field> = schema().fields().iter().map(|f| f.as_ref().clone().with_nullable(true)).collect();
+    let rest = ViewSpec { tables: [(T, rest)].into(), schema: Arc::new(Schema::new(open)), ..spec(W) };
+    runtime.create_view_at_once(rest.clone()).await.unwrap();
+    let epoch = runtime.alter_table(alter(&altered)).await.unwrap();
+    assert!(runtime.published() >= epoch);
+    while runtime.status().await.unwrap().views.iter().any(|v| v.phase != ViewPhase::Running) {
+        tokio::task::yield_now().await;
+    }
+    let views: Vec<ObjectId> = runtime.status().await.unwrap().views.iter().map(|v| v.id).collect();
+    assert_eq!(views, [W]);
+    let version = runtime.snapshot(ReadMode::Acknowledged).await.unwrap().version(W, "w").unwrap();
+    let nulls: usize = version.batches().unwrap().iter().map(|rows| rows.column(0).null_count()).sum();
+    assert_eq!((version.rows(), nulls), (30_000, 30_000));
+    // What was planned over the old columns comes too late where it reads what went, and is recast else.
+    let error = runtime.create_view(spec(V)).await.unwrap_err();
+    assert_eq!(error.code(), SqlState::UNDEFINED_COLUMN);
+    runtime.drop_objects(vec![W], vec![]).await.unwrap();
+    runtime.create_view(rest).await.unwrap();
+    let write = TableWrite::Insert {
+        table: TableRef { id: T, numbers: Some(ColumnNumbers::default()) },
+        rows: batch(&[(1, 1)]),
+        on_conflict: OnConflict::Error,
+        returning: false,
+    };
+    assert!(is_altered(&runtime.commit(vec![write]).await.unwrap_err()));
+    let old = TableSpec { schema: schema(), ..altered };
+    let error = runtime.alter_table(TableAlter { added: vec![], required: vec![0], ..alter(&old) }).await.unwrap_err();
+    assert_eq!(error.code(), SqlState::NOT_NULL_VIOLATION);
+    runtime.shutdown().await;
+}
