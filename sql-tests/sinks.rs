@@ -25,6 +25,7 @@ pub fn trials() -> Vec<Trial> {
         trial("sinks::parts_belong_to_their_readers", parts_belong_to_their_readers()),
         trial("sinks::a_folder_that_is_away", a_folder_that_is_away()),
         trial("sinks::another_file_root", another_file_root()),
+        trial("sinks::an_older_copy_of_the_data_directory", an_older_copy()),
         trial("sinks::a_manifest_that_is_gone", a_manifest_that_is_gone()),
         trial("sinks::parts_roll_by_time_rows_and_bytes", parts_roll()),
     ]
@@ -236,6 +237,32 @@ async fn another_file_root() -> Result<()> {
     database.stop().await;
     expect(found?, &["failed", "t"])?;
     life(path, &["INSERT INTO t VALUES (3)"]).await?;
+    expect(lines(&out, "k", "csv", false)?, &["1", "2", "3"])
+}
+
+/// Epochs that were written are not taken for others of the same number.
+async fn an_older_copy() -> Result<()> {
+    let folder = TempDir::new().map_err(text)?;
+    let (path, out) = (folder.path(), folder.path().join("out"));
+    life(path, &[TABLE, &sink(path, ""), "INSERT INTO t VALUES (1)"]).await?;
+    let (data, copy) = (path.join("data"), path.join("copy"));
+    for folder in [&copy, &copy.join("log")] {
+        std::fs::create_dir(folder).map_err(text)?;
+    }
+    for from in [&data, &data.join("log")] {
+        for entry in std::fs::read_dir(from).map_err(text)? {
+            let from = entry.map_err(text)?.path();
+            let to = copy.join(from.strip_prefix(&data).map_err(text)?);
+            if from.is_file() {
+                std::fs::copy(&from, to).map_err(text)?;
+            }
+        }
+    }
+    life(path, &["INSERT INTO t VALUES (2)", "FLUSH", "INSERT INTO t VALUES (3)"]).await?;
+    std::fs::remove_dir_all(&data).and_then(|()| std::fs::rename(&copy, &data)).map_err(text)?;
+    let status = "SELECT status, error LIKE 'files up to epoch % are there, and the server knows epochs up to %' \
+                  FROM highwater.sinks";
+    expect(life(path, &["INSERT INTO t VALUES (4)", status]).await?, &["failed", "t"])?;
     expect(lines(&out, "k", "csv", false)?, &["1", "2", "3"])
 }
 

@@ -78,6 +78,12 @@ pub struct Metrics {
     pub view_bytes: Gauges,
     /// Subscriptions that are open.
     pub subscriptions: Gauge,
+    /// Rows written, by `sink`.
+    pub sink_rows: Counters,
+    /// Times that the disk refused, by `sink`.
+    pub sink_refusals: Counters,
+    /// Bytes of changes that wait for all sinks.
+    pub sink_queued_bytes: Gauge,
 }
 
 impl Metrics {
@@ -112,6 +118,9 @@ impl Metrics {
             view_rows: Gauges::default(),
             view_bytes: Gauges::default(),
             subscriptions: Gauge::default(),
+            sink_rows: Counters::default(),
+            sink_refusals: Counters::default(),
+            sink_queued_bytes: Gauge::default(),
             registry: Registry::default(),
         };
         metrics.register(&mut registry);
@@ -148,6 +157,9 @@ impl Metrics {
         to.register("view_rows", "Rows kept, by view", self.view_rows.clone());
         to.register("view_bytes", "Bytes kept, by view", self.view_bytes.clone());
         to.register("subscriptions", "Subscriptions that are open", self.subscriptions.clone());
+        to.register("sink_rows", "Rows written, by sink", self.sink_rows.clone());
+        to.register("sink_refusals", "Times that the disk refused a sink's files", self.sink_refusals.clone());
+        to.register("sink_queued_bytes", "Bytes of changes that wait for all sinks", self.sink_queued_bytes.clone());
     }
 
     /// Prometheus' text format.

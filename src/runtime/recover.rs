@@ -50,8 +50,7 @@ pub(super) fn run(
     let _ = sequencer.shared.publisher.send(Publish::Durable(last));
     sequencer.shared.acknowledge(last);
     sequencer.recovering = false;
-    // Those that are left: others failed because they were dropped later.
-    sequencer.shared.sinks.all().iter().for_each(|sink| sink.report_failure());
+    sequencer.shared.sinks.all().iter().for_each(|sink| sink.recovered(last));
     sequencer.go_on(readers)
 }
 

@@ -102,7 +102,7 @@ impl Shared {
             settings: RwLock::new(config.settings.clone()),
             waiting: Arc::new(Semaphore::new(waiting_kib as usize)),
             waiting_kib,
-            sinks: Sinks::new(config.limits.sink_bytes),
+            sinks: Sinks::new(config.limits.sink_bytes, Arc::clone(&config.metrics)),
         }
     }
 

@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -14,6 +13,7 @@ use super::sinks::Budget;
 use super::{Description, SinkPhase, SinkStatus};
 use crate::data::{Changes, Epoch, ObjectId};
 use crate::error::{Error, Result, SqlState};
+use crate::metrics::add;
 use crate::store::Version;
 
 /// What an epoch brings a sink.
@@ -75,14 +75,19 @@ pub struct Sink {
 struct State {
     items: VecDeque<Queued>,
     bytes: usize,
+    rows: u64,
     /// When the oldest of them came.
     since: Option<Instant>,
     /// The newest epoch of which everything has come.
     through: Epoch,
     /// Up to here it is to be written at once.
     flush: Epoch,
-    /// Up to here it was written when the folder was opened.
+    /// Up to here it is written, as far as the folder tells.
     written: Option<Epoch>,
+    /// This process created it.
+    is_new: bool,
+    /// The last epoch that the log had when it was read back.
+    logged: Option<Epoch>,
     phase: SinkPhase,
     is_away: bool,
     error: Option<Error>,
@@ -108,16 +113,20 @@ impl Sink {
         id: ObjectId,
         name: &str,
         description: Description,
+        is_new: bool,
         budget: Arc<Budget>,
         wake: Box<dyn Fn() + Send + Sync>,
     ) -> Self {
         let state = State {
             items: VecDeque::new(),
             bytes: 0,
+            rows: 0,
             since: None,
             through: Epoch(0),
             flush: Epoch(0),
             written: None,
+            is_new,
+            logged: None,
             phase: SinkPhase::Starting,
             is_away: false,
             error: None,
@@ -164,12 +173,17 @@ impl Sink {
         };
         state.items.push_back(Queued { epoch, item, bytes, rows });
         state.bytes += bytes;
+        state.rows += rows;
         state.since.get_or_insert_with(Instant::now);
         if !state.is_leaving {
-            self.budget.queued.fetch_add(bytes, Ordering::AcqRel);
+            self.budget.take(bytes);
         }
+        // Otherwise the thread knows how long it may sleep.
+        let is_news = state.items.len() == 1 || self.due(&state).is_some_and(|due| due <= Instant::now());
         drop(state);
-        self.changed.notify_all();
+        if is_news {
+            self.changed.notify_all();
+        }
     }
 
     /// Everything up to an epoch has come.
@@ -262,7 +276,7 @@ impl Sink {
     pub fn leave(&self) {
         let mut state = self.state.lock();
         if !std::mem::replace(&mut state.is_leaving, true) {
-            self.budget.queued.fetch_sub(state.bytes, Ordering::AcqRel);
+            self.budget.give_back(state.bytes);
         }
         drop(state);
         (self.wake)();
@@ -304,12 +318,28 @@ impl Sink {
         self.progress.send_modify(|count| *count += 1);
     }
 
-    /// The thread: the folder is open.
-    pub(super) fn opened(&self, manifest: &Manifest) {
+    /// The log was read back, up to an epoch. What is wrong is said now: the sink is not dropped any more in what is read back.
+    pub fn recovered(&self, last: Epoch) {
         let mut state = self.state.lock();
+        state.logged = Some(last);
+        let error = state.ahead().or_else(|| state.error.clone().filter(|_| state.phase == SinkPhase::Failed));
+        drop(state);
+        if let Some(error) = error {
+            self.fail(error);
+        }
+    }
+
+    /// The thread: the folder is open.
+    pub(super) fn opened(&self, manifest: &Manifest) -> Result<()> {
+        let mut state = self.state.lock();
+        state.written = manifest.written.map(Epoch);
+        if let Some(error) = state.ahead() {
+            return Err(error);
+        }
         state.phase = SinkPhase::Running;
         state.error = None;
         self.is_written(&mut state, manifest);
+        Ok(())
     }
 
     /// The thread: everything that the manifest says is written.
@@ -317,6 +347,8 @@ impl Sink {
         let mut state = self.state.lock();
         state.phase = SinkPhase::Running;
         state.error = None;
+        let rows = manifest.rows.saturating_sub(state.figures.1);
+        add(&self.budget.metrics.sink_rows, "sink", &self.name(), rows);
         self.forget(&mut state, last);
         self.is_written(&mut state, manifest);
     }
@@ -336,8 +368,9 @@ impl Sink {
             && let Some(queued) = state.items.pop_front()
         {
             state.bytes -= queued.bytes;
+            state.rows -= queued.rows;
             if !state.is_leaving {
-                self.budget.queued.fetch_sub(queued.bytes, Ordering::AcqRel);
+                self.budget.give_back(queued.bytes);
             }
         }
         state.since = (!state.items.is_empty()).then(Instant::now);
@@ -347,6 +380,7 @@ impl Sink {
     pub(super) fn refused(&self, error: &Error, pause: std::time::Duration) -> bool {
         let mut state = self.state.lock();
         state.refusals += 1;
+        add(&self.budget.metrics.sink_refusals, "sink", &self.name(), 1);
         let is_news = state.error.as_ref().is_none_or(|known| known.message() != error.message());
         state.phase = SinkPhase::Retrying;
         state.error = Some(error.clone());
@@ -366,6 +400,10 @@ impl Sink {
     /// The thread: it cannot go on.
     pub(super) fn fail(&self, error: Error) {
         let mut state = self.state.lock();
+        // Until the log is read back it may turn out to have been dropped.
+        if state.logged.is_some() || state.is_new {
+            tracing::error!("sink \"{}\" cannot go on: {error}", self.name());
+        }
         state.phase = SinkPhase::Failed;
         state.error = Some(error);
         state.refusals += 1;
@@ -393,14 +431,6 @@ impl Sink {
         drop(state);
         self.fail(error.with_hint("It goes on when the server is started again and can write its files."));
         self.changed.notify_all();
-    }
-
-    /// Says on the log that it has failed, if it has.
-    pub fn report_failure(&self) {
-        let state = self.state.lock();
-        if let (SinkPhase::Failed, Some(error)) = (state.phase, &state.error) {
-            tracing::error!("sink \"{}\" cannot go on: {error}", self.name());
-        }
     }
 
     /// The thread: has ended.
@@ -439,8 +469,8 @@ impl Sink {
         let is_due = state.flush >= first.epoch
             || state.ending.is_some()
             || state.bytes >= roll.bytes
-            || state.items.iter().map(|queued| queued.rows).sum::<u64>() >= roll.rows
-            || self.budget.queued.load(Ordering::Acquire) >= self.budget.limit / 2;
+            || state.rows >= roll.rows
+            || self.budget.is_short();
         if is_due { Some(since) } else { since.checked_add(roll.interval) }
     }
 
@@ -459,6 +489,17 @@ impl Sink {
 }
 
 impl State {
+    /// What is written and was never logged: what comes with these epochs would be taken for written.
+    fn ahead(&self) -> Option<Error> {
+        let (written, last) = (self.written?, self.logged?);
+        (written > last).then(|| {
+            let message = format!("files up to epoch {written} are there, and the server knows epochs up to {last}");
+            Error::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message)
+                .with_detail("The data directory is an older copy.")
+                .with_hint("DROP the sink, and create it anew in another folder.")
+        })
+    }
+
     fn durable(&self) -> Epoch {
         if let Some(held) = self.held {
             return held;

@@ -17,14 +17,15 @@
 //! written, and warns where the disk refuses; the other two try once. An epoch without changes leaves no trace. One that is
 //! larger than `roll_size` is one part all the same.
 //!
-//! **Exactly once.** A sink's position is in its folder's manifest, which is replaced in one step before a part gets its name
-//! (`folder`): whenever the process ends, the manifest says up to which epoch the changes are written. At the start the log
-//! is read back, each epoch with the changes that it had, and the sink goes on with the first that is not written. Parts
-//! belong to those who read them: they may be moved, changed or removed at any time, and nothing is written again for it. A
-//! manifest that is gone, changed or another sink's makes the sink fail, with the reason in `highwater.sinks`: it cannot go
-//! on without a gap. Files carry the sink's name, so that sinks can share a folder; a name of which there are parts is
-//! refused (55006), so that nothing is there twice when a sink is dropped and made again. ALTER SINK .. RENAME leaves the
-//! files' names as they are. DROP SINK leaves the parts, and the hidden manifest.
+//! **Exactly once.** A sink's position is in its folder's manifest, which is replaced in one step before a part gets
+//! its name (`folder`): whenever the process ends, the manifest says up to which epoch the changes are written. At the
+//! start the log is read back, each epoch with the changes that it had, and the sink goes on with the first that is not
+//! written. Parts belong to those who read them: they may be moved, changed or removed at any time, and nothing is
+//! written again for it. A manifest that is gone, changed, another sink's or ahead of the log (an older copy of the
+//! data directory) makes the sink fail, with the reason in `highwater.sinks`: it cannot go on without a gap. Files
+//! carry the sink's name, so that sinks can share a folder; a name of which there are parts is refused (55006), so that
+//! nothing is there twice when a sink is dropped and made again. ALTER SINK .. RENAME leaves the files' names as they
+//! are. DROP SINK leaves the parts, and the hidden manifest.
 //!
 //! **Bounded.** Changes wait in memory, up to `SINK_BYTES` of all sinks together; from half of it on parts are done
 //! early, and at the limit the sequencer closes no further epoch until there is room, so that sources are slowed and writers

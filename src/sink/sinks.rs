@@ -9,13 +9,31 @@ use parking_lot::RwLock;
 use super::{Description, Sink, writer};
 use crate::data::{Epoch, ObjectId};
 use crate::error::Result;
+use crate::metrics::Metrics;
 
 /// What all sinks together may keep in memory.
-#[derive(Debug)]
 pub(super) struct Budget {
     /// Bytes that wait.
-    pub(super) queued: AtomicUsize,
-    pub(super) limit: usize,
+    queued: AtomicUsize,
+    limit: usize,
+    pub(super) metrics: Arc<Metrics>,
+}
+
+impl Budget {
+    pub(super) fn take(&self, bytes: usize) {
+        self.queued.fetch_add(bytes, Ordering::AcqRel);
+        self.metrics.sink_queued_bytes.inc_by(bytes as i64);
+    }
+
+    pub(super) fn give_back(&self, bytes: usize) {
+        self.queued.fetch_sub(bytes, Ordering::AcqRel);
+        self.metrics.sink_queued_bytes.dec_by(bytes as i64);
+    }
+
+    /// Whether parts should be done early.
+    pub(super) fn is_short(&self) -> bool {
+        self.queued.load(Ordering::Acquire) >= self.limit / 2
+    }
 }
 
 /// All sinks of a runtime.
@@ -26,19 +44,21 @@ pub struct Sinks {
 
 impl Sinks {
     /// None yet; together they keep so many bytes at most.
-    pub fn new(limit: usize) -> Self {
-        Self { sinks: RwLock::default(), budget: Arc::new(Budget { queued: AtomicUsize::new(0), limit }) }
+    pub fn new(limit: usize, metrics: Arc<Metrics>) -> Self {
+        let budget = Budget { queued: AtomicUsize::new(0), limit, metrics };
+        Self { sinks: RwLock::default(), budget: Arc::new(budget) }
     }
 
-    /// Starts a sink; `wake` is called when there is room again.
+    /// Starts a sink, of this process or of an earlier one; `wake` is called when there is room again.
     pub fn start(
         &self,
         id: ObjectId,
         name: &str,
         description: Description,
+        is_new: bool,
         wake: Box<dyn Fn() + Send + Sync>,
     ) -> Result<Arc<Sink>> {
-        let sink = Arc::new(Sink::new(id, name, description, Arc::clone(&self.budget), wake));
+        let sink = Arc::new(Sink::new(id, name, description, is_new, Arc::clone(&self.budget), wake));
         writer::start(&sink)?;
         self.sinks.write().insert(id, Arc::clone(&sink));
         Ok(sink)

@@ -23,7 +23,6 @@ pub(super) fn start(sink: &Arc<Sink>) -> Result<()> {
         let run = catch_unwind(AssertUnwindSafe(|| run(&its)));
         if run.is_err() {
             its.fail(Error::internal("the sink's thread panicked"));
-            its.report_failure();
         }
         its.has_ended();
     })?;
@@ -54,15 +53,13 @@ fn opened(sink: &Sink) -> Option<Folder> {
                     return None;
                 }
             }
-            // Said aloud only once it is known that the sink is not dropped in what is still read back.
             Err(error) => {
                 sink.fail(error);
                 return None;
             }
         }
     };
-    sink.opened(&folder.manifest);
-    Some(folder)
+    sink.opened(&folder.manifest).map_err(|error| sink.fail(error)).ok().map(|()| folder)
 }
 
 fn write_parts(sink: &Sink, mut folder: Folder) {
@@ -79,11 +76,7 @@ fn write_parts(sink: &Sink, mut folder: Folder) {
                     return;
                 }
             }
-            Err(error) => {
-                sink.fail(error);
-                sink.report_failure();
-                return;
-            }
+            Err(error) => return sink.fail(error),
         }
     }
 }

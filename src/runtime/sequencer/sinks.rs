@@ -43,7 +43,7 @@ impl Sequencer {
         let inbox = self.shared.inbox.clone();
         // It may be that there is room again.
         let wake = Box::new(move || drop(inbox.send(Message::Ingest)));
-        let sink = self.shared.sinks.start(id, &name, description, wake)?;
+        let sink = self.shared.sinks.start(id, &name, description, !self.recovering, wake)?;
         let _ = self.shared.publisher.send(Publish::AddSink { sink, input, from });
         Ok(())
     }
