@@ -286,7 +286,7 @@ impl Sink {
     pub fn stay(&self) {
         let mut state = self.state.lock();
         if std::mem::replace(&mut state.is_leaving, false) {
-            self.budget.queued.fetch_add(state.bytes, Ordering::AcqRel);
+            self.budget.take(state.bytes);
         }
     }
 
