@@ -29,6 +29,7 @@ use super::command::Report;
 use super::digest::Digest;
 use super::message::{EpochInfo, Message, NewView, Publish, shut_down};
 use super::shared::{Entry, Published, Shared};
+use super::worker::abort;
 use super::{EpochStatus, Missing, RuntimeConfig, SubscribeSpec, Subscription};
 
 pub(super) use errors::stamp;
@@ -109,8 +110,7 @@ impl Publisher {
     /// Runs until told to stop. An error is a bug of ours: what is published can't be trusted any more.
     fn run(mut self) {
         if let Err(error) = self.serve() {
-            tracing::error!("the publisher failed: {error}");
-            std::process::abort();
+            abort("the publisher failed", &error);
         }
         self.shared.sinks.stop();
     }

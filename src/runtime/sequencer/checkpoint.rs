@@ -31,10 +31,10 @@ use super::{Barrier, Sequencer};
 const BUDGET: usize = 400_000;
 /// The time between two is at least so many times the pause for one.
 const PAUSES: u32 = 20;
-/// An epoch that is under way for longer shows that the moment is a bad one.
-const BUSY: Duration = Duration::from_millis(50);
-/// So many times the interval a better moment is waited for.
-const PATIENCE: u32 = 10;
+/// How long everybody may be kept waiting for the quiet moment: at first, and at most, when it often did not come (a view
+/// computes for long). It is given up then, and tried again later.
+const PATIENCE: Duration = Duration::from_millis(50);
+const MOST_PATIENCE: Duration = Duration::from_secs(2);
 /// Checkpoints that are shown.
 const SHOWN: usize = 100;
 /// Catalog changes from which on those of objects that are gone are looked for.
@@ -70,8 +70,9 @@ pub(super) struct Checkpoints {
     writing: Option<Duration>,
     /// When the next one is due, at the earliest.
     due: Instant,
-    /// Since when a better moment is waited for.
-    overdue: Option<Instant>,
+    /// Since when it is waited for the quiet moment, and how long at most.
+    asked: Option<Instant>,
+    patience: Duration,
     /// Of the last copy; they ascend over all starts.
     number: u64,
     /// What the last copy has: the log until then, and what was published.
@@ -103,6 +104,9 @@ impl Sequencer {
     /// When the next checkpoint is due, if something has changed since the last one.
     pub(super) fn next_checkpoint(&self) -> Option<Instant> {
         let checkpoints = self.checkpoints.as_ref().filter(|_| !self.replaying)?;
+        if let Some(asked) = checkpoints.asked {
+            return Some(asked + checkpoints.patience);
+        }
         let changed = checkpoints.appended != Some(self.appended) || checkpoints.partial;
         (changed && checkpoints.writing.is_none()).then_some(checkpoints.due)
     }
@@ -115,23 +119,18 @@ impl Sequencer {
         }
         let Some(checkpoints) = &mut self.checkpoints else { return };
         let interval = self.config.settings.checkpoint_interval;
-        let waits = self.barriers.iter().any(|barrier| matches!(barrier, Barrier::Checkpoint));
         let stranded = !self.lost.is_empty() || self.away.values().any(|away| away.phase == ViewPhase::Failed);
-        if waits {
-            return;
-        }
-        if stranded || self.log.is_full() {
+        if checkpoints.asked.take().is_some() {
+            // It does not come: the others go on.
+            self.barriers.retain(|barrier| !matches!(barrier, Barrier::Checkpoint));
+            checkpoints.due = now + interval.max(checkpoints.patience * PAUSES);
+            checkpoints.patience = (checkpoints.patience * 2).min(MOST_PATIENCE);
+        } else if stranded || self.log.is_full() {
             checkpoints.due = now + interval.max(Duration::from_secs(1));
-            return;
+        } else {
+            checkpoints.asked = Some(now);
+            self.barriers.push_back(Barrier::Checkpoint);
         }
-        let busy = self.in_flight.front().is_some_and(|epoch| epoch.closed.elapsed() > BUSY);
-        let since = *checkpoints.overdue.get_or_insert(now);
-        if busy && now < since + interval.max(Duration::from_secs(1)) * PATIENCE {
-            checkpoints.due = now + BUSY;
-            return;
-        }
-        checkpoints.overdue = None;
-        self.barriers.push_back(Barrier::Checkpoint);
     }
 
     /// A quiet moment, when all that was appended is durable too: copies everything, and hands it over. False when it has
@@ -146,7 +145,9 @@ impl Sequencer {
         let since = self.checkpoints.as_ref().map_or(Epoch(0), |checkpoints| checkpoints.epoch);
         let Some(sinks) = self.sink_images(since) else {
             // One goes on at a later start, or waits for a view: it needs what the log has.
-            self.checkpoints.iter_mut().for_each(|checkpoints| checkpoints.due = began + Duration::from_secs(1));
+            if let Some(checkpoints) = &mut self.checkpoints {
+                (checkpoints.asked, checkpoints.due) = (None, began + Duration::from_secs(1));
+            }
             return Ok(true);
         };
         let Some(checkpoints) = &mut self.checkpoints else { return Ok(true) };
@@ -172,6 +173,7 @@ impl Sequencer {
         let epoch = image.epoch;
         let pause = began.elapsed();
         if let Some(checkpoints) = &mut self.checkpoints {
+            (checkpoints.asked, checkpoints.patience) = (None, PATIENCE);
             (checkpoints.epoch, checkpoints.appended, checkpoints.partial) = (epoch, Some(self.appended), !covered);
             let interval = if covered { self.config.settings.checkpoint_interval } else { Duration::ZERO };
             checkpoints.due = began + interval.max(pause * PAUSES);
@@ -469,7 +471,8 @@ impl Sequencer {
             writer,
             writing: None,
             due,
-            overdue: None,
+            asked: None,
+            patience: PATIENCE,
             number,
             appended: None,
             epoch,

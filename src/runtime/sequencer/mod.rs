@@ -44,6 +44,7 @@ use super::digest::InputEpoch;
 use super::message::{Commit, Message, Publish};
 use super::shared::Shared;
 use super::status::{Status, ViewStatus, WatermarkStatus};
+use super::worker::abort;
 use super::{RuntimeConfig, Settings, SourceSpec, TableAlter, TableSpec, Workers};
 
 use answers::Answer;
@@ -201,9 +202,8 @@ impl Sequencer {
     /// Runs until told to stop. An error is a bug of ours: what the views show can't be trusted any more.
     pub(super) fn run(mut self) {
         if let Err(error) = self.serve() {
-            tracing::error!("the sequencer failed: {error}");
             // The process is the failure domain of what holds all inputs.
-            std::process::abort();
+            abort("the sequencer failed", &error);
         }
     }
 
