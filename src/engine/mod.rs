@@ -13,7 +13,7 @@
 //!        show.rs       SHOW, DESCRIBE, EXPLAIN; settings.rs SET; introspect.rs the system relations of what runs
 //! ```
 //!
-//! Uses: error, config, stack, metrics, data, functions, connectors, catalog, sql, plan, operators, log, store, sink, runtime
+//! Uses: error, config, stack, metrics, data, functions, connectors, catalog, sql, plan, operators, log, checkpoint, store, sink, runtime
 
 mod inspect;
 pub mod outcome;
@@ -215,7 +215,6 @@ fn runtime_config(config: &EngineConfig, metrics: Arc<Metrics>) -> RuntimeConfig
         settings: Settings { checkpoint_interval: config.checkpoint_interval, ..Settings::default() },
         metrics,
         compact: data_dir::compact,
-        ..RuntimeConfig::default()
     }
 }
 

@@ -191,6 +191,20 @@ pub(super) struct NewView {
     pub(super) subscription: Option<ForSubscription>,
 }
 
+impl NewView {
+    /// As it was created.
+    pub(super) fn of(spec: &ViewSpec) -> Self {
+        Self {
+            id: spec.id,
+            name: spec.name.clone(),
+            schema: Arc::clone(&spec.schema),
+            graph: Arc::clone(&spec.graph),
+            late_into: spec.late_into.is_some(),
+            subscription: spec.subscription.clone(),
+        }
+    }
+}
+
 /// What the publisher must know of an epoch.
 pub(super) struct EpochInfo {
     pub(super) epoch: Epoch,

@@ -10,31 +10,10 @@ use tokio::sync::watch;
 
 use super::folder::Manifest;
 use super::sinks::Budget;
-use super::{Description, SinkPhase, SinkStatus};
+use super::{Description, Item, SinkPhase, SinkStatus};
 use crate::data::{Changes, Epoch, ObjectId};
 use crate::error::{Error, Result, SqlState};
 use crate::metrics::add;
-use crate::store::Version;
-
-/// What an epoch brings a sink.
-#[derive(Clone, Debug)]
-pub enum Item {
-    /// The rows that are there when the sink begins.
-    Snapshot(Version),
-    /// The same, read back by a server that starts.
-    Rows(Vec<Changes>),
-    /// What the epoch changed.
-    Changes(Vec<Changes>),
-    /// What the rows are now that the relation is back, and what they were when it was seen last (nothing: never).
-    Difference {
-        /// Before.
-        old: Option<Version>,
-        /// The epoch of `old`.
-        since: Epoch,
-        /// Now.
-        new: Version,
-    },
-}
 
 /// An epoch's item.
 #[derive(Clone, Debug)]

@@ -48,6 +48,7 @@
 mod description;
 mod feed;
 mod folder;
+mod item;
 mod part;
 mod shape;
 mod sinks;
@@ -55,6 +56,7 @@ mod status;
 mod writer;
 
 pub use description::{Description, Input};
-pub use feed::{Item, Sink};
+pub use feed::Sink;
+pub use item::Item;
 pub use sinks::Sinks;
 pub use status::{SinkPhase, SinkStatus};

@@ -6,7 +6,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::feed::{Item, Queued, Sink, Work};
+use super::Item;
+use super::feed::{Queued, Sink, Work};
 use super::folder::Folder;
 use super::part::Part;
 use crate::config::{BATCH_ROWS, SINK_RETRY, SINK_RETRY_MAX};

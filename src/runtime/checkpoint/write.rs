@@ -107,13 +107,16 @@ impl Drop for Checkpointer {
     }
 }
 
+/// Chunks with deleted rows: serial, and rows left.
+type Marks = Vec<(u64, usize)>;
+
 /// What has been written already, by what tells it apart in this process.
 #[derive(Clone, Default)]
 pub(super) struct Known {
     /// By serial.
     pub(super) chunks: HashMap<u64, ChunkRef>,
     /// By table or view: which chunks had how many rows left.
-    pub(super) deleted: HashMap<ObjectId, (Vec<(u64, usize)>, Option<PartRef>)>,
+    pub(super) deleted: HashMap<ObjectId, (Marks, Option<PartRef>)>,
     /// By the number that changes with it.
     pub(super) books: HashMap<u64, PartRef>,
     /// By where the bytes are; these are kept there.
@@ -388,7 +391,7 @@ impl Step<'_> {
     fn store(&mut self, id: ObjectId, store: &StoreImage) -> Result<StoreRef> {
         let chunks = store.chunks.iter().map(|chunk| self.chunk(chunk)).collect::<Result<Vec<_>>>()?;
         let masked = store.chunks.iter().filter(|chunk| chunk.deleted().is_some());
-        let marks: Vec<(u64, usize)> = masked.map(|chunk| (chunk.serial(), chunk.live())).collect();
+        let marks: Marks = masked.map(|chunk| (chunk.serial(), chunk.live())).collect();
         let deleted = match self.known.deleted.get(&id).filter(|(known, _)| *known == marks) {
             // Positions may have moved: they are in the part too.
             Some((_, part)) if same_places(self.before, id, &chunks) => *part,

@@ -18,7 +18,7 @@ use super::super::ingest::{Arrived, From, Piece, Queue};
 use super::hydrate::Stored;
 use super::netting::shape;
 use super::past::Backlog;
-use super::sources::start_reader;
+use super::reader::start_reader;
 use super::views::ViewState;
 use super::{Barrier, Sequencer};
 

@@ -19,6 +19,7 @@ mod lag;
 mod netting;
 mod pace;
 mod past;
+mod reader;
 mod requests;
 mod restart;
 mod sinks;
@@ -54,9 +55,10 @@ pub(super) use epoch::{InFlight, OpenEpoch};
 use flush::FlushWait;
 use lag::Away;
 use pace::Pace;
+pub(super) use reader::start_reader;
 use requests::Dropping;
 use sources::Feed;
-pub(super) use sources::{READER, SOURCE, start_reader};
+pub(super) use sources::{READER, SOURCE};
 use table::TableHead;
 use views::ViewState;
 use writes::LateWrite;
@@ -288,10 +290,7 @@ impl Sequencer {
             Message::CreateView(spec, reply) => self.create_view(spec, reply)?,
             Message::CreateViewAtOnce(spec, reply) => self.create_view_at_once(spec, reply)?,
             Message::CancelView(view) => self.cancel_view(view)?,
-            Message::Drop(objects, ddl, reply) => {
-                self.sinks_leave(&objects);
-                self.barriers.push_back(Barrier::dropping(Claim::default(), objects, ddl, reply));
-            }
+            Message::Drop(objects, ddl, reply) => self.drop_soon(Claim::default(), objects, ddl, reply),
             Message::Replace(objects, ddl, reply) => self.barriers.push_back(Barrier::Replace(objects, ddl, reply)),
             Message::Rename(names, ddl, reply) => {
                 if let Some(reply) = self.or_full(reply) {

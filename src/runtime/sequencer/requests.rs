@@ -41,15 +41,24 @@ impl Sequencer {
     /// A change that can be taken back.
     pub(super) fn claimed(&mut self, claim: Claim, change: Message) -> Result<()> {
         match change {
-            Message::Drop(objects, ddl, reply) => {
-                self.sinks_leave(&objects);
-                self.barriers.push_back(Barrier::dropping(claim, objects, ddl, reply))
-            }
+            Message::Drop(objects, ddl, reply) => self.drop_soon(claim, objects, ddl, reply),
             // Answered when they are durable, whatever is under way.
             Message::Rename(..) | Message::AlterSystem(..) if claim.admit() => self.take(change)?,
             change => self.requests.push_back((claim, change)),
         }
         Ok(())
+    }
+
+    /// Objects are dropped at the next quiet moment.
+    pub(super) fn drop_soon(
+        &mut self,
+        claim: Claim,
+        objects: Vec<ObjectId>,
+        ddl: Vec<u8>,
+        reply: Reply<Result<Epoch>>,
+    ) {
+        self.sinks_leave(&objects);
+        self.barriers.push_back(Barrier::dropping(claim, objects, ddl, reply));
     }
 
     /// Does what can be answered with the open epoch.

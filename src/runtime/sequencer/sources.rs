@@ -15,11 +15,12 @@ use crate::operators::RowError;
 
 use super::super::ahead::MaxAhead;
 use super::super::arrival::Clock;
-use super::super::ingest::{Arrived, From, Ingest, Piece, Queue};
+use super::super::ingest::{Arrived, From, Piece, Queue};
 use super::super::message::Publish;
 use super::super::status::{SourceStatus, Status, WatermarkStatus};
 use super::super::{SourceSpec, WatermarkSpec};
 use super::Sequencer;
+use super::reader::start_reader;
 
 /// The operator of bad records, as errors name it.
 pub(in crate::runtime) const SOURCE: &str = "source";
@@ -477,27 +478,6 @@ impl Sequencer {
         self.open.moves.push(WatermarkMove { partition, at_least: to, idle });
         self.note_watermark(partition, watermark, idle);
     }
-}
-
-/// Starts the thread that reads one partition.
-pub(in crate::runtime) fn start_reader(
-    config: &super::super::RuntimeConfig,
-    shared: &super::super::shared::Shared,
-    feed: &Feed,
-    partition: u32,
-    from: From,
-) -> Result<Arc<Queue>> {
-    Ingest {
-        connector: Arc::clone(&feed.connector),
-        partition,
-        from,
-        watermark: feed.watermark.clone(),
-        ahead: feed.ahead,
-        limits: config.limits.clone(),
-        inbox: shared.inbox.clone(),
-        name: feed.name.clone(),
-    }
-    .start()
 }
 
 fn bad_record(bad: BadRecord) -> RowError {

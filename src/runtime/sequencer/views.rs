@@ -93,18 +93,6 @@ pub(super) fn hydrating(spec: &ViewSpec) -> ViewStatus {
     }
 }
 
-/// What the publisher is told of a view.
-fn new_view(spec: &ViewSpec) -> NewView {
-    NewView {
-        id: spec.id,
-        name: spec.name.clone(),
-        schema: Arc::clone(&spec.schema),
-        graph: Arc::clone(&spec.graph),
-        late_into: spec.late_into.is_some(),
-        subscription: spec.subscription.clone(),
-    }
-}
-
 impl Sequencer {
     pub(super) fn create_view(&mut self, spec: ViewSpec, reply: Reply<Result<Epoch>>) -> Result<()> {
         if reply.is_closed() {
@@ -204,7 +192,7 @@ impl Sequencer {
         shown: ShownImage,
     ) {
         let view = spec.id;
-        let _ = self.shared.publisher.send(Publish::RestoreView(new_view(&spec), Box::new(shown)));
+        let _ = self.shared.publisher.send(Publish::RestoreView(NewView::of(&spec), Box::new(shown)));
         if let Some(workers) = &self.workers {
             let (graph, track) = (Arc::clone(&spec.graph), self.tracks(&spec));
             workers.send(Command::Install { view, graph, restore, track });
@@ -322,7 +310,7 @@ impl Sequencer {
         self.next_epoch = epoch.next();
         self.log_decisions(&caught_up)?;
         self.append(&Record::Join(JoinRecord { view, epoch, caught_up }))?;
-        let mut new = new_view(&spec);
+        let mut new = NewView::of(&spec);
         if let Some(subscription) = &mut new.subscription {
             subscription.as_of = past.as_ref().map(|p| p.as_of);
         }
