@@ -47,6 +47,14 @@ pub struct Used {
     pub live: u64,
 }
 
+/// Of the format and what follows the first line, whatever the format.
+fn checksum(format: &str, json: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(format.as_bytes());
+    hasher.update(json);
+    hasher.finalize()
+}
+
 fn name(number: u64) -> String {
     format!("{number:020}{ENDING}")
 }
@@ -55,7 +63,8 @@ impl<T: Serialize + DeserializeOwned> Manifest<T> {
     /// Puts it: from then on it is there. Gives its bytes.
     pub fn put(&self, objects: &dyn Objects) -> Result<u64> {
         let json = serde_json::to_vec(self).map_err(|e| Error::internal(format!("a checkpoint's manifest: {e}")))?;
-        let mut bytes = format!("{WORD} {FORMAT} {:08x}\n", crc32fast::hash(&json)).into_bytes();
+        let crc = checksum(&FORMAT.to_string(), &json);
+        let mut bytes = format!("{WORD} {FORMAT} {crc:08x}\n").into_bytes();
         bytes.extend_from_slice(&json);
         let length = bytes.len() as u64;
         objects.put(&name(self.number), Bytes::from(bytes))?;
@@ -76,7 +85,7 @@ impl<T: Serialize + DeserializeOwned> Manifest<T> {
         let (line, json) = (String::from_utf8_lossy(&bytes[..end]), &bytes[end + 1..]);
         let words: Vec<&str> = line.split(' ').collect();
         let [WORD, format, crc] = words[..] else { return Err(damaged("its first line is not a manifest's")) };
-        if crc != format!("{:08x}", crc32fast::hash(json)) {
+        if crc != format!("{:08x}", checksum(format, json)) {
             return Err(damaged("the checksum does not match"));
         }
         if format != FORMAT.to_string() {

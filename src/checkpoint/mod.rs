@@ -21,9 +21,13 @@
 //! Uses: error, data, log
 
 mod manifest;
+#[cfg(test)]
+mod memory;
 mod objects;
 mod pack;
 
 pub use manifest::{Found, Manifest, Used, find};
+#[cfg(test)]
+pub use memory::MemoryObjects;
 pub use objects::{Bucket, Objects};
 pub use pack::{PartRef, Parts, Writer, pack_bytes};

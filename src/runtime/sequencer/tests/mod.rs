@@ -1,5 +1,6 @@
 //! Writes, sources, watermarks and the life of views, through a running runtime.
 
+mod checkpoints;
 mod durable;
 mod numbers;
 mod requests;
@@ -142,6 +143,11 @@ fn table(id: ObjectId, keyed: bool) -> TableSpec {
     }
 }
 
+/// Without watermark.
+fn keyed(id: ObjectId) -> TableSpec {
+    TableSpec { watermark: None, ddl: vec![b'k', id.0 as u8], ..table(id, true) }
+}
+
 /// Without key and watermark.
 fn plain(id: ObjectId) -> TableSpec {
     TableSpec { watermark: None, ddl: vec![b'l'], ..table(id, false) }
@@ -151,6 +157,7 @@ fn rebuild(ddl: &[u8]) -> Result<Option<Spec>> {
     let id = |b: &u8| ObjectId(u32::from(*b));
     Ok(match ddl {
         [b't', t, keyed] => Some(Spec::Table(table(id(t), *keyed == 1))),
+        [b'k', t] => Some(Spec::Table(keyed(id(t)))),
         [b'l'] => Some(Spec::Table(plain(LATE))),
         b"2" => Some(Spec::Source(two([294, 294]).0)),
         [b's', s, rows, group] => {

@@ -1,0 +1,118 @@
+//! Servers one after the other on a log and checkpoints, of which some are never finished.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
+
+use super::*;
+use crate::checkpoint::{MemoryObjects, Objects};
+use crate::log::{LogFiles, LogPlace, MemoryDisk};
+use crate::runtime::{Checkpoint, Kept};
+
+/// A runtime that goes on with the newest checkpoint and the log behind it.
+fn recover(disk: &MemoryDisk, objects: &MemoryObjects, workers: usize) -> Result<(Runtime, Option<Epoch>)> {
+    let settings = Settings { checkpoint_interval: Duration::from_millis(1), ..Settings::default() };
+    let runtime = Runtime::start(RuntimeConfig { workers, settings, keep_log: false, ..config() })?;
+    let objects: Arc<dyn Objects> = Arc::new(objects.clone());
+    let newest = Checkpoint::newest(&objects)?;
+    let epoch = newest.as_ref().map(Checkpoint::epoch);
+    let files = LogFiles::find(Arc::new(disk.clone()), newest.as_ref().map_or(LogPlace::START, Checkpoint::log))?;
+    runtime.recover(files, Some(Kept { objects, newest }), |ddl| rebuild(&ddl.payload))?;
+    Ok((runtime, epoch))
+}
+
+/// Writes, ends at any moment, also while a checkpoint is written; after each start everything acknowledged is there.
+fn history(seed: u64) -> bool {
+    let mut random = SmallRng::seed_from_u64(seed);
+    let (disk, objects) = (MemoryDisk::default(), MemoryObjects::default());
+    let tokio = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let (mut expected, mut last, mut began) = (BTreeMap::new(), Epoch(0), false);
+    for life in 0..random.random_range(2..5) {
+        objects.allow(None);
+        let (runtime, epoch) =
+            recover(&disk, &objects, random.random_range(1..4)).unwrap_or_else(|e| panic!("seed {seed}: {e}"));
+        began |= epoch.is_some();
+        tokio.block_on(async {
+            if life == 0 {
+                runtime.create_table(keyed(T)).await.unwrap();
+                runtime.create_view(view(V, &[T])).await.unwrap();
+            }
+            let all: Vec<(i64, i64)> = expected.iter().map(|(k, v)| (*k, *v)).collect();
+            assert_eq!(read(&runtime, T).await, all, "seed {seed}, life {life}: the table, from {epoch:?}");
+            assert_eq!(read(&runtime, V).await, all, "seed {seed}, life {life}: the view, from {epoch:?}");
+            if random.random_bool(0.6) {
+                objects.allow(Some(random.random_range(0..8)));
+            }
+            for _ in 0..random.random_range(1..25) {
+                let (key, value) = (random.random_range(0..12), random.random_range(0..1000));
+                let write = match random.random_bool(0.3) {
+                    true => delete(Target::Keys(batch(&[(key, 0)]).project(&[0]).unwrap())),
+                    false => insert_into(T, &[(key, value)], OnConflict::Replace),
+                };
+                let is_insert = matches!(write, TableWrite::Insert { .. });
+                let Ok(committed) = runtime.commit(vec![write]).await else { continue };
+                assert!(committed.epoch >= last, "seed {seed}: epoch {} again", committed.epoch);
+                last = committed.epoch;
+                if !is_insert {
+                    expected.remove(&key);
+                } else {
+                    expected.insert(key, value);
+                }
+            }
+            let all: Vec<(i64, i64)> = expected.iter().map(|(k, v)| (*k, *v)).collect();
+            assert_eq!(read(&runtime, V).await, all, "seed {seed}, life {life}: the view at its end");
+            runtime.shutdown().await;
+        });
+        if random.random_bool(0.5) { disk.lose_power(&mut random) } else { disk.kill() }
+    }
+    began
+}
+
+/// `HIGHWATER_CHECKPOINT_SEEDS=from..to` runs other histories than the first few.
+#[test]
+fn what_was_acknowledged_is_there_whatever_became_of_checkpoints() {
+    let seeds = std::env::var("HIGHWATER_CHECKPOINT_SEEDS").ok();
+    let range =
+        seeds.as_deref().and_then(|s| s.split_once("..")).map(|(a, b)| (a.parse().unwrap(), b.parse().unwrap()));
+    let (from, to) = range.unwrap_or((0_u64, 40));
+    let began = (from..to).filter(|seed| history(*seed)).count();
+    assert!(began > 0, "no start began with a checkpoint");
+}
+
+#[test]
+fn every_flipped_byte_of_checkpoints_is_noticed_or_harmless() {
+    let (disk, objects) = (MemoryDisk::default(), MemoryObjects::default());
+    let tokio = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let (runtime, _) = recover(&disk, &objects, 2).unwrap();
+    tokio.block_on(async {
+        runtime.create_table(keyed(T)).await.unwrap();
+        runtime.create_view(view(V, &[T])).await.unwrap();
+        for key in 0.. {
+            commit(&runtime, vec![insert(&[(key, key)])]).await;
+            if runtime.status().await.unwrap().checkpoints.len() >= 3 {
+                break;
+            }
+        }
+        runtime.shutdown().await;
+    });
+    let shelf: Arc<dyn Objects> = Arc::new(objects.clone());
+    let whole = Checkpoint::newest(&shelf).unwrap().unwrap();
+    let older = Checkpoint::check(&shelf).unwrap()[0].1;
+    assert!(older < whole.epoch());
+    for name in shelf.list().unwrap() {
+        for at in 0..shelf.size(&name).unwrap() as usize {
+            let flip = || objects.change(&name, |bytes| bytes[at] ^= 1 << (at % 8));
+            flip();
+            match Checkpoint::newest(&shelf) {
+                // What it does not name, or what another one names.
+                Ok(Some(newest)) => assert!([older, whole.epoch()].contains(&newest.epoch()), "byte {at} of {name}"),
+                Ok(None) => panic!("byte {at} of {name}: no checkpoint is left"),
+                // Both name it.
+                Err(error) => assert_eq!(error.code(), SqlState::DATA_CORRUPTED, "byte {at} of {name}: {error}"),
+            }
+            flip();
+        }
+    }
+}
