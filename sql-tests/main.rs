@@ -19,6 +19,7 @@ mod many;
 mod net;
 mod oracle;
 mod plans;
+mod poison;
 mod protocol;
 mod random;
 mod recovery;
@@ -48,6 +49,9 @@ fn main() {
     if let Ok(seeds) = std::env::var(crash::VARIABLE) {
         std::process::exit(crash::run(&seeds));
     }
+    if let Ok(folder) = std::env::var(poison::VARIABLE) {
+        std::process::exit(poison::live(&folder));
+    }
     if let Ok(scale) = std::env::var(many::VARIABLE) {
         std::process::exit(many::run(&scale));
     }
@@ -68,6 +72,7 @@ fn main() {
     trials.extend(sinks::trials());
     trials.extend(random::trials());
     trials.extend(recovery::trials());
+    trials.extend(poison::trials());
     trials.extend(bench::trials());
     trials.extend(faults::trials());
     libtest_mimic::run(&arguments, trials).exit();

@@ -22,7 +22,7 @@ use highwater::data::{
 use highwater::engine::{Engine, InspectedView};
 use highwater::functions::window::WindowKind;
 use highwater::plan::Plan;
-use highwater::runtime::{InputEpoch, ReadMode};
+use highwater::runtime::{InputEpoch, ReadMode, ViewPhase};
 use highwater::sql::window::WindowAssign;
 
 use crate::bag::{Bag, compare, nullable};
@@ -45,7 +45,9 @@ pub async fn check(database: &Arc<Database>) -> Result<()> {
     let snapshot = engine.runtime.snapshot(ReadMode::Acknowledged).await.map_err(text)?;
     let mut model = Model::new(engine, &views, &inputs)?;
     let last = snapshot.epoch;
-    for view in &views {
+    let status = engine.runtime.status().await.map_err(text)?;
+    let is_paused = |id| status.views.iter().any(|v| v.id == id && v.phase == ViewPhase::Paused);
+    for view in views.iter().filter(|view| !is_paused(view.object.id)) {
         let Some(expected) = model.view(view.object.id, last).await? else { continue };
         let actual = snapshot.version(view.object.id, &view.object.name).and_then(|v| v.batches()).map_err(text)?;
         compare(&[expected], &actual).map_err(|difference| {

@@ -77,7 +77,7 @@ pub struct EngineConfig {
     /// Keeps the whole input log and a digest of what every view changed in every epoch, so that the log can be replayed.
     pub keep_log: bool,
     /// There is a function `panic(text)` that panics: `'plan'` while the statement is planned, anything else while it runs
-    /// (tests: a panic is one statement's error).
+    /// (tests: a panic is one statement's error), and `panic_at(text)`, with which views do.
     pub panic_function: bool,
 }
 

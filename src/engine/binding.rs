@@ -142,6 +142,7 @@ impl Session {
             | Statement::Drop(_)
             | Statement::Rename(_)
             | Statement::AlterTable(_)
+            | Statement::Pause(_)
             | Statement::AlterSystem { .. }
             | Statement::Comment(_)
             | Statement::Flush

@@ -34,7 +34,7 @@ fn sort(statement: &Statement) -> Sort {
         Statement::CreateView(_) => Sort::Ddl("CREATE VIEW"),
         Statement::CreateMaterializedView(_) => Sort::Ddl("CREATE MATERIALIZED VIEW"),
         Statement::Drop(_) => Sort::Ddl("DROP"),
-        Statement::Rename(_) => Sort::Ddl("ALTER"),
+        Statement::Rename(_) | Statement::Pause(_) => Sort::Ddl("ALTER"),
         Statement::AlterTable(_) => Sort::Ddl("ALTER TABLE"),
         Statement::Comment(_) => Sort::Ddl("COMMENT"),
         Statement::AlterSystem { .. } => Sort::Alone("ALTER SYSTEM"),

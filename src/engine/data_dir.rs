@@ -4,6 +4,7 @@
 //!  DIR/lock          held by the process that serves it; says its pid
 //!  DIR/log/          the input log: crate::log
 //!  DIR/checkpoints/  the two newest checkpoints: crate::checkpoint
+//!  DIR/aborts        views that ended the process, until a start gets past them: runtime::Aborts
 //!  DIR/format        written when the log has begun: from then on a log that is gone is damage
 //! ```
 
@@ -20,12 +21,13 @@ use crate::checkpoint::{Bucket, Objects};
 use crate::data::{Epoch, ObjectId};
 use crate::error::{Error, Result, SqlState};
 use crate::log::{Folder, LogFiles, LogPlace};
-use crate::runtime::{CatalogEntry, Checkpoint, Kept};
+use crate::runtime::{Aborts, CatalogEntry, Checkpoint, Kept};
 
 /// The folder of the input log.
 const LOG: &str = "log";
 const CHECKPOINTS: &str = "checkpoints";
 const LOCK: &str = "lock";
+const ABORTS: &str = "aborts";
 const FORMAT: &str = "format";
 /// What it says.
 const FORMAT_TEXT: &str = "highwater data directory, format 1\n";
@@ -36,6 +38,8 @@ pub struct DataDir {
     path: PathBuf,
     /// Closing it gives the lock back.
     _lock: File,
+    /// Its log was read back.
+    recovered: bool,
 }
 
 impl DataDir {
@@ -70,7 +74,7 @@ impl DataDir {
         }
         lock.set_len(0).and_then(|()| lock.rewind()).map_err(failed)?;
         writeln!(lock, "{}", std::process::id()).map_err(failed)?;
-        Ok(Self { path: path.to_owned(), _lock: lock })
+        Ok(Self { path: path.to_owned(), _lock: lock, recovered: false })
     }
 
     /// Its newest checkpoint, and its input log from there on, as the last process left them.
@@ -81,6 +85,18 @@ impl DataDir {
         let files = LogFiles::find(Arc::new(Folder::create(&self.path.join(LOG))?), from)?;
         check_begun(&self.path, &files)?;
         Ok((files, Kept { objects, newest }))
+    }
+
+    /// What ended the processes before.
+    fn aborts(&self) -> Aborts {
+        Aborts::open(&self.path.join(ABORTS))
+    }
+
+    /// A clean stop: what ended processes before is forgotten.
+    pub(super) fn stopped(&self) {
+        if self.recovered {
+            Aborts::clear(&self.path.join(ABORTS));
+        }
     }
 
     /// Notes that the log has begun.
@@ -197,7 +213,8 @@ impl Engine {
         // Only a subscription that is connected needs its view.
         let orphans: Arc<parking_lot::Mutex<Vec<ObjectId>>> = Arc::default();
         let (engine, found) = (self.clone(), orphans.clone());
-        self.runtime.recover(log, Some(kept), move |change| {
+        let aborts = self.data_dir.lock().as_ref().map(DataDir::aborts).unwrap_or_default();
+        self.runtime.recover(log, Some(kept), aborts.poisoned(), move |change| {
             let mut orphans = found.lock();
             orphans.retain(|id| !change.dropped.contains(id));
             if !change.payload.is_empty() {
@@ -214,8 +231,10 @@ impl Engine {
             }
             engine.rebuild(&engine.catalog, &session, change)
         })?;
-        if let Some(data_dir) = self.data_dir.lock().as_ref() {
+        aborts.survived(self.runtime.published());
+        if let Some(data_dir) = self.data_dir.lock().as_mut() {
             data_dir.begin()?;
+            data_dir.recovered = true;
         }
         let orphans = std::mem::take(&mut *orphans.lock());
         if !orphans.is_empty() {

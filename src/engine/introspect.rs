@@ -73,6 +73,7 @@ async fn views(shared: &Shared, rows: &mut Rows) -> Result<()> {
             ("failed_rows", view.counters.failed_rows.into()),
             ("errors", view.errors.into()),
             ("progress", view.progress.into()),
+            ("reason", view.reason.as_deref().map(str::to_owned).into()),
         ]);
     }
     Ok(())

@@ -180,7 +180,9 @@ impl Engine {
         }
         futures::executor::block_on(self.runtime.shutdown());
         // The log is closed: another process may take the directory.
-        *self.data_dir.lock() = None;
+        if let Some(data_dir) = self.data_dir.lock().take() {
+            data_dir.stopped();
+        }
     }
 
     /// DataFusion's session as queries use it.

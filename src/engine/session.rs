@@ -71,6 +71,7 @@ impl Session {
         let mut functions = functions::all(&environment);
         if shared.engine.config.panic_function {
             functions.insert("panic".to_owned(), functions::panicking());
+            functions.insert("panic_at".to_owned(), functions::panicking_at());
         }
         let functions = Arc::new(functions);
         let (pid, secret) = (shared.pid, shared.secret);
@@ -295,6 +296,7 @@ impl Session {
             Statement::Drop(drop) => guard.clone().wait(self.drop_objects(drop)).await,
             Statement::Rename(rename) => guard.clone().wait(self.rename(rename)).await,
             Statement::AlterTable(alter) => guard.clone().wait(self.alter_table(alter)).await,
+            Statement::Pause(pause) => guard.clone().wait(self.pause(pause)).await,
             Statement::Comment(comment) => guard.clone().wait(self.comment(comment)).await,
             Statement::AlterSystem { name, value } => {
                 guard.clone().wait(self.alter_system(name.as_deref(), value.as_deref())).await

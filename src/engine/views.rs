@@ -9,7 +9,7 @@ use tokio::sync::{Mutex, MutexGuard};
 
 use super::Engine;
 use super::alter::columns_read;
-use super::ddl::{Ddl, find_any};
+use super::ddl::{Ddl, find, find_any};
 use super::outcome::Outcome;
 use super::session::Session;
 use super::stream::Guard;
@@ -23,7 +23,7 @@ use crate::operators;
 use crate::plan::{self, ViewOptions, ViewPlan};
 use crate::runtime::{LateTarget, Planned, ReadMode, Runtime, ViewSpec};
 use crate::sql::binder::{Binder, BoundView};
-use crate::sql::statement::{CreateMaterializedView, Name, Query, Subscribe};
+use crate::sql::statement::{CreateMaterializedView, Name, Pause, Query, RelationKind, Subscribe};
 
 /// Times that a view is planned without holding the catalog.
 const PLANS_BESIDE_OTHERS: usize = 3;
@@ -203,6 +203,36 @@ impl Session {
             watermarks: planned.view.watermarks.clone(),
             seen: vec![],
         }
+    }
+}
+
+impl Session {
+    /// ALTER MATERIALIZED VIEW .. PAUSE; RESUME returns when the view is back, or at once with `background_ddl`.
+    pub(super) async fn pause(&mut self, pause: &Pause) -> Result<Outcome> {
+        let done = Outcome::Done { tag: "ALTER MATERIALIZED VIEW".into() };
+        let engine = self.shared.engine.clone();
+        let names = engine.ddl.lock().await;
+        let view = match find(&engine.catalog.snapshot(), &pause.name, RelationKind::MaterializedView, "ALTER") {
+            Ok(view) => view,
+            Err(error) if pause.if_exists && error.code() == SqlState::UNDEFINED_TABLE => {
+                let message = format!("relation \"{}\" does not exist, skipping", pause.name.name);
+                self.shared.notice("NOTICE", Error::new(SqlState::SUCCESSFUL_COMPLETION, message));
+                return Ok(done);
+            }
+            Err(error) => return Err(error),
+        };
+        self.shared.transaction.lock().irrevocable = true;
+        if !pause.resume {
+            let reason = format!("It was paused by user \"{}\".", self.shared.user);
+            self.shared.runtime.pause(view.id, reason).await?;
+            return Ok(done);
+        }
+        self.shared.runtime.resume(view.id).await?;
+        drop(names);
+        if !self.shared.settings.lock().on("background_ddl") {
+            engine.runtime.wait_running(view.id).await?;
+        }
+        Ok(done)
     }
 }
 

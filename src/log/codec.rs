@@ -24,6 +24,7 @@ const EPOCH: u8 = 4;
 const SETTINGS: u8 = 5;
 const DECISIONS: u8 = 6;
 const VALUES: u8 = 7;
+pub(super) const PAUSE: u8 = 8;
 
 /// The byte that names a record's kind.
 pub(super) fn kind(record: &Record) -> u8 {
@@ -31,6 +32,7 @@ pub(super) fn kind(record: &Record) -> u8 {
         Record::Ddl(_) => DDL,
         Record::Join(_) => JOIN,
         Record::Leave { .. } => LEAVE,
+        Record::Pause { .. } => PAUSE,
         Record::Epoch(_) => EPOCH,
         Record::Settings { .. } => SETTINGS,
         Record::Decisions { .. } => DECISIONS,
@@ -71,6 +73,8 @@ struct LeaveHead {
     view: ObjectId,
     epoch: Epoch,
     missed: Epoch,
+    #[serde(default)]
+    kept: bool,
 }
 
 /// Appends a record's payload.
@@ -81,7 +85,10 @@ pub(super) fn encode(record: &Record, out: &mut Vec<u8>) -> Result<()> {
             blob(&ddl.payload, out)
         }
         Record::Join(join) => head(join, out),
-        Record::Leave { view, epoch, missed } => head(&LeaveHead { view: *view, epoch: *epoch, missed: *missed }, out),
+        Record::Leave { view, epoch, missed, kept } => {
+            head(&LeaveHead { view: *view, epoch: *epoch, missed: *missed, kept: *kept }, out)
+        }
+        Record::Pause { view, epoch, reason, kept } => head(&(*view, *epoch, reason, *kept), out),
         Record::Settings { epoch, payload } => {
             head(epoch, out)?;
             blob(payload, out)
@@ -126,8 +133,12 @@ pub(super) fn decode(kind: u8, payload: &[u8]) -> Result<Record> {
         }
         JOIN => Record::Join(input.head::<JoinRecord>()?),
         LEAVE => {
-            let LeaveHead { view, epoch, missed } = input.head()?;
-            Record::Leave { view, epoch, missed }
+            let LeaveHead { view, epoch, missed, kept } = input.head()?;
+            Record::Leave { view, epoch, missed, kept }
+        }
+        PAUSE => {
+            let (view, epoch, reason, kept) = input.head()?;
+            Record::Pause { view, epoch, reason, kept }
         }
         DECISIONS => {
             let (epoch, object) = input.head()?;

@@ -54,9 +54,9 @@ impl<'a> Frame<'a> {
         Ok((Self { kind: header[1], payload }, HEADER + length))
     }
 
-    /// Whether it says that a view left the clock.
+    /// Whether it says that a view left the clock, is paused, or resumed.
     pub(super) fn is_leave(&self) -> bool {
-        self.kind == codec::LEAVE
+        matches!(self.kind, codec::LEAVE | codec::PAUSE)
     }
 
     /// The record.

@@ -103,14 +103,14 @@ pub trait LogReader {
 pub enum Wanted {
     /// All.
     All,
-    /// Those that say that a view left the clock.
+    /// Those that say that a view left the clock, was paused or resumed.
     Leaves,
 }
 
 impl LogReader for [u8] {
     fn records(&self, wanted: Wanted) -> Box<dyn Iterator<Item = Result<Record>> + '_> {
         let keep = move |record: &Result<Record>| match record {
-            Ok(record) => wanted == Wanted::All || matches!(record, Record::Leave { .. }),
+            Ok(record) => wanted == Wanted::All || matches!(record, Record::Leave { .. } | Record::Pause { .. }),
             Err(_) => true,
         };
         match read(self) {

@@ -19,6 +19,19 @@ pub enum Record {
         epoch: Epoch,
         /// The first epoch that it did not show.
         missed: Epoch,
+        /// Its rows are of use when the log is read back: a sink goes on from them.
+        kept: bool,
+    },
+    /// A view is paused, or is to come back.
+    Pause {
+        /// The view.
+        view: ObjectId,
+        /// The epoch under way when it was.
+        epoch: Epoch,
+        /// Why it is paused; `None`: it is resumed.
+        reason: Option<String>,
+        /// Its rows are of use when the log is read back: a sink goes on from them.
+        kept: bool,
     },
     /// ALTER SYSTEM: all server-wide settings, opaque here.
     Settings {
@@ -55,6 +68,7 @@ impl Record {
             Self::Ddl(ddl) => ddl.epoch,
             Self::Join(join) => join.epoch,
             Self::Leave { epoch, .. }
+            | Self::Pause { epoch, .. }
             | Self::Settings { epoch, .. }
             | Self::Decisions { epoch, .. }
             | Self::Values { epoch, .. } => *epoch,

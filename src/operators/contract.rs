@@ -15,7 +15,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -227,19 +227,47 @@ impl Graph {
     }
 }
 
-/// Says that nobody wants a view's rows any more: what is being evaluated for it ends soon, with whatever it has.
-#[derive(Clone, Debug, Default)]
-pub struct Stop(Arc<AtomicBool>);
+/// Says that nobody wants a view's rows any more: what is being evaluated for it ends soon, with whatever it has. A view that
+/// comes back lives again: what was built before stays stopped.
+#[derive(Clone, Debug)]
+pub struct Stop {
+    lives: Arc<Lives>,
+    /// Of which life this is.
+    life: u64,
+}
+
+#[derive(Debug)]
+struct Lives {
+    now: AtomicU64,
+    /// This one is over, and those before it.
+    over: AtomicU64,
+}
+
+impl Default for Stop {
+    fn default() -> Self {
+        Self { lives: Arc::new(Lives { now: AtomicU64::new(1), over: AtomicU64::new(0) }), life: 1 }
+    }
+}
 
 impl Stop {
     /// Says so.
     pub fn set(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.lives.over.store(self.lives.now.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+
+    /// The view is to be computed again.
+    pub fn live_again(&self) {
+        self.lives.now.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// For what is built now.
+    pub fn of_this_life(&self) -> Self {
+        Self { lives: Arc::clone(&self.lives), life: self.lives.now.load(Ordering::Relaxed) }
     }
 
     /// Whether it was said.
     pub fn is_set(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.lives.over.load(Ordering::Relaxed) >= self.life
     }
 }
 

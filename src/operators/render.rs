@@ -95,7 +95,9 @@ fn render_node(plan: &Plan, graph: &mut Graph) -> Upstream {
             Plan::Aggregate(n) => AggregateOperator::closing(n),
             _ => None,
         },
-        build: Arc::new(move |worker| Ok(checked(build(&owned, worker, &stop)?, &promise.among(&owned, worker)?))),
+        build: Arc::new(move |worker| {
+            Ok(checked(build(&owned, worker, &stop.of_this_life())?, &promise.among(&owned, worker)?))
+        }),
     });
     Upstream::Node(graph.nodes.len() - 1)
 }

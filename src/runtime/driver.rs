@@ -71,6 +71,7 @@ impl Driver {
             let entry = self.shared.schedule.borrow().get(self.position);
             let Some(entry) = entry else { return };
             self.move_to(entry.time);
+            self.stage.borrow_mut().epoch = entry.epoch;
             if !self.apply(&entry, &mut fuel) {
                 return self.activator.activate();
             }

@@ -19,6 +19,7 @@ use crate::store::Version;
 
 use super::claim::{Asked, Requests};
 use super::digest::{Digest, InputEpoch};
+use super::lookout::Ahead;
 use super::message::{Commit, Message, Publish, shut_down};
 use super::recover::Kept;
 use super::sequencer::Sequencer;
@@ -141,22 +142,25 @@ impl Runtime {
         log: &[u8],
         rebuild: impl FnMut(&Ddl) -> Result<Option<Spec>>,
     ) -> Result<Self> {
-        Self::start_with(config, |sequencer| replay::run(sequencer, log, rebuild).map(drop))
+        Self::start_with(config, |sequencer| replay::run(sequencer, log, Ahead::of(log)?, rebuild).map(drop))
     }
 
     /// Goes on where a log ends that follows the newest checkpoint, before anything else is asked of this runtime: reads it back, then appends to it; from
     /// then on an epoch is shown, and a write acknowledged, when its record is durable. Blocks until everything that the
     /// log has is published.
     ///
+    /// The views in `poisoned` are not computed any more: they are paused, for the reason given.
+    ///
     /// Errors: as [`Self::replay`], `XX001` the log is damaged. The threads have ended then.
     pub fn recover(
         &self,
         log: LogFiles,
         kept: Option<Kept>,
+        poisoned: Vec<(ObjectId, String)>,
         rebuild: impl FnMut(&Ddl) -> Result<Option<Spec>> + Send + 'static,
     ) -> Result<()> {
         let (reply, answer) = crossbeam_channel::bounded(1);
-        let recover = Box::new(move |sequencer: &mut Sequencer| recover::run(sequencer, log, kept, rebuild));
+        let recover = Box::new(move |sequencer: &mut Sequencer| recover::run(sequencer, log, kept, poisoned, rebuild));
         self.inner.shared.inbox.send(Message::Recover(recover, reply)).map_err(|_| shut_down())?;
         answer.recv().map_err(|_| shut_down())?
     }
@@ -279,6 +283,29 @@ impl Runtime {
         let epoch = self.ask(|reply| Message::Alter(alter, reply)).await?;
         self.wait_published(epoch).await?;
         Ok(epoch)
+    }
+
+    /// ALTER MATERIALIZED VIEW .. PAUSE: it leaves the clock, and those that read it with it.
+    ///
+    /// Errors: `55000` it is paused already, or being created; `0A000` it reads a source that cannot be read again.
+    pub async fn pause(&self, view: ObjectId, reason: String) -> Result<()> {
+        self.request(|reply| Message::Pause(view, reason, reply)).await
+    }
+
+    /// ALTER MATERIALIZED VIEW .. RESUME: it comes back by itself from now on.
+    ///
+    /// Errors: `55000` it is not paused; `0A000` it reads a source that cannot be read again.
+    pub async fn resume(&self, view: ObjectId) -> Result<()> {
+        self.request(|reply| Message::Resume(view, reply)).await
+    }
+
+    /// Waits until a view can be read.
+    pub async fn wait_running(&self, view: ObjectId) -> Result<()> {
+        let mut published = self.inner.shared.epoch.subscribe();
+        while self.inner.shared.published().find(view).is_none() {
+            published.changed().await.map_err(|_| shut_down())?;
+        }
+        Ok(())
     }
 
     /// DDL that concerns only the catalog (CREATE VIEW, COMMENT ON, ..): kept in the log.

@@ -19,6 +19,7 @@ use super::checkpoint::{HistoryImage, PublishedImage, ShownImage, SourceErrors, 
 use super::claim::Claim;
 use super::digest::{Digest, InputEpoch};
 use super::sequencer::Sequencer;
+use super::shared::Paused;
 use super::{
     Committed, ErrorRow, ForSubscription, LateRow, Settings, SinkSpec, SourceSpec, Status, SubscribeSpec, Subscription,
     TableAlter, TableSpec, TableWrite, ViewSpec,
@@ -52,6 +53,9 @@ pub(super) enum Message {
     Flush(Reply<Result<Epoch>>),
     Advance(ObjectId, EventTime, Reply<Result<EventTime>>),
     AlterSystem(Settings, Reply<Result<()>>),
+    /// Why it is paused, too.
+    Pause(ObjectId, String, Reply<Result<()>>),
+    Resume(ObjectId, Reply<Result<()>>),
     Status(Reply<Result<Status>>),
     Restart(usize, Reply<Result<()>>),
     LogBytes(Reply<Result<Vec<u8>>>),
@@ -126,9 +130,13 @@ pub(super) enum Publish {
     /// A subscription ends, and why.
     End(ObjectId, Error),
     /// Views left the clock.
-    Leave(Vec<ObjectId>),
+    Leave(Vec<ObjectId>, Left),
     /// Views that are to go need not show the epochs that are waited for. Answered by [`Message::LeftToGo`], if there are any.
-    LeaveToGo(Vec<ObjectId>),
+    LeaveToGo(Vec<ObjectId>, Left),
+    /// Whoever waits until what was said before can be seen.
+    Answer(Reply<Result<()>>),
+    /// All views that are paused, or read one that is.
+    Paused(HashMap<ObjectId, Paused>),
     Rename(ObjectId, String),
     Settings(Settings),
     /// The log is durable up to this epoch; until the first of these all of it is.
@@ -161,6 +169,17 @@ pub(super) enum Publish {
     /// Takes all view stores apart and puts them together again.
     Restart(crossbeam_channel::Sender<Result<()>>),
     Shutdown,
+}
+
+/// Why a view leaves the clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Left {
+    /// It is too slow, or what it reads is lost.
+    Slow,
+    /// It is to be dropped.
+    Dropped,
+    /// It is paused.
+    Paused,
 }
 
 /// Tables and views at an epoch that is past.

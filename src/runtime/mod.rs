@@ -10,8 +10,9 @@
 //! [`Runtime`] is the handle that sessions hold. Every wait in it is cancelled by dropping the future; what
 //! the sequencer has begun is done all the same, and [`Requests`] tells the one from the other.
 //!
-//! Uses: error, config, stack, metrics, data, connectors, state, operators, log, checkpoint, store, sink
+//! Uses: error, config, stack, metrics, data, functions, connectors, state, operators, log, checkpoint, store, sink
 
+mod aborts;
 mod ahead;
 mod arrival;
 mod bare;
@@ -23,6 +24,7 @@ mod driver;
 mod exchange;
 mod handle;
 mod ingest;
+mod lookout;
 mod message;
 mod publisher;
 mod render;
@@ -38,6 +40,7 @@ mod subscribe;
 mod worker;
 mod workers;
 
+pub use aborts::Aborts;
 pub(crate) use ahead::MaxAhead;
 pub use bare::Bare;
 pub use checkpoint::{CatalogEntry, Checkpoint};

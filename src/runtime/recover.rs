@@ -3,6 +3,8 @@
 //! * A source that is not what it was, or is gone, does not keep the rest from starting: the views that read it are away
 //!   from the clock (55000) until a later start finds it as it was.
 //! * Readers go on where the log has them; rows that they had read ahead are admitted next.
+//! * A view that is paused at the end of the log, or is to be, is not computed, nor are those that read it; nor is what a
+//!   view was before it left the clock for the last time.
 //! * A view whose creation is in the log and which had not joined is filled anew.
 //! * Late rows that were to be written back, and are not in the log yet, are written now.
 //! * Epochs go on behind the log's last: none that was not durable was ever shown.
@@ -15,6 +17,7 @@ use crate::error::{Error, Result, SqlState};
 use crate::log::{Ddl, DurableLog, JoinRecord, LogFiles, LogNews, NoLog, Position};
 
 use super::ingest::From;
+use super::lookout::Ahead;
 use super::message::{Message, Publish};
 use super::replay::{self, ReadAgain};
 use super::sequencer::{Sequencer, start_reader};
@@ -25,18 +28,22 @@ pub(super) fn run(
     sequencer: &mut Sequencer,
     log: LogFiles,
     kept: Option<Kept>,
+    poisoned: Vec<(ObjectId, String)>,
     mut rebuild: impl FnMut(&Ddl) -> Result<Option<Spec>>,
 ) -> Result<()> {
     // What is read back is there already.
     sequencer.log = Box::new(NoLog);
     sequencer.recovering = true;
+    sequencer.idle = poisoned.into_iter().map(|(view, reason)| (view, Some(reason))).collect();
+    let mut ahead = Ahead::of(&log)?;
+    sequencer.leave_idle(std::mem::take(&mut ahead.idle));
     if let Some(Kept { objects, mut newest }) = kept {
         sequencer.keep_checkpoints(objects, newest.as_ref())?;
         if let Some(checkpoint) = &mut newest {
-            sequencer.restore(checkpoint, &mut rebuild)?;
+            sequencer.restore(checkpoint, |view| ahead.is_in_vain(view), &mut rebuild)?;
         }
     }
-    let readers = replay::run(sequencer, &log, rebuild)?;
+    let readers = replay::run(sequencer, &log, ahead, rebuild)?;
     let (inbox, publisher) = (sequencer.shared.inbox.clone(), sequencer.shared.publisher.clone());
     let log = DurableLog::start(log, move |news| {
         if let LogNews::Durable { epoch, .. } = news {
@@ -49,6 +56,7 @@ pub(super) fn run(
     let last = Epoch(sequencer.next_epoch.0 - 1);
     let _ = sequencer.shared.publisher.send(Publish::Durable(last));
     sequencer.shared.acknowledge(last);
+    sequencer.pause_idle()?;
     sequencer.recovering = false;
     sequencer.shared.sinks.all().iter().for_each(|sink| sink.recovered(last));
     sequencer.go_on(readers)
@@ -107,11 +115,12 @@ impl Sequencer {
         }
         self.quiesce()?;
         self.reinstall(view)?;
-        if !self.can_read(view) {
+        if !self.is_idle(view) && !self.can_read(view) {
             return self.leave_out(view);
         }
         let ranges: Vec<ObjectId> = join.caught_up.iter().map(|range| range.partition.source).collect();
-        match self.replay_join(join, sources) {
+        let joined = if self.is_idle(view) { self.join_idle(&join, sources) } else { self.replay_join(join, sources) };
+        match joined {
             Err(error) if !ranges.is_empty() => {
                 for source in ranges {
                     self.note_lost(source, &error);

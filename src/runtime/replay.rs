@@ -19,6 +19,7 @@ use crate::operators::RowError;
 use super::Spec;
 use super::arrival::{Clock, Times};
 use super::ingest::Piece;
+use super::lookout::Ahead;
 use super::message::Message;
 use super::sequencer::{READER, SOURCE, Sequencer};
 
@@ -40,11 +41,11 @@ pub(super) type ReadAgain = BTreeMap<Partition, Again>;
 pub(super) fn run(
     sequencer: &mut Sequencer,
     log: &(impl LogReader + ?Sized),
+    mut ahead: Ahead,
     mut rebuild: impl FnMut(&Ddl) -> Result<Option<Spec>>,
 ) -> Result<ReadAgain> {
     sequencer.replaying = true;
     let mut sources = ReadAgain::new();
-    let mut leaves = leaves(log)?;
     let mut told = Instant::now();
     for record in log.records(Wanted::All) {
         if sequencer.recovering && told.elapsed() >= TELL_EVERY {
@@ -64,17 +65,7 @@ pub(super) fn run(
                 let spec = rebuild(&ddl)?;
                 sequencer.replay_ddl(ddl.epoch, ddl.payload, spec)?;
             }
-            Record::Join(join) => {
-                let is_it = |leave: &(Epoch, ObjectId)| *leave == (join.epoch, join.view);
-                match leaves.iter().position(is_it).filter(|_| join.caught_up.is_empty()) {
-                    Some(at) => {
-                        // It was cancelled before anybody saw it.
-                        leaves.remove(at);
-                        sequencer.skip_to(join.epoch.next())?;
-                    }
-                    None => sequencer.rejoin(join, &mut sources)?,
-                }
-            }
+            Record::Join(join) => ahead.join(sequencer, join, &mut sources)?,
             Record::Settings { payload, .. } => sequencer.replay_settings(&payload)?,
             Record::Decisions { object, payload, .. } => {
                 if let Some(feed) = sequencer.feeds.get(&object) {
@@ -85,12 +76,12 @@ pub(super) fn run(
             Record::Values { rows, .. } => sequencer.values = Some(rows),
             // Done before the epoch that it did not show.
             Record::Leave { .. } => {}
+            Record::Pause { view, reason, .. } => {
+                ahead.paused(reason.is_some());
+                sequencer.replay_pause(view, reason)?;
+            }
             Record::Epoch(record) => {
-                while let Some((missed, view)) = leaves.front().copied().filter(|(missed, _)| *missed <= record.epoch) {
-                    leaves.pop_front();
-                    sequencer.quiesce()?;
-                    sequencer.leave_clock(missed, &[view])?;
-                }
+                ahead.leave(sequencer, record.epoch)?;
                 sequencer.replay_epoch(record, &mut sources)?;
             }
         }
@@ -99,17 +90,6 @@ pub(super) fn run(
     sequencer.quiesce()?;
     sequencer.replaying = false;
     Ok(sources)
-}
-
-/// Views that left the clock, and the first epoch that each did not show, which stands before it in the log.
-fn leaves(log: &(impl LogReader + ?Sized)) -> Result<VecDeque<(Epoch, ObjectId)>> {
-    let mut leaves = VecDeque::new();
-    for record in log.records(Wanted::Leaves) {
-        if let Record::Leave { view, missed, .. } = record? {
-            leaves.push_back((missed, view));
-        }
-    }
-    Ok(leaves)
 }
 
 impl Sequencer {
@@ -163,10 +143,26 @@ impl Sequencer {
         self.skip_to(join.epoch)?;
         let view = join.view;
         self.reinstall(view)?;
+        let read = self.read_again(&join, sources)?;
+        self.join(view, join.caught_up, read.into_iter().collect(), BTreeMap::new(), None)
+    }
+
+    /// Reads what a view read on its own before it joined, and gives it to it; what is new of sources.
+    pub(super) fn read_again(
+        &mut self,
+        join: &JoinRecord,
+        sources: &mut ReadAgain,
+    ) -> Result<BTreeMap<ObjectId, Vec<Changes>>> {
+        let is_idle = self.is_idle(join.view);
         let mut adopted: BTreeMap<ObjectId, Vec<(Clock, SourceRange, Again)>> = BTreeMap::new();
         let mut read: BTreeMap<ObjectId, Vec<Changes>> = BTreeMap::new();
         for range in &join.caught_up {
-            let (clock, again) = self.feed_again(view, range, &mut read)?;
+            // One that is not computed needs only readers that go on as shared ones.
+            let is_shared = self.feeds.get(&range.partition.source).is_some_and(|f| !f.parts.is_empty());
+            if is_idle && is_shared {
+                continue;
+            }
+            let (clock, again) = self.feed_again(join.view, range, &mut read)?;
             adopted.entry(range.partition.source).or_default().push((clock, range.clone(), again));
         }
         for (source, parts) in adopted {
@@ -181,7 +177,7 @@ impl Sequencer {
                 self.open_feed_at(source, offset, clocks)?;
             }
         }
-        self.join(view, join.caught_up, read.into_iter().collect(), BTreeMap::new(), None)
+        Ok(read)
     }
 
     /// Reads what a view read on its own before it joined, judged as the shared reader's rows were.
@@ -319,7 +315,7 @@ impl Sequencer {
     }
 
     /// Epoch numbers are the log's.
-    fn skip_to(&mut self, epoch: Epoch) -> Result<()> {
+    pub(super) fn skip_to(&mut self, epoch: Epoch) -> Result<()> {
         if epoch < self.next_epoch {
             return Err(Error::internal(format!("the input log has epoch {epoch} twice, or out of order")));
         }

@@ -11,6 +11,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::data::{Epoch, ObjectId};
 use crate::error::{Error, Result, SqlState};
+use crate::functions::text::quote_ident;
 use crate::sink::Sinks;
 use crate::store::Version;
 
@@ -24,8 +25,19 @@ pub(super) struct Published {
     pub(super) objects: Arc<HashMap<ObjectId, Entry>>,
     /// Views that cannot be shown until a later start, and why.
     pub(super) stranded: Arc<HashMap<ObjectId, Arc<str>>>,
+    /// Views that are paused, and those that read them.
+    pub(super) paused: Arc<HashMap<ObjectId, Paused>>,
     /// Sources and tables of which something is missing.
     pub(super) missing: Arc<HashMap<ObjectId, Missing>>,
+}
+
+/// Why a view cannot be read.
+#[derive(Clone, Debug)]
+pub(super) struct Paused {
+    /// The name of the view that is paused: it, or one that it reads.
+    pub(super) view: Arc<str>,
+    /// Why; `None`: it is the other.
+    pub(super) reason: Option<Arc<str>>,
 }
 
 /// A table or view at an epoch.
@@ -41,7 +53,8 @@ pub(super) struct Entry {
 impl Published {
     /// The rows of an object, if it can be read.
     pub(super) fn find(&self, object: ObjectId) -> Option<Version> {
-        self.objects.get(&object).filter(|entry| entry.left.is_none()).map(|entry| entry.version.clone())
+        let entry = self.objects.get(&object).filter(|entry| entry.left.is_none());
+        entry.map(|entry| entry.version.clone())
     }
 
     /// The rows of an object, which is called so in messages.
@@ -57,6 +70,16 @@ impl Published {
                 "Put the source back as it was and start the server again; or drop the view, and create it anew.",
             );
         }
+        if let Some(Paused { view, reason }) = self.paused.get(&object) {
+            let message = format!("{called} is paused");
+            return match reason {
+                // Its name may have changed since.
+                Some(reason) => unready(message, "ALTER MATERIALIZED VIEW .. RESUME lets it come back.")
+                    .map_err(|error| error.with_detail(reason.to_string())),
+                None => unready(message, &format!("{} lets both come back.", resume(view)))
+                    .map_err(|error| error.with_detail(follows(view))),
+            };
+        }
         match self.objects.get(&object) {
             Some(Entry { left: None, version, .. }) => Ok(version.clone()),
             Some(Entry { left: Some(lag), .. }) => unready(
@@ -69,6 +92,16 @@ impl Published {
             ),
         }
     }
+}
+
+/// The statement that brings a view back.
+pub(super) fn resume(view: &str) -> String {
+    format!("ALTER MATERIALIZED VIEW {} RESUME", quote_ident(view))
+}
+
+/// Why a view is paused that reads one which is.
+pub(super) fn follows(paused: &str) -> String {
+    format!("It reads materialized view \"{paused}\", which is paused.")
 }
 
 /// Shared by handles, the sequencer and the publisher.

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use super::aborts;
 use super::command::{NodeState, OperatorStats};
 use super::worker::abort;
 use crate::data::{Changes, Epoch, ObjectId, Watermarks};
@@ -41,6 +42,8 @@ pub(super) struct Slot {
 /// The operators of one stage on one worker, in topological order.
 pub(super) struct Stage {
     view: ObjectId,
+    /// The epoch that is open; 0 while the view is filled.
+    pub(super) epoch: Epoch,
     slots: Vec<Slot>,
     /// The slot to step next in the epoch that is being ended.
     cursor: usize,
@@ -52,7 +55,7 @@ pub(super) struct Stage {
 
 impl Stage {
     pub(super) fn new(view: ObjectId, slots: Vec<Slot>) -> Self {
-        Self { view, slots, cursor: 0, sent: Vec::new(), aside: Output::default() }
+        Self { view, epoch: Epoch(0), slots, cursor: 0, sent: Vec::new(), aside: Output::default() }
     }
 
     /// Gives rows of the open epoch to one operator, and what it sends at once to those behind it.
@@ -62,7 +65,7 @@ impl Stage {
             let slot = &mut self.slots[at];
             slot.rows_in += changes.len() as u64;
             let mut out = Output::default();
-            guard(self.view, &slot.name, || slot.operator.apply(port, changes, watermarks, &mut out));
+            guard((self.view, self.epoch), &slot.name, || slot.operator.apply(port, changes, watermarks, &mut out));
             self.route(at, out, &mut queue);
         }
     }
@@ -74,7 +77,8 @@ impl Stage {
                 return Step::More;
             }
             let mut out = Output::default();
-            let step = guard(self.view, &slot.name, || slot.operator.step(epoch, watermarks, fuel, &mut out));
+            let step =
+                guard((self.view, self.epoch), &slot.name, || slot.operator.step(epoch, watermarks, fuel, &mut out));
             let mut queue = VecDeque::new();
             self.route(self.cursor, out, &mut queue);
             for (slot, port, changes) in queue {
@@ -151,7 +155,7 @@ impl Stage {
 }
 
 /// Calls an operator. If it panics or fails, the process ends: its state can't be trusted any more.
-fn guard<R>(view: ObjectId, operator: &str, call: impl FnOnce() -> Result<R>) -> R {
+fn guard<R>((view, epoch): (ObjectId, Epoch), operator: &str, call: impl FnOnce() -> Result<R>) -> R {
     let failed = match catch_unwind(AssertUnwindSafe(call)) {
         Ok(Ok(result)) => return result,
         Ok(Err(error)) => error,
@@ -161,5 +165,6 @@ fn guard<R>(view: ObjectId, operator: &str, call: impl FnOnce() -> Result<R>) ->
             Error::internal(format!("panic: {}", text.as_deref().unwrap_or("without a message")))
         }
     };
+    aborts::note(view, operator, failed.message(), Some(epoch).filter(|epoch| epoch.0 > 0));
     abort(&format!("operator {operator} of view {view} failed"), &failed)
 }

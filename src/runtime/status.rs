@@ -38,6 +38,8 @@ pub enum ViewPhase {
     Running,
     /// Left the clock because it was too slow.
     Lagging,
+    /// It, or a view that it reads, is paused.
+    Paused,
     /// What it reads could not be read back when the server started.
     Failed,
 }
@@ -49,6 +51,7 @@ impl ViewPhase {
             Self::Hydrating => "hydrating",
             Self::Running => "running",
             Self::Lagging => "lagging",
+            Self::Paused => "paused",
             Self::Failed => "failed",
         }
     }
@@ -79,6 +82,8 @@ pub struct ViewStatus {
     pub errors: u64,
     /// How much it has read of what was there before it, in percent: 100 when it has joined; `None` while it is away.
     pub progress: Option<f64>,
+    /// Why it is away from the clock, if that is known.
+    pub reason: Option<Arc<str>>,
 }
 
 /// One row of `highwater.watermarks`.

@@ -37,6 +37,8 @@ pub(super) enum Ending {
 pub struct Sink {
     /// For ever.
     pub id: ObjectId,
+    /// The relation whose changes it writes.
+    pub input: ObjectId,
     /// How it was described.
     pub description: Description,
     name: Mutex<String>,
@@ -89,7 +91,7 @@ pub(super) enum Work {
 
 impl Sink {
     pub(super) fn new(
-        id: ObjectId,
+        (id, input): (ObjectId, ObjectId),
         name: &str,
         description: Description,
         is_new: bool,
@@ -117,7 +119,7 @@ impl Sink {
         };
         let (state, name) = (Mutex::new(state), Mutex::new(name.to_owned()));
         let (changed, progress, thread) = (Condvar::new(), watch::Sender::new(0), Mutex::new(None));
-        Self { id, description, name, state, changed, progress, budget, wake, thread }
+        Self { id, input, description, name, state, changed, progress, budget, wake, thread }
     }
 
     /// Its thread, to be waited for.

@@ -49,16 +49,16 @@ impl Sinks {
         Self { sinks: RwLock::default(), budget: Arc::new(budget) }
     }
 
-    /// Starts a sink, of this process or of an earlier one; `wake` is called when there is room again.
+    /// Starts a sink on a relation, of this process or of an earlier one; `wake` is called when there is room again.
     pub fn start(
         &self,
-        id: ObjectId,
+        (id, input): (ObjectId, ObjectId),
         name: &str,
         description: Description,
         is_new: bool,
         wake: Box<dyn Fn() + Send + Sync>,
     ) -> Result<Arc<Sink>> {
-        let sink = Arc::new(Sink::new(id, name, description, is_new, Arc::clone(&self.budget), wake));
+        let sink = Arc::new(Sink::new((id, input), name, description, is_new, Arc::clone(&self.budget), wake));
         writer::start(&sink)?;
         self.sinks.write().insert(id, Arc::clone(&sink));
         Ok(sink)
@@ -77,6 +77,11 @@ impl Sinks {
     /// All of them, by id.
     pub fn all(&self) -> Vec<Arc<Sink>> {
         self.sinks.read().values().cloned().collect()
+    }
+
+    /// Whether one of them writes what a relation changes.
+    pub fn reads(&self, relation: ObjectId) -> bool {
+        self.sinks.read().values().any(|sink| sink.input == relation)
     }
 
     /// Whether what waits to be written leaves room for more.

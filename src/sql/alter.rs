@@ -1,4 +1,4 @@
-//! ALTER TABLE as it is said.
+//! ALTER TABLE, and ALTER MATERIALIZED VIEW .. PAUSE, as they are said.
 
 use std::ops::ControlFlow;
 
@@ -20,6 +20,17 @@ pub struct AlterTable {
     pub if_exists: bool,
     /// In order.
     pub actions: Vec<Action>,
+}
+
+/// ALTER MATERIALIZED VIEW .. PAUSE or RESUME.
+#[derive(Clone, Debug)]
+pub struct Pause {
+    /// Which.
+    pub name: Name,
+    /// IF EXISTS.
+    pub if_exists: bool,
+    /// RESUME.
+    pub resume: bool,
 }
 
 /// What ALTER TABLE does.

@@ -29,7 +29,7 @@ use super::system::Environment;
 use crate::data::types::META_TYPE;
 use crate::error::{Error, Result, SqlState};
 
-pub use panicking::panicking;
+pub use panicking::{panicking, panicking_at};
 
 /// All of them, by name, for one session.
 pub fn all(environment: &Arc<dyn Environment>) -> HashMap<String, Arc<ScalarUDF>> {

@@ -167,7 +167,19 @@ pub(in crate::runtime) struct AwayImage {
     pub(in crate::runtime) view: ObjectId,
     pub(in crate::runtime) for_good: bool,
     pub(in crate::runtime) phase: ViewPhase,
+    /// Why; a view that is paused without a reason reads one that is.
+    pub(in crate::runtime) reason: Option<String>,
+    /// It comes back with a view that it reads.
+    #[serde(default)]
+    pub(in crate::runtime) followed: bool,
     pub(in crate::runtime) pause_ms: u64,
+}
+
+impl AwayImage {
+    /// A view that is to be filled anew at once.
+    pub(in crate::runtime) fn filled_anew(view: ObjectId) -> Self {
+        Self { view, for_good: false, phase: ViewPhase::Lagging, reason: None, followed: false, pause_ms: 0 }
+    }
 }
 
 /// What the publisher copies.

@@ -5,17 +5,17 @@ use std::time::Instant;
 use crate::data::{Epoch, ObjectId};
 use crate::error::Result;
 
-use super::super::message::Message;
+use super::super::message::{Left, Message};
 use super::Publisher;
 
 impl Publisher {
     /// They show no more epochs.
-    pub(super) fn leave(&mut self, views: &[ObjectId]) -> Result<()> {
+    pub(super) fn leave(&mut self, views: &[ObjectId], how: Left) -> Result<()> {
         self.sinks_wait(views);
         for id in views {
             let behind = self.waiting.iter().find(|e| e.views.contains(id)).map(|e| e.closed);
             if let Some(view) = self.views.get_mut(id) {
-                view.leave(behind.unwrap_or_else(Instant::now));
+                view.leave(behind.unwrap_or_else(Instant::now), how);
             }
         }
         self.publish_complete()?;
@@ -24,11 +24,11 @@ impl Publisher {
     }
 
     /// Views that nobody is to read any more leave the clock, if it waits for anything.
-    pub(super) fn leave_to_go(&mut self, mut views: Vec<ObjectId>) -> Result<()> {
+    pub(super) fn leave_to_go(&mut self, mut views: Vec<ObjectId>, how: Left) -> Result<()> {
         let Some(missed) = self.waiting.front().map(|e| e.epoch) else { return Ok(()) };
         views.retain(|id| self.views.get(id).is_some_and(|view| view.left.is_none()));
         let _ = self.shared.inbox.send(Message::LeftToGo(views.clone(), missed));
-        self.leave(&views)
+        self.leave(&views, how)
     }
 
     /// The views that keep an epoch from being published.

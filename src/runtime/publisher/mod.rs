@@ -28,7 +28,7 @@ use crate::metrics::{add, forget, set};
 use super::command::Report;
 use super::digest::Digest;
 use super::message::{EpochInfo, Message, NewView, Publish, shut_down};
-use super::shared::{Entry, Published, Shared};
+use super::shared::{Entry, Paused, Published, Shared};
 use super::worker::abort;
 use super::{EpochStatus, Missing, RuntimeConfig, SubscribeSpec, Subscription};
 
@@ -66,6 +66,7 @@ pub(super) fn start(
         digests: vec![],
         stranded: Arc::default(),
         taps: BTreeMap::new(),
+        paused: Arc::default(),
         stopping: false,
     };
     Ok(std::thread::Builder::new().name("publisher".into()).spawn(move || publisher.run())?)
@@ -103,6 +104,7 @@ struct Publisher {
     digests: Vec<Digest>,
     stranded: Arc<HashMap<ObjectId, Arc<str>>>,
     taps: BTreeMap<ObjectId, sinks::Tap>,
+    paused: Arc<HashMap<ObjectId, Paused>>,
     stopping: bool,
 }
 
@@ -189,10 +191,15 @@ impl Publisher {
                 self.stranded = Arc::new(views);
                 self.show();
             }
-            Publish::Leave(views) => self.leave(&views)?,
-            Publish::LeaveToGo(views) => self.leave_to_go(views)?,
             Publish::Altered(id) => self.tables.get_mut(&id).into_iter().for_each(|table| table.history = None),
             Publish::End(id, error) => self.views.get_mut(&id).into_iter().for_each(|v| v.end_subscriptions(&error)),
+            Publish::Leave(views, how) => self.leave(&views, how)?,
+            Publish::LeaveToGo(views, how) => self.leave_to_go(views, how)?,
+            Publish::Answer(reply) => drop(reply.send(Ok(()))),
+            Publish::Paused(views) => {
+                self.paused = Arc::new(views);
+                self.show();
+            }
             Publish::Rename(object, name) => self.rename(object, &name),
             Publish::Settings(settings) => {
                 self.config.settings = settings;
@@ -403,8 +410,8 @@ impl Publisher {
             }
         }
         let (objects, missing) = (Arc::new(self.objects.clone()), Arc::clone(&self.missing));
-        let stranded = Arc::clone(&self.stranded);
-        self.shared.publish(Published { epoch: self.published, objects, missing, stranded });
+        let (stranded, paused) = (Arc::clone(&self.stranded), Arc::clone(&self.paused));
+        self.shared.publish(Published { epoch: self.published, objects, missing, stranded, paused });
     }
 
     /// Tells all subscribers of an epoch.

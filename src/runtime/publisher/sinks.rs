@@ -77,7 +77,9 @@ impl Publisher {
         for tap in self.taps.values_mut().filter(|tap| views.contains(&tap.input)) {
             if matches!(tap.state, State::Running) {
                 let last = self.objects.get(&tap.input).map(|entry| entry.version.clone());
-                tap.state = State::Away(last, self.published);
+                // One that was left out while the log was read back: who has written anything cannot go on.
+                let since = if last.is_some() { self.published } else { Epoch(0) };
+                tap.state = State::Away(last, since);
                 tap.sink.set_away(true);
             }
         }
@@ -96,7 +98,7 @@ impl Tap {
             // What it reads could not be read back: it begins when it is there.
             None => {
                 self.sink.set_away(true);
-                State::Away(None, from)
+                State::Away(None, Epoch(from.0.saturating_sub(1)))
             }
         };
     }

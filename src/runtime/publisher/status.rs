@@ -70,6 +70,7 @@ impl Publisher {
             counters: view.counters,
             errors: 0,
             progress: Some(100.0),
+            reason: None,
         }
     }
 

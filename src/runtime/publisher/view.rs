@@ -15,6 +15,7 @@ use crate::store::{Store, Version};
 use super::super::checkpoint::{ShownImage, StoreImage};
 use super::super::command::OperatorStats;
 use super::super::digest::Digest;
+use super::super::message::Left;
 use super::super::message::NewView;
 use super::super::subscribe::{Subscriber, Subscription};
 use super::super::{Limits, Settings, SubscribeSpec};
@@ -142,14 +143,22 @@ impl View {
     }
 
     /// Leaves the clock: its rows stay as they were published last.
-    pub(super) fn leave(&mut self, behind_since: Instant) {
+    pub(super) fn leave(&mut self, behind_since: Instant, how: Left) {
         self.left = Some(behind_since);
         self.pending.clear();
-        let error = Error::new(
-            SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
-            format!("{} fell too far behind and has left the clock", self.called()),
-        );
-        self.end_subscriptions(&error.with_hint("Subscribe again when its status in highwater.views is running."));
+        let what = match how {
+            Left::Slow => "fell too far behind and has left the clock",
+            Left::Dropped => "was dropped",
+            Left::Paused => "was paused",
+        };
+        let message = format!("{} {what}", self.called());
+        let error = Error::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message);
+        self.end_subscriptions(&match how {
+            Left::Slow | Left::Paused => {
+                error.with_hint("Subscribe again when its status in highwater.views is running.")
+            }
+            Left::Dropped => error,
+        });
     }
 
     /// What messages call it.

@@ -63,6 +63,7 @@ impl Sequencer {
         }
         if let Some(away) = self.away.get_mut(&object) {
             away.spec.name.clone_from(&name);
+            self.follow_pauses();
         }
         self.shared.sinks.get(object).iter().for_each(|sink| sink.rename(&name));
         let _ = self.shared.publisher.send(Publish::Rename(object, name));

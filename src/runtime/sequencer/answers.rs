@@ -7,6 +7,7 @@ use crate::error::{Error, Result, SqlState};
 use crate::log::{LogNews, LogPosition, Record};
 
 use super::super::Committed;
+use super::super::message::Publish;
 use super::Sequencer;
 
 /// Who is told when the records until now are durable.
@@ -22,6 +23,8 @@ pub(super) enum Answer {
     Dropped(Reply<Result<Epoch>>, Epoch),
     /// Something was changed.
     Changed(Reply<Result<()>>),
+    /// The same, and readers see it.
+    Shown(Reply<Result<()>>),
 }
 
 impl Answer {
@@ -41,6 +44,7 @@ impl Answer {
             }
             Self::Dropped(reply, epoch) => drop(reply.send(Ok(epoch))),
             Self::Changed(reply) => drop(reply.send(Ok(()))),
+            Self::Shown(reply) => drop(shared.publisher.send(Publish::Answer(reply))),
         }
     }
 }

@@ -19,7 +19,7 @@ use super::super::checkpoint::{
 };
 use super::super::command::Restored;
 use super::super::message::{Message, Publish};
-use super::super::status::{CheckpointStatus, CheckpointWritten, ViewPhase};
+use super::super::status::{CheckpointStatus, CheckpointWritten};
 use super::super::{SourceSpec, Spec, TableAlter, TableSpec, ViewSpec};
 use super::lag::Away;
 use super::sources::{Feed, Part};
@@ -119,7 +119,7 @@ impl Sequencer {
         }
         let Some(checkpoints) = &mut self.checkpoints else { return };
         let interval = self.config.settings.checkpoint_interval;
-        let stranded = !self.lost.is_empty() || self.away.values().any(|away| away.phase == ViewPhase::Failed);
+        let stranded = !self.lost.is_empty() || self.away.values().any(Away::has_failed);
         if checkpoints.asked.take().is_some() {
             // It does not come: the others go on.
             self.barriers.retain(|barrier| !matches!(barrier, Barrier::Checkpoint));
@@ -235,19 +235,25 @@ impl Sequencer {
             image.feeds.insert(*id, FeedImage { parts, decisions: feed.decisions.clone() });
         }
         for (id, view) in self.views.iter().filter(|(_, v)| v.is_running() && v.spec.subscription.is_none()) {
+            if view.left {
+                // It is to go, or to be paused, in a moment.
+                image.away.push(AwayImage::filled_anew(*id));
+                continue;
+            }
             let shown = views.remove(id).ok_or_else(|| Error::internal(format!("view {id} is not published")))?;
             let (joined, shape) = (view.joined, view.spec.graph.shape());
             image.views.insert(*id, ViewImage { joined, shape, states: vec![], shown });
         }
-        image.away = self.away.iter().map(|(id, away)| away.image(*id)).collect();
+        image.away.extend(self.away.iter().map(|(id, away)| away.image(*id)));
         image.late = self.late.iter().map(|late| (late.origin, late.rows.clone())).collect();
         Ok(image)
     }
 
-    /// Begins with a checkpoint: everything is as it was. Then the log follows.
+    /// Begins with a checkpoint: everything is as it was. Then the log follows; some views need not be computed any more.
     pub(in crate::runtime) fn restore(
         &mut self,
         checkpoint: &mut Checkpoint,
+        is_in_vain: impl Fn(ObjectId) -> bool,
         mut rebuild: impl FnMut(&Ddl) -> Result<Option<Spec>>,
     ) -> Result<()> {
         let mut image = checkpoint.take();
@@ -264,6 +270,9 @@ impl Sequencer {
             self.catalog.entries.push(CatalogEntry { dropped: ddl.dropped, payload });
         }
         self.vector = Arc::clone(&image.vector);
+        for view in image.views.keys().filter(|view| is_in_vain(**view)) {
+            self.idle.entry(*view).or_insert(None);
+        }
         // Ids ascend with creation: what is read comes before what reads it.
         let (mut anew, mut sinks) = (vec![], vec![]);
         for (id, spec) in specs {
@@ -275,6 +284,7 @@ impl Sequencer {
                 Spec::Rename(..) | Spec::Alter(_) => {}
             }
         }
+        self.follow_pauses();
         let _ = self.shared.publisher.send(Publish::RestoreErrors(std::mem::take(&mut image.source_errors)));
         let _ = self.shared.publisher.send(Publish::Restored(image.epoch));
         for (origin, rows) in std::mem::take(&mut image.late) {
@@ -344,6 +354,11 @@ impl Sequencer {
             return Ok(None);
         }
         let Some(ViewImage { joined, shape, states, shown }) = image.views.remove(&id) else { return Ok(Some(spec)) };
+        self.note_idle(id, &spec.graph.objects());
+        if self.is_idle(id) {
+            self.put_back_idle(spec);
+            return Ok(None);
+        }
         if shape != spec.graph.shape() {
             tracing::warn!("{} is filled anew: this version of Highwater computes it in another way", spec.called());
             return Ok(Some(spec));
@@ -437,19 +452,6 @@ impl PartImage {
             idle: part.idle,
             failed: part.failed.as_ref().map(|error| (error.code().0.to_owned(), error.message().to_owned())),
         }
-    }
-}
-
-impl Away {
-    fn image(&self, view: ObjectId) -> AwayImage {
-        let pause_ms = u64::try_from(self.pause.as_millis()).unwrap_or(u64::MAX);
-        AwayImage { view, for_good: self.for_good, phase: self.phase, pause_ms }
-    }
-
-    fn restored(spec: ViewSpec, image: &AwayImage) -> Self {
-        let (now, pause) = (Instant::now(), Duration::from_millis(image.pause_ms));
-        let (for_good, phase) = (image.for_good, image.phase);
-        Self { spec, behind_since: now, retry: now + pause, pause, for_good, phase }
     }
 }
 

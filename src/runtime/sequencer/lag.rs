@@ -9,15 +9,29 @@ use crate::error::{Error, Result};
 use crate::log::Record;
 
 use super::super::ViewSpec;
+use super::super::checkpoint::AwayImage;
 use super::super::command::Command;
-use super::super::message::Publish;
+use super::super::message::{Left, Publish};
 use super::super::status::{ViewPhase, ViewStatus};
 use super::Sequencer;
 use super::views::hydrating;
 
+/// Why a view is away from the clock.
+pub(super) enum Why {
+    /// It was too slow, or could not come back: it tries again.
+    Lagging(Option<Arc<str>>),
+    /// It was paused.
+    Paused(Arc<str>),
+    /// It reads this view, which is paused.
+    Follows(ObjectId),
+    /// What it reads could not be read back when the server started.
+    Failed(Arc<str>),
+}
+
 /// A view that has left the clock.
 pub(super) struct Away {
     pub(super) spec: ViewSpec,
+    pub(super) why: Why,
     /// The oldest input that it has not shown.
     pub(super) behind_since: Instant,
     /// When it tries again; the pause doubles each time.
@@ -25,17 +39,62 @@ pub(super) struct Away {
     pub(super) pause: Duration,
     /// It read a source that cannot be read again.
     pub(super) for_good: bool,
-    pub(super) phase: ViewPhase,
+    /// It left with a view that it reads, and tries again with it.
+    pub(super) followed: bool,
 }
 
 impl Away {
     pub(super) fn waits_for(&self) -> Option<Instant> {
-        (!self.for_good).then_some(self.retry)
+        (matches!(self.why, Why::Lagging(_)) && !self.for_good).then_some(self.retry)
     }
 
-    pub(super) fn status(&self) -> ViewStatus {
+    /// It is not paused any more; `followed`: a view that it reads is not.
+    pub(super) fn lag_again(&mut self, followed: bool) {
+        (self.why, self.retry, self.followed) = (Why::Lagging(None), Instant::now(), followed);
+        // What was slow when it left had to end; now it is to be computed again.
+        self.spec.graph.stop.live_again();
+    }
+
+    fn phase(&self) -> ViewPhase {
+        match self.why {
+            Why::Lagging(_) => ViewPhase::Lagging,
+            Why::Paused(_) | Why::Follows(_) => ViewPhase::Paused,
+            Why::Failed(_) => ViewPhase::Failed,
+        }
+    }
+
+    pub(super) fn status(&self, reason: Option<Arc<str>>) -> ViewStatus {
         let lag_ms = u64::try_from(self.behind_since.elapsed().as_millis()).unwrap_or(u64::MAX);
-        ViewStatus { phase: self.phase, lag_ms, ..hydrating(&self.spec) }
+        ViewStatus { phase: self.phase(), reason, lag_ms, ..hydrating(&self.spec) }
+    }
+
+    pub(super) fn has_failed(&self) -> bool {
+        matches!(self.why, Why::Failed(_))
+    }
+
+    pub(super) fn image(&self, view: ObjectId) -> AwayImage {
+        let reason = match &self.why {
+            Why::Lagging(reason) => reason.as_deref().map(str::to_owned),
+            Why::Paused(reason) | Why::Failed(reason) => Some(reason.to_string()),
+            Why::Follows(_) => None,
+        };
+        let pause_ms = u64::try_from(self.pause.as_millis()).unwrap_or(u64::MAX);
+        let (for_good, phase, followed) = (self.for_good, self.phase(), self.followed);
+        AwayImage { view, for_good, phase, reason, followed, pause_ms }
+    }
+
+    /// As it was; one that follows another is told so when all are back ([`Sequencer::follow_pauses`]).
+    pub(super) fn restored(spec: ViewSpec, image: &AwayImage) -> Self {
+        let (now, pause) = (Instant::now(), Duration::from_millis(image.pause_ms));
+        let reason: Option<Arc<str>> = image.reason.as_deref().map(Arc::from);
+        let why = match (image.phase, reason) {
+            (ViewPhase::Paused, Some(reason)) => Why::Paused(reason),
+            (ViewPhase::Failed, reason) => Why::Failed(reason.unwrap_or_default()),
+            (ViewPhase::Paused, None) => Why::Lagging(None),
+            (ViewPhase::Hydrating | ViewPhase::Running | ViewPhase::Lagging, reason) => Why::Lagging(reason),
+        };
+        let (for_good, followed) = (image.for_good, image.followed);
+        Self { spec, why, behind_since: now, retry: now + pause, pause, for_good, followed }
     }
 }
 
@@ -60,55 +119,90 @@ impl Sequencer {
         }
     }
 
-    /// Detaches these views, and the views on them: they do not show `epoch`.
+    /// Detaches these views, which are too slow, and the views on them: they do not show `epoch`.
     pub(in crate::runtime) fn leave_clock(&mut self, epoch: Epoch, slow: &[ObjectId]) -> Result<()> {
+        self.leave(epoch, slow, Left::Slow)?;
+        self.follow_pauses();
+        Ok(())
+    }
+
+    /// Detaches these views, and the views on them: they do not show `epoch`.
+    pub(super) fn leave(&mut self, epoch: Epoch, views: &[ObjectId], how: Left) -> Result<()> {
         let mut leaving: Vec<ObjectId> = Vec::new();
         let behind_since = self.in_flight.front().map_or_else(Instant::now, |e| e.closed);
         // Ids ascend with creation: one pass finds the views on views.
         for (id, view) in &self.views {
             let follows = leaving.iter().any(|l| view.names(*l));
-            if view.is_running() && (slow.contains(id) || follows) {
+            if (view.is_running() || view.left || self.is_idle(*id)) && (views.contains(id) || follows) {
                 leaving.push(*id);
             }
         }
+        let kept = self.are_kept(&leaving);
         for id in leaving.iter().rev() {
             let Some(state) = self.views.remove(id) else { continue };
-            if !self.recovering {
+            if !self.recovering && how == Left::Slow {
                 let name = &state.spec.name;
                 tracing::warn!("materialized view \"{name}\" is too slow and leaves the clock at epoch {epoch}");
             }
-            self.append(&Record::Leave { view: *id, epoch: self.next_epoch, missed: epoch })?;
+            // A pause is a record of its own.
+            if !state.left && how != Left::Paused {
+                self.append(&Record::Leave { view: *id, epoch: self.next_epoch, missed: epoch, kept })?;
+            }
             if let Some(workers) = &self.workers {
                 workers.send(Command::Drop(*id));
             }
-            let unreadable = |o: &ObjectId| self.feeds.get(o).is_some_and(|f| !f.is_table && !f.connector.replayable());
-            let for_good = state.spec.graph.objects().iter().any(unreadable);
-            let pause = self.pauses.get(id).map_or(self.config.settings.max_lag, |p| *p * 2);
-            self.pauses.insert(*id, pause);
-            let (retry, phase) = (Instant::now() + pause, ViewPhase::Lagging);
-            self.away.insert(*id, Away { spec: state.spec, behind_since, retry, pause, for_good, phase });
+            if how == Left::Slow {
+                let pause = self.pauses.get(id).map_or(self.config.settings.max_lag, |p| *p * 2);
+                self.pauses.insert(*id, pause);
+            }
+            self.put_away(state.spec, Why::Lagging(None));
+            if let Some(away) = self.away.get_mut(id) {
+                (away.behind_since, away.followed) = (behind_since, !views.contains(id));
+            }
         }
         // Those that were to follow them have nothing to follow.
         for (id, on) in self.hydrating_on(&leaving) {
             let error = self.left(on);
             self.give_up(id, Some(error))?;
         }
-        let _ = self.shared.publisher.send(Publish::Leave(leaving));
+        let _ = self.shared.publisher.send(Publish::Leave(leaving, how));
         self.close_unread_feeds();
         Ok(())
     }
 
+    /// From now on a view is away.
+    pub(super) fn put_away(&mut self, spec: ViewSpec, why: Why) {
+        let (id, now) = (spec.id, Instant::now());
+        let pause = self.pauses.get(&id).copied().unwrap_or(self.config.settings.max_lag);
+        let for_good = self.is_gone_for_good(&spec);
+        let (behind_since, retry, followed) = (now, now + pause, false);
+        self.away.insert(id, Away { spec, why, behind_since, retry, pause, for_good, followed });
+    }
+
+    /// Whether a view could not be filled again.
+    pub(super) fn is_gone_for_good(&self, spec: &ViewSpec) -> bool {
+        let unreadable = |o: &ObjectId| self.feeds.get(o).is_some_and(|f| !f.is_table && !f.connector.replayable());
+        spec.graph.objects().iter().any(unreadable)
+    }
+
     /// A view could not come back: it tries again later.
     pub(super) fn stay_away(&mut self, spec: ViewSpec, error: &Error) {
-        let (id, now) = (spec.id, Instant::now());
         if !self.recovering {
             tracing::warn!("materialized view \"{}\" cannot come back yet: {error}", spec.name);
         }
-        let pause = self.pauses.get(&id).copied().unwrap_or(self.config.settings.max_lag);
-        self.away.insert(
-            id,
-            Away { spec, behind_since: now, retry: now + pause, pause, for_good: false, phase: ViewPhase::Lagging },
-        );
+        let id = spec.id;
+        self.put_away(spec, Why::Lagging(Some(error.message().into())));
+        self.away.get_mut(&id).into_iter().for_each(|away| away.for_good = false);
+        self.follow_pauses();
+    }
+
+    /// A view is running: those that left with it need not wait for longer.
+    pub(super) fn bring_followers(&mut self, running: &[ObjectId]) {
+        for away in self.away.values_mut().filter(|away| away.followed) {
+            if away.spec.graph.objects().iter().any(|object| running.contains(object)) {
+                away.retry = Instant::now();
+            }
+        }
     }
 
     /// Views that are away, and that read what is lost, do not try again by themselves.
@@ -117,8 +211,10 @@ impl Sequencer {
             self.lost.iter().map(|(source, why)| (*source, why.message().into())).collect();
         for (id, away) in &mut self.away {
             let why = away.spec.graph.objects().iter().find_map(|object| stranded.get(object)).cloned();
-            if let Some(why) = why {
-                (away.for_good, away.phase) = (true, ViewPhase::Failed);
+            if let Some(why) = why
+                && !matches!(away.why, Why::Paused(_) | Why::Follows(_))
+            {
+                away.why = Why::Failed(Arc::clone(&why));
                 stranded.insert(*id, why);
             }
         }

@@ -19,7 +19,9 @@ mod lag;
 mod netting;
 mod pace;
 mod past;
+mod pause;
 mod reader;
+mod reads;
 mod requests;
 mod restart;
 mod sinks;
@@ -55,6 +57,8 @@ pub(super) use epoch::{InFlight, OpenEpoch};
 use flush::FlushWait;
 use lag::Away;
 use pace::Pace;
+pub(super) use pause::Idle;
+use pause::Pausing;
 pub(super) use reader::start_reader;
 use requests::Dropping;
 use sources::Feed;
@@ -77,6 +81,8 @@ pub(super) enum Barrier {
     Fill(ObjectId),
     /// A table gets other columns.
     Alter(TableAlter, Reply<Result<Epoch>>),
+    /// A view is to be paused.
+    Pause(Pausing),
     /// Other workers take over.
     Restart(usize, Reply<Result<()>>),
     /// Somebody wants to write alone.
@@ -142,6 +148,7 @@ pub(super) struct Sequencer {
     pub(super) lost: BTreeMap<ObjectId, Error>,
     /// What the log has of the rows of a table that is altered next.
     pub(super) values: Option<TableChanges>,
+    pub(super) idle: Idle,
     pub(super) inputs: Vec<InputEpoch>,
     stopping: bool,
 }
@@ -196,6 +203,7 @@ impl Sequencer {
             recovering: false,
             lost: BTreeMap::new(),
             values: None,
+            idle: Idle::new(),
             inputs: vec![],
             stopping: false,
         })
@@ -316,10 +324,9 @@ impl Sequencer {
                     self.answer(Answer::Changed(reply));
                 }
             }
-            Message::Status(reply) => {
-                let status = self.status();
-                let _ = self.shared.publisher.send(Publish::Status(status, reply));
-            }
+            Message::Pause(view, reason, reply) => self.pause_for(Claim::default(), view, reason, reply),
+            Message::Resume(view, reply) => self.resume_for(view, reply)?,
+            Message::Status(reply) => drop(self.shared.publisher.send(Publish::Status(self.status(), reply))),
             Message::Restart(workers, reply) => self.restart = Some((workers, reply)),
             Message::LogBytes(reply) => drop(reply.send(self.log.read_from(Epoch(0)))),
             Message::Inputs(reply) => drop(reply.send(Ok(self.inputs.clone()))),
@@ -435,6 +442,7 @@ impl Sequencer {
             Barrier::Replace(objects, ddl, reply) => self.replace_view(&objects, ddl, reply)?,
             Barrier::Fill(view) => self.fill_now(view)?,
             Barrier::Alter(alter, reply) => self.alter_for(alter, reply)?,
+            Barrier::Pause(pausing) => self.pass_pause(pausing)?,
             Barrier::Restart(workers, reply) => {
                 let restarted = self.restart_workers(workers);
                 let _ = reply.send(restarted);
@@ -480,7 +488,7 @@ impl Sequencer {
         for (id, view) in self.views.iter().filter(|(_, v)| !v.is_running()) {
             status.views.push(ViewStatus { progress: Some(self.progress(*id)), ..view.status() });
         }
-        status.views.extend(self.away.values().map(Away::status));
+        status.views.extend(self.away.values().map(|away| away.status(self.reason(&away.why))));
         status.checkpoints = self.checkpoints.as_ref().map_or_else(Vec::new, Checkpoints::taken);
         status
     }

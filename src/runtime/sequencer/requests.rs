@@ -1,7 +1,8 @@
 //! Changes of the catalog and of settings: admitted when they can be answered soon, and taken back until then.
 //!
-//! What is answered with an epoch waits until one can be closed, as transactions do. A drop waits for a quiet moment; a
-//! view among what goes that holds the epochs under way back leaves the clock for it, so that a slow one can be got rid of.
+//! What is answered with an epoch waits until one can be closed, as transactions do. A drop, or a pause, waits for a quiet
+//! moment; a view that it is about and that holds the epochs under way back leaves the clock for it, so that a slow one can
+//! be got out of the way.
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,8 @@ use crate::error::Result;
 use crate::log::Record;
 
 use super::super::claim::Claim;
-use super::super::message::{Message, Publish, shut_down};
+use super::super::message::{Left, Message, Publish, shut_down};
+use super::pause::Pausing;
 use super::{Barrier, Sequencer};
 
 /// How long the end of the runtime waits for the log to have what was admitted.
@@ -44,6 +46,8 @@ impl Sequencer {
             Message::Drop(objects, ddl, reply) => self.drop_soon(claim, objects, ddl, reply),
             // Answered when they are durable, whatever is under way.
             Message::Rename(..) | Message::AlterSystem(..) if claim.admit() => self.take(change)?,
+            Message::Pause(view, reason, reply) => self.pause_for(claim, view, reason, reply),
+            Message::Resume(..) if claim.admit() => self.take(change)?,
             change => self.requests.push_back((claim, change)),
         }
         Ok(())
@@ -83,17 +87,18 @@ impl Sequencer {
                 drop.objects.iter().filter_map(|id| sinks.get(*id)).for_each(|sink| sink.stay());
                 false
             }
+            Barrier::Pause(Pausing { claim, .. }) => !claim.is_taken_back(),
             _ => true,
         });
     }
 
-    /// When views leave the clock that are to go, and hold up that they go.
+    /// When views leave the clock that are to go, or to be paused, and hold that up themselves.
     pub(super) fn drop_deadline(&self) -> Option<Instant> {
         if self.in_flight.is_empty() {
             return None;
         }
         let patience = |barrier: &Barrier| match barrier {
-            Barrier::Drop(drop) => drop.patience,
+            Barrier::Drop(Dropping { patience, .. }) | Barrier::Pause(Pausing { patience, .. }) => *patience,
             Barrier::Join(_)
             | Barrier::Fill(_)
             | Barrier::Checkpoint
@@ -111,28 +116,42 @@ impl Sequencer {
         if self.drop_deadline().is_none_or(|deadline| deadline > now) {
             return;
         }
-        let mut leaving: Vec<ObjectId> = Vec::new();
-        for barrier in &mut self.barriers {
-            if let Barrier::Drop(drop) = barrier
-                && drop.patience.take_if(|patience| *patience <= now).is_some()
-                && drop.objects.iter().any(|id| self.views.contains_key(id))
-                && drop.claim.admit()
+        let Self { barriers, views, shared, .. } = self;
+        for barrier in barriers {
+            let (patience, claim, leaving, how) = match barrier {
+                Barrier::Drop(Dropping { claim, objects, patience, .. }) => {
+                    (patience, claim, objects.clone(), Left::Dropped)
+                }
+                Barrier::Pause(Pausing { claim, view, patience, .. }) => {
+                    let leaving = Self::with_readers(views, *view).into_iter().collect();
+                    (patience, claim, leaving, Left::Paused)
+                }
+                Barrier::Join(_)
+                | Barrier::Fill(_)
+                | Barrier::Checkpoint
+                | Barrier::Replace(..)
+                | Barrier::Alter(..)
+                | Barrier::Restart(..)
+                | Barrier::Lock(_) => continue,
+            };
+            if patience.take_if(|patience| *patience <= now).is_some()
+                && leaving.iter().any(|id| views.contains_key(id))
+                && claim.admit()
             {
-                leaving.extend(&drop.objects);
+                let _ = shared.publisher.send(Publish::LeaveToGo(leaving, how));
             }
-        }
-        if !leaving.is_empty() {
-            let _ = self.shared.publisher.send(Publish::LeaveToGo(leaving));
         }
     }
 
     /// The publisher has let views leave the clock that nobody is to read any more; `missed` is the first epoch that they
     /// do not show.
     pub(super) fn left_to_go(&mut self, views: &[ObjectId], missed: Epoch) -> Result<()> {
+        let kept = self.are_kept(views);
         for view in views {
-            let Some(state) = self.views.get(view) else { continue };
+            let Some(state) = self.views.get_mut(view) else { continue };
+            state.left = true;
             state.spec.graph.stop.set();
-            self.append(&Record::Leave { view: *view, epoch: self.next_epoch, missed })?;
+            self.append(&Record::Leave { view: *view, epoch: self.next_epoch, missed, kept })?;
         }
         Ok(())
     }

@@ -43,7 +43,7 @@ impl Sequencer {
         let inbox = self.shared.inbox.clone();
         // It may be that there is room again.
         let wake = Box::new(move || drop(inbox.send(Message::Ingest)));
-        let sink = self.shared.sinks.start(id, &name, description, !self.recovering, wake)?;
+        let sink = self.shared.sinks.start((id, input), &name, description, !self.recovering, wake)?;
         let _ = self.shared.publisher.send(Publish::AddSink { sink, input, from });
         Ok(())
     }
@@ -59,6 +59,12 @@ impl Sequencer {
         if !self.shared.sinks.has_room() {
             self.shared.sinks.give_way();
         }
+    }
+
+    /// Whether the rows that these views have as they leave the clock are of use when the log is read back: sinks go on from
+    /// them.
+    pub(super) fn are_kept(&self, views: &[ObjectId]) -> bool {
+        !self.recovering && views.iter().any(|view| self.shared.sinks.reads(*view))
     }
 
     /// They are dropped.

@@ -15,7 +15,7 @@ use super::super::checkpoint::ShownImage;
 use super::super::claim::Claim;
 use super::super::command::{Command, PastEpochs, Restored};
 use super::super::digest::InputEpoch;
-use super::super::message::{EpochInfo, NewView, Publish};
+use super::super::message::{EpochInfo, Left, NewView, Publish};
 use super::super::status::{ViewPhase, ViewStatus};
 use super::super::{ViewSpec, Workers};
 use super::{Barrier, InFlight, Sequencer};
@@ -24,14 +24,16 @@ use super::{Barrier, InFlight, Sequencer};
 pub(in crate::runtime) struct ViewState {
     pub(in crate::runtime) spec: ViewSpec,
     /// Tables and sources that it reads, through other views too.
-    reads: BTreeSet<ObjectId>,
+    pub(super) reads: BTreeSet<ObjectId>,
     /// What its graph names.
-    direct: Vec<ObjectId>,
+    pub(super) direct: Vec<ObjectId>,
     phase: Phase,
     /// Its creation is in the log: it has joined before.
     is_logged: bool,
     /// Its first epoch, once it has joined.
     pub(super) joined: Epoch,
+    /// It has left the clock already, and is to go or to be paused.
+    pub(super) left: bool,
     /// Whoever waits for it to join.
     reply: Option<Reply<Result<Epoch>>>,
 }
@@ -46,6 +48,11 @@ enum Phase {
 impl ViewState {
     pub(super) fn is_cancelled(&self) -> bool {
         self.reply.as_ref().is_some_and(Reply::is_closed)
+    }
+
+    /// Whether its creation waits for it.
+    pub(super) fn is_waited_for(&self) -> bool {
+        self.reply.is_some()
     }
 
     /// Whether the publisher tells of it.
@@ -90,6 +97,7 @@ pub(super) fn hydrating(spec: &ViewSpec) -> ViewStatus {
         counters: Counters::default(),
         errors: 0,
         progress: None,
+        reason: None,
     }
 }
 
@@ -159,7 +167,8 @@ impl Sequencer {
     ) -> Result<()> {
         let view = spec.id;
         self.look_at_tables(&mut spec);
-        if let Some(workers) = &self.workers {
+        self.note_idle(view, &spec.graph.objects());
+        if let Some(workers) = self.workers.as_ref().filter(|_| !self.is_idle(view)) {
             let (graph, track) = (Arc::clone(&spec.graph), self.tracks(&spec));
             workers.send(Command::Install { view, graph, restore: None, track });
         }
@@ -179,7 +188,8 @@ impl Sequencer {
                 None => drop(reads.insert(*object)),
             }
         }
-        ViewState { spec, reads, direct, phase: Phase::Hydrating, is_logged, joined: Epoch(0), reply }
+        let (phase, joined, left) = (Phase::Hydrating, Epoch(0), false);
+        ViewState { spec, reads, direct, phase, is_logged, joined, left, reply }
     }
 
     /// Puts a view back on the clock, as it was at an epoch.
@@ -203,6 +213,12 @@ impl Sequencer {
         self.views.insert(view, ViewState { phase: Phase::Running, joined, ..state });
     }
 
+    /// Puts a view back that is not computed while the log is read back.
+    pub(super) fn put_back_idle(&mut self, spec: ViewSpec) {
+        let state = self.view_state(spec, None, true);
+        self.views.insert(state.spec.id, state);
+    }
+
     /// Tables may have been altered since the view was planned.
     fn look_at_tables(&self, spec: &mut ViewSpec) {
         for (id, planned) in spec.tables.clone() {
@@ -223,7 +239,7 @@ impl Sequencer {
         self.end_catch_up(view)?;
         let Some(state) = self.views.get(&view) else { return Ok(()) };
         let (graph, direct) = (Arc::clone(&state.spec.graph), state.direct.clone());
-        if let Some(workers) = &self.workers {
+        if let Some(workers) = self.workers.as_ref().filter(|_| !self.is_idle(view)) {
             workers.send(Command::Drop(view));
             let track = self.tracks(&state.spec);
             workers.send(Command::Install { view, graph, restore: None, track });
@@ -358,17 +374,20 @@ impl Sequencer {
 
     /// Views whose first epoch is published are there.
     pub(super) fn views_published(&mut self, published: Epoch) -> Result<()> {
-        for state in self.views.values_mut() {
+        let mut running = Vec::new();
+        for (view, state) in &mut self.views {
             if let Phase::Joining(epoch) = state.phase
                 && epoch <= published
             {
                 state.phase = Phase::Running;
+                running.push(*view);
                 if let Some(reply) = state.reply.take() {
                     // Whoever has gone sends a cancellation.
                     let _ = reply.send(Ok(epoch));
                 }
             }
         }
+        self.bring_followers(&running);
         Ok(())
     }
 
@@ -383,7 +402,7 @@ impl Sequencer {
             Some(phase) => {
                 if let Phase::Joining(_) = phase {
                     // Nobody has seen it: it need not be filled, neither now nor when the log is read back.
-                    let _ = self.shared.publisher.send(Publish::LeaveToGo(vec![view]));
+                    let _ = self.shared.publisher.send(Publish::LeaveToGo(vec![view], Left::Dropped));
                 }
                 let (reply, _) = tokio::sync::oneshot::channel();
                 self.barriers.push_back(Barrier::dropping(Claim::default(), vec![view], vec![], reply));
@@ -433,7 +452,9 @@ impl Sequencer {
         // Readers before what they read: ids ascend with creation.
         sorted.sort_unstable_by(|a, b| b.cmp(a));
         for id in &sorted {
-            self.away.remove(id);
+            if self.away.remove(id).is_some() {
+                self.follow_pauses();
+            }
             self.end_catch_up(*id)?;
             if let Some(state) = self.views.remove(id) {
                 if let Some(workers) = &self.workers {
@@ -455,37 +476,5 @@ impl Sequencer {
         self.sinks_end(&sorted);
         let _ = self.shared.publisher.send(Publish::Remove(sorted));
         Ok(())
-    }
-
-    /// The views on the clock that an epoch with these inputs concerns.
-    pub(super) fn concerned(&self, touched: &[ObjectId]) -> Vec<ObjectId> {
-        let on_clock = self.views.iter().filter(|(_, v)| v.is_published());
-        on_clock.filter(|(_, v)| touched.iter().any(|t| v.reads.contains(t))).map(|(id, _)| *id).collect()
-    }
-
-    /// The views on the clock that read a source, through others too.
-    pub(in crate::runtime) fn readers(&self, source: ObjectId) -> Vec<ObjectId> {
-        let readers = self.views.iter().filter(|(_, v)| v.is_running() && v.reads.contains(&source));
-        readers.map(|(id, _)| *id).collect()
-    }
-
-    /// Whether everything that a view reads is there.
-    pub(in crate::runtime) fn can_read(&self, view: ObjectId) -> bool {
-        let Some(state) = self.views.get(&view) else { return false };
-        let is_there = |object: &ObjectId| match self.views.get(object) {
-            Some(upstream) => upstream.is_running(),
-            None => !self.away.contains_key(object),
-        };
-        state.reads.iter().all(|source| !self.is_lost(*source)) && state.direct.iter().all(is_there)
-    }
-
-    /// Whether a view on the clock names this object.
-    pub(super) fn is_read(&self, object: ObjectId) -> bool {
-        self.views.values().any(|v| v.is_published() && v.names(object))
-    }
-
-    /// Whether any view, joined or not, names this source.
-    pub(super) fn is_wanted(&self, object: ObjectId) -> bool {
-        self.views.values().any(|v| v.names(object))
     }
 }

@@ -4,7 +4,7 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::cursor::Cursor;
 use crate::error::{Error, Result};
-use crate::sql::statement::{Action, AlterTable, Name, RelationKind, Rename, Statement};
+use crate::sql::statement::{Action, AlterTable, Name, Pause, RelationKind, Rename, Statement};
 
 impl Cursor<'_> {
     pub(super) fn alter(&mut self) -> Result<Statement> {
@@ -24,6 +24,16 @@ impl Cursor<'_> {
         if self.words(&["swap", "with"]) {
             let to = self.name()?;
             return Ok(Statement::Rename(Rename { kind, name, if_exists, to, swap: true }));
+        }
+        if let Some(word) = self.next_word().filter(|word| word == "pause" || word == "resume") {
+            if kind != RelationKind::MaterializedView {
+                return Err(Error::unsupported(
+                    format!("ALTER .. {} of anything but a materialized view", word.to_uppercase()),
+                    "Write ALTER MATERIALIZED VIEW, or leave out of views what they are not to read.",
+                ));
+            }
+            self.expect_word(&word)?;
+            return Ok(Statement::Pause(Pause { name, if_exists, resume: word == "resume" }));
         }
         let actions = match self.word("rename") {
             true => vec![self.rename_column()?],

@@ -8,7 +8,7 @@ use rand::{Rng, SeedableRng};
 
 use super::*;
 use crate::checkpoint::{MemoryObjects, Objects};
-use crate::log::{LogFiles, LogPlace, MemoryDisk};
+use crate::log::{Ddl, LogFiles, LogPlace, MemoryDisk};
 use crate::runtime::{Checkpoint, Kept};
 
 /// A runtime that goes on with the newest checkpoint and the log behind it.
@@ -19,7 +19,7 @@ fn recover(disk: &MemoryDisk, objects: &MemoryObjects, workers: usize) -> Result
     let newest = Checkpoint::newest(&objects)?;
     let epoch = newest.as_ref().map(Checkpoint::epoch);
     let files = LogFiles::find(Arc::new(disk.clone()), newest.as_ref().map_or(LogPlace::START, Checkpoint::log))?;
-    runtime.recover(files, Some(Kept { objects, newest }), |ddl| rebuild(&ddl.payload))?;
+    runtime.recover(files, Some(Kept { objects, newest }), vec![], |ddl: &Ddl| rebuild(&ddl.payload))?;
     Ok((runtime, epoch))
 }
 

@@ -7,7 +7,7 @@ use crate::log::{LogFiles, LogPlace, MemoryDisk};
 async fn recover(disk: &MemoryDisk) -> Runtime {
     let runtime = Runtime::start(config()).unwrap();
     let (recovering, files) = (runtime.clone(), LogFiles::find(Arc::new(disk.clone()), LogPlace::START).unwrap());
-    let recovered = move || recovering.recover(files, None, |ddl| rebuild(&ddl.payload));
+    let recovered = move || recovering.recover(files, None, vec![], |ddl| rebuild(&ddl.payload));
     tokio::task::spawn_blocking(recovered).await.unwrap().unwrap();
     runtime
 }
