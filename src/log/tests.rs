@@ -109,7 +109,8 @@ fn a_log_is_cut_unless_it_is_kept() {
     let before = cut.bytes();
     cut.cut(Epoch(3)).unwrap();
     assert!(cut.bytes() < before);
-    assert_eq!(read(&cut.read_from(Epoch(0)).unwrap()).unwrap().count(), 3);
+    let later = records().iter().filter(|record| record.epoch() >= Epoch(3)).count();
+    assert_eq!(read(&cut.read_from(Epoch(0)).unwrap()).unwrap().count(), later);
     let mut kept = log(true);
     kept.cut(Epoch(3)).unwrap();
     assert_eq!(kept.bytes(), before);
