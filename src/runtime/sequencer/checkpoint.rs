@@ -111,6 +111,13 @@ impl Sequencer {
         (changed && checkpoints.writing.is_none()).then_some(checkpoints.due)
     }
 
+    /// The interval is another one: the next checkpoint is due after it, if not before.
+    pub(super) fn checkpoint_soon(&mut self, interval: Duration) {
+        if let Some(checkpoints) = &mut self.checkpoints {
+            checkpoints.due = checkpoints.due.min(Instant::now() + interval);
+        }
+    }
+
     /// Asks for the quiet moment in which a checkpoint is taken, when it is time.
     pub(super) fn check_checkpoint(&mut self) {
         let now = Instant::now();

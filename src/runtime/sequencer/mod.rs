@@ -365,6 +365,7 @@ impl Sequencer {
         self.append(&Record::Settings { epoch: self.next_epoch, payload })?;
         self.config.settings = settings.clone();
         *self.shared.settings.write() = settings.clone();
+        self.checkpoint_soon(settings.checkpoint_interval);
         let _ = self.shared.publisher.send(Publish::Settings(settings));
         Ok(())
     }

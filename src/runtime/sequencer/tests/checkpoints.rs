@@ -70,7 +70,7 @@ fn history(seed: u64) -> bool {
     began
 }
 
-/// `HIGHWATER_CHECKPOINT_SEEDS=from..to` runs other histories than the first few.
+/// `HIGHWATER_CHECKPOINT_SEEDS=from..to` runs other histories than the first few, and flips every byte below.
 #[test]
 fn what_was_acknowledged_is_there_whatever_became_of_checkpoints() {
     let seeds = std::env::var("HIGHWATER_CHECKPOINT_SEEDS").ok();
@@ -83,6 +83,7 @@ fn what_was_acknowledged_is_there_whatever_became_of_checkpoints() {
 
 #[test]
 fn every_flipped_byte_of_checkpoints_is_noticed_or_harmless() {
+    let every = std::env::var("HIGHWATER_CHECKPOINT_SEEDS").is_ok();
     let (disk, objects) = (MemoryDisk::default(), MemoryObjects::default());
     let tokio = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let (runtime, _) = recover(&disk, &objects, 2).unwrap();
@@ -102,7 +103,8 @@ fn every_flipped_byte_of_checkpoints_is_noticed_or_harmless() {
     let older = Checkpoint::check(&shelf).unwrap()[0].1;
     assert!(older < whole.epoch());
     for name in shelf.list().unwrap() {
-        for at in 0..shelf.size(&name).unwrap() as usize {
+        // Each start reads all of it: some of the bytes are enough for every time.
+        for at in (0..shelf.size(&name).unwrap() as usize).step_by(if every { 1 } else { 17 }) {
             let flip = || objects.change(&name, |bytes| bytes[at] ^= 1 << (at % 8));
             flip();
             match Checkpoint::newest(&shelf) {
