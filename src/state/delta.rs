@@ -8,7 +8,9 @@
 //!
 //! A state that was never copied as a whole is not *covered*: the first rotation takes as much as the budget allows.
 
-use arrow::array::RecordBatch;
+use arrow::array::{ArrayRef, RecordBatch};
+
+use crate::error::Result;
 
 /// What is asked for when a state is copied.
 #[derive(Debug)]
@@ -90,4 +92,10 @@ impl Rotation {
     pub fn tell(&self, delta: &mut Delta) {
         (delta.covered, delta.base) = (self.covered, self.base);
     }
+}
+
+/// Entries' columns as a batch, with names of their own.
+pub(super) fn batch(columns: Vec<ArrayRef>) -> Result<RecordBatch> {
+    let named = columns.into_iter().enumerate().map(|(i, column)| (format!("c{i}"), column, true));
+    Ok(RecordBatch::try_from_iter_with_nullable(named)?)
 }

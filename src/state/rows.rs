@@ -8,7 +8,7 @@ use arrow::row::{RowConverter, Rows, SortField};
 use hashbrown::HashTable;
 
 use super::State;
-use super::delta::{Capture, Delta, Rotation};
+use super::delta::{Capture, Delta, Rotation, batch};
 use crate::data::{Bucket, EventTime, KeyEncoder, hash};
 use crate::error::Result;
 
@@ -201,7 +201,7 @@ impl RowState {
     fn dump(&self, ids: &[u32]) -> Result<RecordBatch> {
         let mut columns = self.columns(ids)?;
         columns.push(Arc::new(ids.iter().map(|&id| self.weight(id)).collect::<Int64Array>()));
-        named(columns)
+        batch(columns)
     }
 
     /// Loads rows, in the place of those that are there; a weight of 0 takes one out.
@@ -227,12 +227,6 @@ impl RowState {
     }
 }
 
-/// Columns as a batch with names of their own.
-fn named(columns: Vec<ArrayRef>) -> Result<RecordBatch> {
-    let named = columns.into_iter().enumerate().map(|(i, c)| (format!("c{i}"), c, true));
-    Ok(RecordBatch::try_from_iter_with_nullable(named)?)
-}
-
 impl State for RowState {
     fn track(&mut self, covered: bool) {
         self.rotation.track(covered);
@@ -245,7 +239,7 @@ impl State for RowState {
         if !gone.is_empty() {
             let parser = self.converter.parser();
             let columns = self.converter.convert_rows(gone.iter().map(|bytes| parser.parse(bytes)))?;
-            delta.removed.push(named(columns)?);
+            delta.removed.push(batch(columns)?);
         }
         let mut ids = std::mem::take(&mut self.changed);
         ids.sort_unstable();

@@ -13,7 +13,7 @@ use super::{GroupState, GroupTable};
 use crate::data::{Bucket, EventTime};
 use crate::error::Result;
 use crate::state::State;
-use crate::state::delta::{Capture, Delta};
+use crate::state::delta::{Capture, Delta, batch};
 use crate::state::fault::{self, Fault};
 use crate::state::interner::BatchKeys;
 
@@ -32,12 +32,6 @@ impl GroupTable {
             self.changed.dedup();
         }
     }
-}
-
-/// Columns as a batch with names of their own.
-fn batch(columns: Vec<ArrayRef>) -> Result<RecordBatch> {
-    let named = columns.into_iter().enumerate().map(|(i, c)| (format!("c{i}"), c, true));
-    Ok(RecordBatch::try_from_iter_with_nullable(named)?)
 }
 
 impl GroupState {
