@@ -83,6 +83,7 @@ pub mod stack;
 pub mod metrics;
 pub mod fault;
 pub mod data;
+pub mod spill;
 pub mod functions;
 pub mod formats;
 pub mod connectors;
