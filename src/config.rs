@@ -30,6 +30,8 @@ pub struct ServeConfig {
     pub data_dir: Option<PathBuf>,
     /// Files are read only below it, when given.
     pub file_root: Option<PathBuf>,
+    /// Bytes that states, rows, history and queries may have together; more goes to disk. `None`: there is no limit.
+    pub memory_limit: Option<usize>,
 }
 
 /// Client connections at once; more are refused with 53300.
@@ -66,6 +68,9 @@ pub struct EngineConfig {
     pub data_dir: Option<PathBuf>,
     /// Files of `connector = 'file'` must lie below this folder, when given.
     pub file_root: Option<PathBuf>,
+    /// Bytes of memory, beyond which states and rows go to disk: to the data directory, or, where there is none, to the
+    /// system's folder for temporary files. `None`: there is no limit.
+    pub memory_limit: Option<usize>,
     /// Rows per batch at most.
     pub batch_rows: usize,
     /// Operators see every changed row as a batch of its own (tests: batching must change nothing).
@@ -88,6 +93,7 @@ impl Default for EngineConfig {
             workers,
             data_dir: None,
             file_root: None,
+            memory_limit: None,
             batch_rows: BATCH_ROWS,
             one_row_batches: false,
             source_rows: EPOCH_ROWS,
@@ -165,6 +171,9 @@ pub const DROP_PATIENCE: Duration = Duration::from_millis(100);
 pub const SERVER_VERSION: &str = "15.0";
 /// `server_version_num`.
 pub const SERVER_VERSION_NUM: &str = "150000";
+
+/// A memory limit is at least this.
+pub const MEMORY_MIN: usize = 64 << 20;
 
 /// Stack on which deep statements are planned and evaluated.
 pub const STACK_BYTES: usize = 64 << 20;

@@ -16,7 +16,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{DATA_DIR, HTTP_LISTEN, PG_LISTEN, ServeConfig, loopback};
+use crate::config::{DATA_DIR, HTTP_LISTEN, MEMORY_MIN, PG_LISTEN, ServeConfig, loopback};
 use crate::error::{Error, Result};
 
 /// Worker threads at most: state is in 256 buckets, and fewer than one for each makes no sense.
@@ -72,6 +72,10 @@ struct Listen {
     /// Read and write files only below this directory.
     #[arg(long, value_name = "DIR", value_parser = directory)]
     file_root: Option<PathBuf>,
+    /// Memory for states, rows, history and queries; what is beyond it goes to disk: 512MB, 4GiB, or 70% of the
+    /// machine's [default: no limit]
+    #[arg(long, value_name = "SIZE", value_parser = memory)]
+    memory_limit: Option<usize>,
 }
 
 impl Listen {
@@ -83,6 +87,7 @@ impl Listen {
             workers: self.workers.unwrap_or(cores.min(MAX_WORKERS)),
             data_dir,
             file_root: self.file_root,
+            memory_limit: self.memory_limit,
         }
     }
 }
@@ -131,6 +136,40 @@ fn address(text: &str) -> std::result::Result<SocketAddr, String> {
 fn workers(text: &str) -> std::result::Result<usize, String> {
     let n = text.parse().ok().filter(|n| (1..=MAX_WORKERS).contains(n));
     n.ok_or_else(|| format!("must be a number from 1 to {MAX_WORKERS}"))
+}
+
+/// A size in bytes, in units of 1000 or 1024, or as a part of the machine's memory.
+fn memory(text: &str) -> std::result::Result<usize, String> {
+    let wrong = || "must be a size such as 512MB, 4GiB or 70%".to_owned();
+    let at = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(at);
+    let number: f64 = number.parse().map_err(|_| wrong())?;
+    let scale = match unit.trim().to_ascii_lowercase().as_str() {
+        "%" if number <= 100.0 => machine_memory().ok_or("the machine does not say how much memory it has")? / 100.0,
+        "b" | "" => 1.0,
+        "kb" => 1e3,
+        "mb" => 1e6,
+        "gb" => 1e9,
+        "kib" | "k" => f64::from(1 << 10),
+        "mib" | "m" => f64::from(1 << 20),
+        "gib" | "g" => f64::from(1 << 30),
+        _ => return Err(wrong()),
+    };
+    let bytes = number * scale;
+    if bytes < MEMORY_MIN as f64 {
+        return Err(format!("must be at least {} MiB", MEMORY_MIN >> 20));
+    }
+    Ok(bytes as usize)
+}
+
+/// Bytes of memory that the machine has, or this process' control group, if that is less.
+fn machine_memory() -> Option<f64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let all = line.trim().trim_end_matches("kB").trim().parse::<f64>().ok()? * 1024.0;
+    let group = std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok();
+    let group = group.and_then(|text| text.trim().parse::<f64>().ok());
+    Some(group.map_or(all, |group| group.min(all)))
 }
 
 fn directory(text: &str) -> std::result::Result<PathBuf, String> {

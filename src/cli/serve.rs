@@ -40,6 +40,7 @@ async fn serve(config: ServeConfig, script: Option<String>) -> Result<()> {
         workers: config.workers,
         data_dir: config.data_dir.clone(),
         file_root: config.file_root.clone(),
+        memory_limit: config.memory_limit,
         ..EngineConfig::default()
     };
     // Reading a long log back takes its time; it can be stopped at any moment and begins anew.

@@ -13,7 +13,7 @@
 //!        show.rs       SHOW, DESCRIBE, EXPLAIN; settings.rs SET; introspect.rs the system relations of what runs
 //! ```
 //!
-//! Uses: error, config, stack, metrics, data, functions, connectors, catalog, sql, plan, operators, log, checkpoint, store, sink, runtime
+//! Uses: error, config, stack, metrics, data, spill, functions, connectors, catalog, sql, plan, operators, log, checkpoint, store, sink, runtime
 
 mod inspect;
 pub mod outcome;
@@ -70,6 +70,7 @@ use crate::data::ObjectId;
 use crate::error::{Error, Result, SqlState};
 use crate::metrics::Metrics;
 use crate::runtime::{Limits, Runtime, RuntimeConfig, Settings};
+use crate::spill::Memory;
 use crate::sql::Executor;
 use aside::Aside;
 use environment::Shared;
@@ -123,7 +124,8 @@ impl Engine {
         let data_dir = config.data_dir.as_deref().map(DataDir::open).transpose()?;
         let state = data_dir.as_ref().map(DataDir::state).transpose()?;
         let metrics = Metrics::new();
-        let runtime = Runtime::start(runtime_config(&config, metrics.clone()))?;
+        let memory = memory(&config)?;
+        let runtime = Runtime::start(runtime_config(&config, metrics.clone(), memory))?;
         let executor = Executor::new(config.workers);
         let engine = Arc::new(Self {
             aside: Aside::start(config.workers)?,
@@ -201,7 +203,26 @@ impl Engine {
     }
 }
 
-fn runtime_config(config: &EngineConfig, metrics: Arc<Metrics>) -> RuntimeConfig {
+/// The memory's limit, and the folder for what does not fit. What a process that was killed left there is removed.
+fn memory(config: &EngineConfig) -> Result<Arc<Memory>> {
+    static NEXT: AtomicI32 = AtomicI32::new(0);
+    let folder = match &config.data_dir {
+        Some(data_dir) => data_dir.join("spill"),
+        None => {
+            let number = NEXT.fetch_add(1, Ordering::Relaxed);
+            std::env::temp_dir().join(format!("highwater-spill-{}-{number}", std::process::id()))
+        }
+    };
+    match config.memory_limit {
+        Some(limit) => Memory::bounded(limit, folder),
+        None => {
+            let _ = std::fs::remove_dir_all(folder);
+            Ok(Memory::unbounded())
+        }
+    }
+}
+
+fn runtime_config(config: &EngineConfig, metrics: Arc<Metrics>, memory: Arc<Memory>) -> RuntimeConfig {
     RuntimeConfig {
         workers: config.workers,
         keep_log: config.keep_log,
@@ -214,6 +235,7 @@ fn runtime_config(config: &EngineConfig, metrics: Arc<Metrics>) -> RuntimeConfig
             hydrate_rows: if config.one_row_batches { 0 } else { Limits::default().hydrate_rows },
             ..Limits::default()
         },
+        memory,
         settings: Settings { checkpoint_interval: config.checkpoint_interval, ..Settings::default() },
         metrics,
         compact: data_dir::compact,

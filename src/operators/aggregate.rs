@@ -59,6 +59,8 @@ enum Work {
     Changes(i64, usize),
     /// Send all of these groups, from this one on.
     All(i64, Vec<u32>, usize),
+    /// Send those that are on disk only, behind a key.
+    OnDisk(i64, Vec<u8>),
     /// Nothing to send yet.
     Quiet(i64),
     /// The window is final.
@@ -138,6 +140,7 @@ impl AggregateOperator {
     /// Decides what an epoch has to do.
     fn plan_work(&mut self, watermarks: &Watermarks) -> Result<VecDeque<Work>> {
         self.state.merge_panes()?;
+        let is_first = self.state.filled();
         let emitted = self.state.get(NO_WINDOW).is_some_and(|t| t.emitted);
         if self.owns_global && !emitted {
             self.state.touch_global()?;
@@ -147,12 +150,15 @@ impl AggregateOperator {
         let now = |closing: &WatermarkExpr| closing.at(vector).shift(-late.0).0;
         let dirty: Vec<i64> = self.state.dirty_windows().collect();
         let mut work = VecDeque::new();
+        let all = |(end, table): (i64, &GroupTable)| Work::All(end, table.live(), 0);
         let (now, lateness) = match &self.emission {
             Emission::Always => {
+                work.extend(self.state.windows().filter(|_| is_first).map(all));
                 work.extend(dirty.into_iter().map(|end| Work::Changes(end, 0)));
                 return Ok(work);
             }
             Emission::UntilFinal { closing, lateness } => {
+                work.extend(self.state.windows().filter(|_| is_first).map(all));
                 work.extend(dirty.into_iter().map(|end| Work::Changes(end, 0)));
                 (now(closing), *lateness)
             }
@@ -209,9 +215,26 @@ impl AggregateOperator {
                 if to < entries.len() {
                     return Ok((Some(Work::All(end, entries, to)), to - from));
                 }
+                if self.state.on_disk(end) > 0 {
+                    return Ok((Some(Work::OnDisk(end, vec![])), to - from));
+                }
                 self.emitted(end);
                 self.state.settle(end)?;
                 Ok((None, to - from))
+            }
+            Work::OnDisk(end, mut after) => {
+                let mut rows = 0;
+                if let Some(table) = self.state.on_disk_of(end, &mut after, PIECE)? {
+                    let entries = table.live();
+                    rows = entries.len();
+                    self.send_of(&table, end, &entries, Rows::new(rows, |_| false), out)?;
+                }
+                if !after.is_empty() {
+                    return Ok((Some(Work::OnDisk(end, after)), rows));
+                }
+                self.emitted(end);
+                self.state.settle(end)?;
+                Ok((None, rows))
             }
             Work::Quiet(end) => {
                 self.state.settle(end)?;
@@ -254,12 +277,16 @@ impl AggregateOperator {
     /// sent twice in an epoch, neither by this operator on one worker nor on two.
     fn send(&self, end: i64, entries: &[u32], old: Rows, out: &mut Output) -> Result<()> {
         let Some(table) = self.state.get(end).filter(|_| !entries.is_empty()) else { return Ok(()) };
+        self.send_of(table, end, entries, old, out)
+    }
+
+    fn send_of(&self, table: &GroupTable, end: i64, entries: &[u32], old: Rows, out: &mut Output) -> Result<()> {
         let new = self.new_rows(table, entries)?;
         let changed = changed(&old, &new);
         if changed.count_set_bits() == 0 {
             return Ok(());
         }
-        let group = self.state.group_columns(end, entries)?;
+        let group = self.state.columns_of(table, end, entries)?;
         self.errors(&group, &old, &new, entries.len(), out)?;
         for (rows, sign) in [(old, -1), (new, 1)] {
             let shown = rows.shown(&changed);

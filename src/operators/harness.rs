@@ -12,6 +12,7 @@ use arrow::compute::concat_batches;
 use super::{Exchange, Fuel, Graph, Operator, Output, Step, Upstream, Worker};
 use crate::data::{Bucket, Changes, Epoch, KeyEncoder, ObjectId, WatermarkVector, Watermarks};
 use crate::error::Result;
+use crate::spill::{Holder, Memory};
 use crate::state::fault::{self, Fault};
 use crate::state::{Capture, Delta};
 
@@ -22,6 +23,7 @@ pub struct Harness<'a> {
     operators: Vec<Vec<Box<dyn Operator>>>,
     /// Input that waits, by node, then by worker.
     queues: Vec<Vec<VecDeque<(usize, Changes)>>>,
+    memory: Option<Arc<Memory>>,
     before: Arc<WatermarkVector>,
     /// By node: what was copied of its states after each epoch, and is still of use.
     copies: Vec<Vec<(u64, Delta)>>,
@@ -35,12 +37,16 @@ pub struct Harness<'a> {
 const COPIED: usize = 5;
 
 impl<'a> Harness<'a> {
-    /// Builds the operators.
-    pub fn new(graph: &'a Graph, workers: usize) -> Result<Self> {
+    /// Builds the operators; their states keep within a memory, where it is given.
+    pub fn new(graph: &'a Graph, workers: usize, memory: Option<Arc<Memory>>) -> Result<Self> {
         let build = |node: &super::Node| {
             (0..workers).map(|index| (node.build)(&Worker { index, peers: workers })).collect::<Result<Vec<_>>>()
         };
         let mut operators = graph.nodes.iter().map(build).collect::<Result<Vec<_>>>()?;
+        if let Some(memory) = &memory {
+            let states = operators.iter_mut().flatten().filter_map(|o| o.state());
+            states.for_each(|state| state.bound(memory.account(Holder::State)));
+        }
         operators.iter_mut().flatten().filter_map(|o| o.state()).for_each(|state| state.track(false));
         Ok(Self {
             graph,
@@ -48,6 +54,7 @@ impl<'a> Harness<'a> {
             copies: vec![vec![]; graph.nodes.len()],
             covered: false,
             queues: graph.nodes.iter().map(|_| vec![VecDeque::new(); workers]).collect(),
+            memory,
             before: Arc::default(),
             fuel: usize::MAX,
         })
@@ -56,7 +63,7 @@ impl<'a> Harness<'a> {
     /// A fresh one on another number of workers, with this one's state: as it was copied by and by, if that is all of it,
     /// else as a whole.
     pub fn moved(&mut self, workers: usize) -> Result<Self> {
-        let mut moved = Self::new(self.graph, workers)?;
+        let mut moved = Self::new(self.graph, workers, self.memory.clone())?;
         moved.fuel = self.fuel;
         moved.before = self.before.clone();
         moved.covered = self.covered;
@@ -143,12 +150,14 @@ impl<'a> Harness<'a> {
                 let touched = all || alarm || !queue.is_empty();
                 for (port, changes) in queue {
                     operator.apply(port, changes, &watermarks, &mut out)?;
+                    operator.state().map_or(Ok(()), |state| state.relieve())?;
                 }
                 let mut done = !touched;
                 while !done {
                     let mut fuel = Fuel(self.fuel);
                     done = operator.step(Epoch(epoch), &watermarks, &mut fuel, &mut out)? == Step::Done;
                 }
+                operator.state().map_or(Ok(()), |state| state.relieve())?;
                 for changes in std::mem::take(&mut out.rows) {
                     if node + 1 == self.graph.nodes.len() {
                         result.rows.push(changes);
@@ -188,6 +197,8 @@ impl<'a> Harness<'a> {
 
 /// With one batch for many, as it is kept.
 fn joined(mut delta: Delta) -> Result<Delta> {
+    delta.rows = delta.entries().collect::<Result<_>>()?;
+    delta.stored.clear();
     if let Some(first) = delta.rows.first() {
         delta.rows = vec![concat_batches(&first.schema(), &delta.rows)?];
     }

@@ -18,6 +18,7 @@ use super::{Fuel, Operator, Output, Step};
 use crate::data::{Bucket, Changes, Epoch, EventTime, KeyEncoder, Keys, Watermarks};
 use crate::error::Result;
 use crate::plan::Join;
+use crate::spill::Account;
 use crate::state::fault::{self, Fault};
 use crate::state::{Capture, Delta, RowState, State};
 
@@ -153,6 +154,17 @@ impl Operator for JoinOperator {
 }
 
 impl State for Sides {
+    fn bound(&mut self, account: Account) {
+        let other = account.memory().account(account.holder());
+        let [left, right] = &mut self.0;
+        left.bound(account);
+        right.bound(other);
+    }
+
+    fn relieve(&mut self) -> Result<()> {
+        self.0.iter_mut().try_for_each(State::relieve)
+    }
+
     fn track(&mut self, covered: bool) {
         self.0.iter_mut().for_each(|side| side.track(covered));
     }

@@ -3,7 +3,7 @@
 //! The contract is in [`contract`]; debug builds wrap every operator in a check of it. [`render`] makes a view's
 //! dataflow of its plan; [`harness`] runs one in a single thread, for tests.
 //!
-//! Uses: data, error, stack, functions, catalog, plan, state
+//! Uses: data, error, stack, spill, functions, catalog, plan, state
 
 mod aggregate;
 mod checked;

@@ -25,6 +25,7 @@ use crate::data::types::timestamp;
 use crate::data::{Arrival, Changes, EventTime, Late, ObjectId, Partition, PartitionWatermark, WatermarkVector, floor};
 use crate::functions::window::WindowKind;
 use crate::plan::{ViewOptions, ViewPlan, explain, lower};
+use crate::spill::{Holder, Memory};
 use crate::sql::window::WindowAssign;
 
 const T: ObjectId = ObjectId(1);
@@ -32,6 +33,10 @@ const U: ObjectId = ObjectId(2);
 const DELAY: i64 = 5;
 const TUMBLE: WindowKind = WindowKind::Tumble { size: 10, offset: 0 };
 const HOP: WindowKind = WindowKind::Hop { slide: 5, size: 15, offset: 2 };
+
+/// The seeds of histories whose states do not fit into memory.
+const SPILLED: u64 = 5;
+const PARTLY_SPILLED: u64 = 6;
 
 /// (k, v, f, s, ts)
 type TRow = (i32, Option<i64>, f64, &'static str, i64);
@@ -435,7 +440,15 @@ async fn run(case: &Case, plan: &ViewPlan, seed: u64) -> Result<(), String> {
     let mut run =
         Run { case, plan, rng, model, view: Bag::new(), errors: Bag::new(), counters: super::Counters::default() };
     let workers = run.rng.random_range(1..4);
-    let mut harness = Harness::new(&graph, workers).unwrap();
+    // All of it on disk between epochs, some of it, or none.
+    let limit = match seed {
+        SPILLED => Some(0),
+        PARTLY_SPILLED => Some(run.rng.random_range(0..64 << 10)),
+        _ => None,
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let memory = limit.map(|limit| Memory::bounded(limit, folder.path().join("spill")).unwrap());
+    let mut harness = Harness::new(&graph, workers, memory.clone()).unwrap();
     harness.fuel = if seed.is_multiple_of(2) { 3 } else { usize::MAX };
     let mut now = -40;
     let (t, u) = run.changes(now, true);
@@ -455,6 +468,9 @@ async fn run(case: &Case, plan: &ViewPlan, seed: u64) -> Result<(), String> {
             let workers = run.rng.random_range(1..5);
             harness = harness.moved(workers).unwrap();
         }
+    }
+    if let Some(memory) = memory.filter(|_| seed == SPILLED && harness.state_rows() > 1) {
+        assert!(memory.usage(Holder::State).disk > 0, "{}: nothing was moved to disk", case.sql);
     }
     if lateness.is_some() {
         run.model.watermark = i64::MAX;
@@ -476,7 +492,7 @@ fn views_equal_the_batch_answer_over_random_histories() {
     block_on(async {
         for case in CASES {
             let plan = plan(case).await;
-            for seed in 0..6 {
+            for seed in 0..=PARTLY_SPILLED {
                 run(case, &plan, seed).await.unwrap_or_else(|e| panic!("{e}"));
             }
         }

@@ -25,6 +25,7 @@ use crate::data::{Arrival, Bucket, Changes, Epoch, EventTime, Judge, Watermarks}
 use crate::error::{Error, Result, SqlState};
 use crate::functions::window::{WindowKind, ends, last_starts};
 use crate::plan::Window;
+use crate::spill::Account;
 use crate::state::fault::{self, Fault};
 use crate::state::{Capture, Delta, State};
 
@@ -42,6 +43,12 @@ pub(super) struct WindowOperator {
 struct Joined(bool);
 
 impl State for Joined {
+    fn bound(&mut self, _account: Account) {}
+
+    fn relieve(&mut self) -> Result<()> {
+        Ok(())
+    }
+
     fn track(&mut self, _covered: bool) {}
 
     /// Between epochs it has joined.

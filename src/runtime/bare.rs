@@ -14,6 +14,7 @@ use super::command::{Command, EpochInput, Report};
 use super::{SourceSpec, ViewSpec, Workers};
 use crate::data::{Epoch, EventTime, ObjectId, Partition, PartitionWatermark, WatermarkVector};
 use crate::error::Result;
+use crate::spill::Memory;
 
 /// A view that runs alone. The caller bounds the epochs under way: it sees their completion in the reports.
 pub struct Bare {
@@ -27,7 +28,7 @@ impl Bare {
     pub fn start(peers: usize, view: &ViewSpec, sources: &[SourceSpec]) -> Result<(Self, Receiver<Report>)> {
         Workers::check(&view.graph)?;
         let (sender, reports) = unbounded();
-        let workers = Workers::start(peers, sender)?;
+        let workers = Workers::start(peers, &Memory::unbounded(), sender)?;
         let clock = |source: &SourceSpec| {
             let partition = Partition { source: source.id, index: 0 };
             (source.id, Clock::new(partition, source.watermark.clone()))

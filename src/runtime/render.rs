@@ -29,6 +29,7 @@ use super::stage::{Outlet, Slot, Stage};
 use crate::data::{Changes, ObjectId};
 use crate::error::{Error, Result};
 use crate::operators::{Exchange, Graph, Node, Upstream, Worker};
+use crate::spill::{Holder, Memory};
 
 /// Through which the worker feeds one object's rows.
 pub(super) type Handle = InputHandle<u64, Builder>;
@@ -73,6 +74,7 @@ pub(super) fn render(
     view: ObjectId,
     graph: &Graph,
     restore: Option<&Restored>,
+    memory: &Arc<Memory>,
     reports: &Sender<Report>,
 ) -> Result<Rendered> {
     let worker = Worker { index: timely.index(), peers: timely.peers() };
@@ -88,7 +90,8 @@ pub(super) fn render(
     let places = Places::new(graph, worker.peers);
     let mut stages = Vec::new();
     for members in &places.stages {
-        let slots = members.iter().map(|&n| slot(graph, n, &places, &worker, restore)).collect::<Result<_>>()?;
+        let slots =
+            members.iter().map(|&n| slot(graph, n, &places, &worker, (restore, memory))).collect::<Result<_>>()?;
         stages.push(Rc::new(RefCell::new(Stage::new(view, slots))));
     }
     let constants = if restore.is_none() { constants(graph, &worker)? } else { vec![] };
@@ -156,9 +159,18 @@ fn edges(graph: &Graph, from: usize) -> impl Iterator<Item = (usize, usize)> {
 }
 
 /// Builds a node's operator, restores its state, and says where its rows go.
-fn slot(graph: &Graph, node: usize, places: &Places, worker: &Worker, restore: Option<&Restored>) -> Result<Slot> {
+fn slot(
+    graph: &Graph,
+    node: usize,
+    places: &Places,
+    worker: &Worker,
+    (restore, memory): (Option<&Restored>, &Arc<Memory>),
+) -> Result<Slot> {
     let Node { name, build, .. } = &graph.nodes[node];
     let mut operator = build(worker)?;
+    if let Some(state) = operator.state() {
+        state.bound(memory.account(Holder::State));
+    }
     if let (Some(restored), Some(state)) = (restore, operator.state()) {
         let deltas = restored.nodes.get(&node).map_or(&[][..], Vec::as_slice);
         state.restore(deltas, &|bucket| bucket.worker(worker.peers) == worker.index)?;
@@ -172,7 +184,7 @@ fn slot(graph: &Graph, node: usize, places: &Places, worker: &Worker, restore: O
         let outlets = outlets(graph, places, stage);
         outlets.iter().position(|&n| n == node).map(Outlet::Stream)
     };
-    Ok(Slot { node, name: Arc::from(name.as_str()), operator, consumers, outlet, rows_in: 0, rows_out: 0 })
+    Ok(Slot { node, name: Arc::from(name.as_str()), operator, consumers, outlet, rows_in: 0, rows_out: 0, told: 0 })
 }
 
 /// The nodes of a stage with consumers in other stages: the stage's outputs, in order.

@@ -18,6 +18,7 @@ use crate::error::Result;
 use crate::metrics::Metrics;
 use crate::operators::Graph;
 use crate::sink::Description;
+use crate::spill::Memory;
 
 use super::CatalogEntry;
 
@@ -35,6 +36,8 @@ pub struct RuntimeConfig {
     pub one_row_batches: bool,
     /// What bounds memory.
     pub limits: Limits,
+    /// What states and rows may have of it, and where the rest goes.
+    pub memory: Arc<Memory>,
     /// What ALTER SYSTEM changes.
     pub settings: Settings,
     /// Where counts go.
@@ -51,6 +54,7 @@ impl Default for RuntimeConfig {
             record_digests: false,
             one_row_batches: false,
             limits: Limits::default(),
+            memory: Memory::unbounded(),
             settings: Settings::default(),
             metrics: Metrics::new(),
             compact: |_| Ok(()),

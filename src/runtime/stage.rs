@@ -13,7 +13,7 @@ use super::worker::abort;
 use crate::data::{Changes, Epoch, ObjectId, Watermarks};
 use crate::error::{Error, Result};
 use crate::operators::{Fuel, Operator, Output, Step};
-use crate::state::Capture;
+use crate::state::{Capture, State};
 
 /// Where rows go that leave a stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +37,12 @@ pub(super) struct Slot {
     pub(super) outlet: Option<Outlet>,
     pub(super) rows_in: u64,
     pub(super) rows_out: u64,
+    /// Rows in, when it last said how much memory its state has.
+    pub(super) told: u64,
 }
+
+/// Rows that an operator takes at most before it says how much memory its state has.
+const TELLING: u64 = 4096;
 
 /// The operators of one stage on one worker, in topological order.
 pub(super) struct Stage {
@@ -45,8 +50,9 @@ pub(super) struct Stage {
     /// The epoch that is open; 0 while the view is filled.
     pub(super) epoch: Epoch,
     slots: Vec<Slot>,
-    /// The slot to step next in the epoch that is being ended.
+    /// The slot to step next in the epoch that is being ended, and whether it has begun.
     cursor: usize,
+    is_ending: bool,
     /// Rows that left the stage and wait to be sent.
     pub(super) sent: Vec<(Outlet, Changes)>,
     /// Errors, late rows and counters of the open epoch.
@@ -55,7 +61,7 @@ pub(super) struct Stage {
 
 impl Stage {
     pub(super) fn new(view: ObjectId, slots: Vec<Slot>) -> Self {
-        Self { view, epoch: Epoch(0), slots, cursor: 0, sent: Vec::new(), aside: Output::default() }
+        Self { view, epoch: Epoch(0), slots, cursor: 0, is_ending: false, sent: Vec::new(), aside: Output::default() }
     }
 
     /// Gives rows of the open epoch to one operator, and what it sends at once to those behind it.
@@ -65,7 +71,11 @@ impl Stage {
             let slot = &mut self.slots[at];
             slot.rows_in += changes.len() as u64;
             let mut out = Output::default();
-            guard((self.view, self.epoch), &slot.name, || slot.operator.apply(port, changes, watermarks, &mut out));
+            let Slot { name, operator, rows_in, told, .. } = slot;
+            guard((self.view, self.epoch), name, || {
+                operator.apply(port, changes, watermarks, &mut out)?;
+                if *rows_in - *told >= TELLING { relieve(operator.as_mut(), *rows_in, told) } else { Ok(()) }
+            });
             self.route(at, out, &mut queue);
         }
     }
@@ -77,8 +87,15 @@ impl Stage {
                 return Step::More;
             }
             let mut out = Output::default();
-            let step =
-                guard((self.view, self.epoch), &slot.name, || slot.operator.step(epoch, watermarks, fuel, &mut out));
+            let Slot { name, operator, rows_in, told, .. } = slot;
+            let step = guard((self.view, self.epoch), name, || {
+                let step = operator.step(epoch, watermarks, fuel, &mut out)?;
+                if step == Step::Done && rows_in != told {
+                    relieve(operator.as_mut(), *rows_in, told)?;
+                }
+                Ok(step)
+            });
+            self.is_ending = step == Step::More;
             let mut queue = VecDeque::new();
             self.route(self.cursor, out, &mut queue);
             for (slot, port, changes) in queue {
@@ -105,6 +122,18 @@ impl Stage {
                 self.sent.push((outlet, changes.clone()));
             }
             queue.extend(slot.consumers.iter().map(|&(to, port)| (to, port, changes.clone())));
+        }
+    }
+
+    /// Moves state to disk, if there is too much.
+    pub(super) fn relieve(&mut self) {
+        if self.is_ending {
+            return;
+        }
+        for slot in &mut self.slots {
+            if let Some(state) = slot.operator.state() {
+                guard((self.view, self.epoch), &slot.name, || state.relieve());
+            }
         }
     }
 
@@ -152,6 +181,12 @@ impl Stage {
             };
         }
     }
+}
+
+/// Lets an operator's state say how much memory it has, and move what is too much to disk.
+fn relieve(operator: &mut dyn Operator, rows_in: u64, told: &mut u64) -> Result<()> {
+    *told = rows_in;
+    operator.state().map_or(Ok(()), State::relieve)
 }
 
 /// Calls an operator. If it panics or fails, the process ends: its state can't be trusted any more.

@@ -14,10 +14,13 @@ use super::schedule::{Entry, Export, Exported};
 use crate::data::{Changes, Epoch, ObjectId, Recast, WatermarkVector, Watermarks};
 use crate::error::{Error, Result};
 use crate::operators::Graph;
+use crate::spill::Memory;
 use crate::state::Capture;
 
 /// How often the figures of operators are sent at most.
 const FIGURES_EVERY: Duration = Duration::from_millis(250);
+/// How often idle states are told to shrink at most.
+const RELIEF_EVERY: Duration = Duration::from_millis(50);
 /// Commands taken before timely is stepped again.
 const COMMANDS: usize = 64;
 /// Rows from which a batch is cut, so that every worker gets a part.
@@ -35,13 +38,20 @@ pub(super) fn abort(what: &str, error: &Error) -> ! {
 }
 
 /// Runs a worker until it is told to stop.
-pub(super) fn run(timely: &mut timely::worker::Worker, commands: &Receiver<Command>, reports: Sender<Report>) {
+pub(super) fn run(
+    timely: &mut timely::worker::Worker,
+    commands: &Receiver<Command>,
+    memory: Arc<Memory>,
+    reports: Sender<Report>,
+) {
     let mut worker = Worker {
         index: timely.index(),
         peers: timely.peers(),
         reports,
+        memory,
         dataflows: Vec::new(),
         last_figures: Instant::now(),
+        last_relief: Instant::now(),
         pause: FIGURES_EVERY,
     };
     loop {
@@ -55,6 +65,7 @@ pub(super) fn run(timely: &mut timely::worker::Worker, commands: &Receiver<Comma
             taken += 1;
         }
         worker.pump();
+        worker.relieve();
         let figures = worker.figures();
         // Whoever sends a command unparks this thread, so that none is slept through.
         timely.step_or_park(if taken == COMMANDS { Some(Duration::ZERO) } else { figures });
@@ -65,9 +76,11 @@ struct Worker {
     index: usize,
     peers: usize,
     reports: Sender<Report>,
+    memory: Arc<Memory>,
     /// In the order of installation: a view comes after the views that it reads.
     dataflows: Vec<Dataflow>,
     last_figures: Instant,
+    last_relief: Instant,
     /// Until the next ones.
     pause: Duration,
 }
@@ -145,7 +158,7 @@ impl Worker {
         restore: Option<&Restored>,
         track: bool,
     ) -> Result<()> {
-        let mut rendered = render(timely, view, graph, restore, &self.reports)?;
+        let mut rendered = render(timely, view, graph, restore, &self.memory, &self.reports)?;
         if track {
             let covered = restore.is_some_and(|restored| restored.covered);
             rendered.stages.iter().for_each(|stage| stage.borrow_mut().track(covered));
@@ -227,6 +240,17 @@ impl Worker {
             states.append(&mut stage.borrow_mut().capture(&mut capture)?);
         }
         Ok(states)
+    }
+
+    /// Moves state of dataflows that do nothing to disk too, when there is too much of it.
+    fn relieve(&mut self) {
+        if !self.memory.is_short() || self.last_relief.elapsed() < RELIEF_EVERY {
+            return;
+        }
+        for stage in self.dataflows.iter().flat_map(|d| &d.rendered.stages) {
+            stage.borrow_mut().relieve();
+        }
+        self.last_relief = Instant::now();
     }
 
     /// Sends the figures of dataflows that did something, when it is time; says how long until then, if some wait.

@@ -14,6 +14,7 @@ use super::command::{Command, NodeState, Report};
 use super::{render, worker};
 use crate::error::{Error, Result};
 use crate::operators::Graph;
+use crate::spill::Memory;
 
 /// Running worker threads. Dropping it ends them.
 pub struct Workers {
@@ -24,16 +25,17 @@ pub struct Workers {
 
 impl Workers {
     /// Starts `peers` threads, at least one, which send what they have to say to `reports`.
-    pub fn start(peers: usize, reports: Sender<Report>) -> Result<Self> {
+    pub fn start(peers: usize, memory: &Arc<Memory>, reports: Sender<Report>) -> Result<Self> {
         let peers = peers.max(1);
         let (senders, receivers): (Vec<_>, Vec<_>) = (0..peers).map(|_| unbounded()).unzip();
         let receivers: Vec<Option<Receiver<Command>>> = receivers.into_iter().map(Some).collect();
         let receivers = Arc::new(Mutex::new(receivers));
         let config = if peers == 1 { timely::Config::thread() } else { timely::Config::process(peers) };
+        let memory = Arc::clone(memory);
         let threads = timely::execute(config, move |timely| {
             let receiver = receivers.lock().get_mut(timely.index()).and_then(Option::take);
             if let Some(receiver) = receiver {
-                worker::run(timely, &receiver, reports.clone());
+                worker::run(timely, &receiver, Arc::clone(&memory), reports.clone());
             }
         });
         let threads = threads.map_err(|e| Error::internal(format!("the workers could not be started: {e}")))?;

@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 #[derive(Debug)]
 pub struct Extent {
     path: PathBuf,
+    rows: usize,
     bytes: u64,
 }
 
@@ -25,7 +26,7 @@ impl Extent {
     pub fn write(memory: &Memory, rows: &RecordBatch) -> Result<Self> {
         let path = memory.place()?;
         // From here on it is removed whatever happens.
-        let mut extent = Self { path, bytes: 0 };
+        let mut extent = Self { path, rows: rows.num_rows(), bytes: 0 };
         extent.bytes = extent.fill(rows)?;
         Ok(extent)
     }
@@ -39,6 +40,11 @@ impl Extent {
         let mut file = writer.into_inner()?;
         file.flush().map_err(|error| failed(&error))?;
         Ok(file.get_ref().metadata().map_err(|error| failed(&error))?.len())
+    }
+
+    /// How many rows there are.
+    pub fn rows(&self) -> usize {
+        self.rows
     }
 
     /// Bytes on disk.

@@ -177,6 +177,11 @@ impl Account {
         self.memory.bound.is_some()
     }
 
+    /// What it is for.
+    pub fn holder(&self) -> Holder {
+        self.holder
+    }
+
     /// Where it is.
     pub fn memory(&self) -> &Arc<Memory> {
         &self.memory

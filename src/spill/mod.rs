@@ -27,7 +27,7 @@ mod tree;
 
 pub use extent::Extent;
 pub use memory::{Account, Holder, Memory, Usage};
-pub use tree::{Snapshot, Tree, Value};
+pub use tree::{Run, Snapshot, Tree, Value};
 
 use crate::error::{Error, SqlState};
 

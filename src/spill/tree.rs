@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crossbeam_channel::Sender;
 use lsm_tree::compaction::Leveled;
 use lsm_tree::config::{BlockSizePolicy, BloomConstructionPolicy, FilterPolicy, FilterPolicyEntry, PinningPolicy};
-use lsm_tree::{AbstractTree, AnyTree, Cache, Config, DescriptorTable, Guard, SequenceNumberCounter, Slice};
+use lsm_tree::{
+    AbstractTree, AnyIngestion, AnyTree, Cache, Config, DescriptorTable, Guard, SequenceNumberCounter, Slice,
+};
 
 use crate::error::{Error, Result};
 
@@ -119,24 +121,17 @@ impl Tree {
     ///
     /// Errors: `53100`, `58030` of the disk: then nothing of them is there.
     pub fn write<'a>(&mut self, entries: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>) -> Result<()> {
-        let tree = self.inner.tree()?;
-        let mut run = tree.ingestion().map_err(failed)?;
+        let mut run = self.run()?;
         for (key, value) in entries {
-            match value {
-                Some(value) => run.write(key, value),
-                None => run.write_tombstone(key),
-            }
-            .map_err(failed)?;
+            run.put(key, value)?;
         }
-        run.finish().map_err(failed)?;
-        match tree.l0_run_count() {
-            runs if runs > RUNS_MAX => self.inner.compact(),
-            runs if runs > RUNS => {
-                self.compactor.wake(&self.inner);
-                Ok(())
-            }
-            _ => Ok(()),
-        }
+        run.finish()
+    }
+
+    /// Begins to write entries one by one, whose keys ascend, none twice. They are there when it is finished.
+    pub fn run(&mut self) -> Result<Run<'_>> {
+        let Self { inner, compactor } = self;
+        Ok(Run { ingestion: inner.tree()?.ingestion().map_err(failed)?, inner, compactor })
     }
 
     /// Forgets everything.
@@ -154,6 +149,39 @@ impl Tree {
     /// Bytes on disk, about.
     pub fn disk_bytes(&self) -> u64 {
         self.inner.tree().map_or(0, AbstractTree::disk_space)
+    }
+}
+
+/// Entries that are being written.
+pub struct Run<'a> {
+    ingestion: AnyIngestion<'a>,
+    inner: &'a Arc<Inner>,
+    compactor: &'a Compactor,
+}
+
+impl Run<'_> {
+    /// Writes an entry; without a value the key goes.
+    ///
+    /// Errors: `53100`, `58030` of the disk: then nothing of the run is there.
+    pub fn put(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<()> {
+        match value {
+            Some(value) => self.ingestion.write(key, value),
+            None => self.ingestion.write_tombstone(key),
+        }
+        .map_err(failed)
+    }
+
+    /// Ends it: all that was written is there.
+    pub fn finish(self) -> Result<()> {
+        self.ingestion.finish().map_err(failed)?;
+        match self.inner.tree()?.l0_run_count() {
+            runs if runs > RUNS_MAX => self.inner.compact(),
+            runs if runs > RUNS => {
+                self.compactor.wake(self.inner);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
     }
 }
 

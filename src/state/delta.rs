@@ -8,9 +8,12 @@
 //!
 //! A state that was never copied as a whole is not *covered*: the first rotation takes as much as the budget allows.
 
+use std::sync::Arc;
+
 use arrow::array::{ArrayRef, RecordBatch};
 
 use crate::error::Result;
+use crate::spill::Extent;
 
 /// What is asked for when a state is copied.
 #[derive(Debug)]
@@ -37,6 +40,8 @@ pub struct Delta {
     pub cleared: Vec<i64>,
     /// Entries that went, before others came.
     pub removed: Vec<RecordBatch>,
+    /// Entries that were moved out of memory since, as they were then; they come before `rows`.
+    pub stored: Vec<Arc<Extent>>,
     /// Entries as they are, none of them twice.
     pub rows: Vec<RecordBatch>,
     /// Ends of windows whose rows have been sent, where no entry says so.
@@ -50,7 +55,13 @@ pub struct Delta {
 impl Delta {
     /// Whether it says nothing but how far the rotation is.
     pub fn is_empty(&self) -> bool {
-        self.cleared.is_empty() && self.removed.is_empty() && self.rows.is_empty() && self.emitted.is_empty()
+        let has_rows = !self.removed.is_empty() || !self.stored.is_empty() || !self.rows.is_empty();
+        !has_rows && self.cleared.is_empty() && self.emitted.is_empty()
+    }
+
+    /// All entries, in the order in which they count.
+    pub fn entries(&self) -> impl Iterator<Item = Result<RecordBatch>> {
+        self.stored.iter().map(|extent| extent.read()).chain(self.rows.iter().cloned().map(Ok))
     }
 }
 

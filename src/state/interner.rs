@@ -56,6 +56,8 @@ pub(super) enum BatchKeys {
 /// Bytes of a key that is packed.
 const SHORT: u32 = 15;
 
+mod disk;
+
 /// Dense numbers for keys. Numbers of removed keys are used again.
 pub(super) struct Interner {
     keys: Keys,
@@ -74,14 +76,20 @@ struct Numbers {
     free: Vec<u32>,
     /// Entries ever made: numbers are below it.
     length: u32,
+    /// Those that were made since it was asked last, if somebody asks.
+    made: Option<Vec<u32>>,
 }
 
 impl Numbers {
     fn fresh(&mut self) -> u32 {
-        self.free.pop().unwrap_or_else(|| {
+        let number = self.free.pop().unwrap_or_else(|| {
             self.length += 1;
             self.length - 1
-        })
+        });
+        if let Some(made) = &mut self.made {
+            made.push(number);
+        }
+        number
     }
 }
 

@@ -7,7 +7,7 @@
 //! Invariants: the deltas of all workers, restored into fresh operators, make them behave as if they had never stopped;
 //! an entry is restored on whichever worker owns its bucket, whatever number of workers made the deltas.
 //!
-//! Uses: error, fault, data, functions
+//! Uses: error, fault, data, spill, functions
 
 mod delta;
 mod groups;
@@ -26,9 +26,17 @@ pub use rows::RowState;
 
 use crate::data::{Bucket, EventTime};
 use crate::error::Result;
+use crate::spill::Account;
 
 /// An operator's memory.
 pub trait State {
+    /// Keeps no more in memory from now on than an account says, as far as it can.
+    fn bound(&mut self, account: Account);
+
+    /// Says how much memory it has, and moves what was used longest ago to disk, if that is too much; valid whenever no
+    /// operator is at work.
+    fn relieve(&mut self) -> Result<()>;
+
     /// Notes from now on what changes, for [`Self::capture`]; `covered`: what is there has been copied already.
     fn track(&mut self, covered: bool);
 

@@ -11,6 +11,7 @@ use super::State;
 use super::delta::{Capture, Delta, Rotation, batch};
 use crate::data::{Bucket, EventTime, KeyEncoder, hash};
 use crate::error::Result;
+use crate::spill::Account;
 
 /// Changed rows that are noted at least before it is looked for those that were noted twice.
 const NOTED: usize = 1024;
@@ -228,6 +229,12 @@ impl RowState {
 }
 
 impl State for RowState {
+    fn bound(&mut self, _account: Account) {}
+
+    fn relieve(&mut self) -> Result<()> {
+        Ok(())
+    }
+
     fn track(&mut self, covered: bool) {
         self.rotation.track(covered);
         self.cursor = 0;

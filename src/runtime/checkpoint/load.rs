@@ -253,6 +253,7 @@ impl Reading {
                     slot: state.slot,
                     cleared: cleared.clone(),
                     removed: part(removed)?,
+                    stored: vec![],
                     rows: part(rows)?,
                     emitted: emitted.clone(),
                     covered: true,

@@ -374,9 +374,16 @@ impl Step<'_> {
                 let mut part = |rows: &[RecordBatch]| -> Result<Option<PartRef>> {
                     if rows.is_empty() { Ok(None) } else { self.writer.add(&batches_bytes(rows)?).map(Some) }
                 };
-                let (removed, rows) = (part(&delta.removed)?, part(&delta.rows)?);
-                let (cleared, emitted) = (delta.cleared.clone(), delta.emitted.clone());
-                state.deltas.push(DeltaRef { number: *number, cleared, emitted, removed, rows });
+                let number = *number;
+                let (mut cleared, mut removed) = (delta.cleared.clone(), part(&delta.removed)?);
+                // What is on disk is read piece by piece, never all at once.
+                for extent in &delta.stored {
+                    let rows = part(&[extent.read()?])?;
+                    let (cleared, removed) = (std::mem::take(&mut cleared), removed.take());
+                    state.deltas.push(DeltaRef { number, cleared, emitted: vec![], removed, rows });
+                }
+                let (rows, emitted) = (part(&delta.rows)?, delta.emitted.clone());
+                state.deltas.push(DeltaRef { number, cleared, emitted, removed, rows });
             }
         }
         let finish = |(mut state, base): (StateRef, Option<u64>)| {

@@ -161,7 +161,7 @@ impl Sequencer {
         reports: crossbeam_channel::Sender<Report>,
         log: Box<dyn InputLog>,
     ) -> Result<Self> {
-        let workers = Workers::start(config.workers, reports.clone())?;
+        let workers = Workers::start(config.workers, &config.memory, reports.clone())?;
         Ok(Self {
             config,
             shared,

@@ -33,7 +33,7 @@ impl Sequencer {
         answer.recv().map_err(|_| Error::internal("the publisher is gone"))??;
 
         self.config.workers = peers;
-        let workers = Workers::start(peers, self.reports.clone())?;
+        let workers = Workers::start(peers, &self.config.memory, self.reports.clone())?;
         let epoch = Epoch(self.next_epoch.0 - 1);
         for (view, state) in self.views.iter().filter(|(_, v)| v.is_published()) {
             let restore = Some(Arc::new(states.remove(view).unwrap_or_default()));

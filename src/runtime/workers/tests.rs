@@ -13,6 +13,7 @@ use crate::data::{
     Bucket, Changes, Epoch, EventTime, KeyEncoder, ObjectId, Partition, PartitionWatermark, WatermarkVector, Watermarks,
 };
 use crate::operators::{Exchange, Fuel, LateRows, Node, Operator, Output, RowError, Step, Stop, Upstream, Worker};
+use crate::spill::Account;
 use crate::state::{Capture, Delta, State};
 
 const T: ObjectId = ObjectId(1);
@@ -118,6 +119,12 @@ impl Operator for Count {
 }
 
 impl State for Count {
+    fn bound(&mut self, _: Account) {}
+
+    fn relieve(&mut self) -> Result<()> {
+        Ok(())
+    }
+
     fn track(&mut self, _: bool) {}
 
     fn capture(&mut self, _: &mut Capture) -> Result<Vec<Delta>> {
@@ -206,7 +213,7 @@ struct Run {
 impl Run {
     fn new(peers: usize) -> Self {
         let (sender, reports) = unbounded();
-        let workers = Workers::start(peers, sender).unwrap();
+        let workers = Workers::start(peers, &Memory::unbounded(), sender).unwrap();
         let (rows, errors, complete) = (BTreeMap::new(), BTreeMap::new(), vec![]);
         Self { workers, reports, rows, errors, complete, figures: HashMap::new() }
     }

@@ -7,11 +7,13 @@ use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::Int64Type;
 
+use super::disk::Disk;
 use super::runs::{Run, Spot, runs};
-use super::table::Aggregate;
+use super::table::{Aggregate, CLEAN};
 use super::{GroupState, GroupTable};
 use crate::data::{Bucket, EventTime};
 use crate::error::Result;
+use crate::spill::Account;
 use crate::state::State;
 use crate::state::delta::{Capture, Delta, batch};
 use crate::state::fault::{self, Fault};
@@ -21,7 +23,7 @@ use crate::state::interner::BatchKeys;
 const NOTED: usize = 1024;
 
 /// Columns of a copy before the group's: the window's end, whether it was sent, the weight.
-const HEAD: usize = 3;
+pub(super) const HEAD: usize = 3;
 
 impl GroupTable {
     /// Notes entries for the next copy.
@@ -35,11 +37,13 @@ impl GroupTable {
 }
 
 impl GroupState {
+    /// Groups in memory.
+    pub(super) fn held(&self) -> usize {
+        self.tables.iter().map(|(_, t)| t.keys.len()).sum()
+    }
+
     /// Entries of a window as one batch: what [`Self::load`] takes.
-    fn dump(&self, end: i64, table: &GroupTable, entries: &[u32], rows: &mut Vec<RecordBatch>) -> Result<()> {
-        if entries.is_empty() {
-            return Ok(());
-        }
+    pub(super) fn dump(&self, end: i64, table: &GroupTable, entries: &[u32]) -> Result<RecordBatch> {
         let weights: Int64Array = entries.iter().map(|&e| table.weight[e as usize]).collect();
         let mut columns: Vec<ArrayRef> = vec![
             Arc::new(Int64Array::from(vec![end; entries.len()])),
@@ -50,8 +54,7 @@ impl GroupState {
         for aggregate in table.aggregates.iter().filter_map(Aggregate::own) {
             columns.extend(aggregate.dump(entries)?);
         }
-        rows.push(batch(columns)?);
-        Ok(())
+        batch(columns)
     }
 
     /// Notes groups of a window that go, for the next copy.
@@ -116,6 +119,27 @@ impl GroupState {
         (most - left, true)
     }
 
+    /// Copies the next groups that are on disk only, at most so many; whether these were the last.
+    fn turn_on_disk(&mut self, most: usize, rows: &mut Vec<RecordBatch>) -> Result<(usize, bool)> {
+        let mut after = self.disk_cursor.take().unwrap_or_default();
+        let mut copied = 0;
+        for (end, table) in self.on_disk_from(&mut after, most)? {
+            let entries: Vec<u32> = (0..table.weight.len() as u32).collect();
+            copied += entries.len();
+            let mut copy = self.dump(end, &table, &entries)?;
+            if let Some(held) = self.tables.get(end) {
+                let emitted = Arc::new(BooleanArray::from(vec![held.emitted; entries.len()]));
+                let mut columns = copy.columns().to_vec();
+                columns[1] = emitted;
+                copy = batch(columns)?;
+            }
+            rows.push(copy);
+        }
+        let round = after.is_empty();
+        self.disk_cursor = (!round).then_some(after);
+        Ok((copied, round))
+    }
+
     /// Only the rows of some buckets; `width` columns before the group's.
     fn owned(&self, rows: &RecordBatch, width: usize, owns: &dyn Fn(Bucket) -> bool) -> Result<RecordBatch> {
         let columns: Vec<ArrayRef> = self.layout.exchange.iter().map(|&c| rows.column(width + c).clone()).collect();
@@ -139,8 +163,12 @@ impl GroupState {
             let keys = if group.is_empty() { BatchKeys::Empty } else { self.batch_keys(&group, length)? };
             let table = self.tables.at(spot.end, &self.layout, self.form)?;
             let mut entries = vec![];
+            if self.disk.is_some() {
+                table.keys.note_made();
+            }
             table.keys.intern(&keys, 0, length, &mut entries);
             table.grow();
+            self.disk.as_mut().map_or(Ok(()), |disk| disk.fetch(spot.end, table))?;
             act(table, &entries, &rows)?;
         }
         Ok(())
@@ -151,34 +179,75 @@ impl GroupState {
         let width = HEAD + self.layout.group.fields().len();
         self.each_run(rows, HEAD, |table, entries, rows| {
             table.emitted |= rows.column(1).as_boolean().value(0);
-            let weights = rows.column(2).as_primitive::<Int64Type>();
-            entries.iter().zip(weights.values()).for_each(|(&e, &w)| table.weight[e as usize] = w);
-            let mut columns = rows.columns()[width..].iter().cloned();
-            for aggregate in table.aggregates.iter_mut().filter_map(Aggregate::own_mut) {
-                aggregate.reset(entries);
-                aggregate.merge(entries, &mut columns)?;
-            }
-            Ok(())
+            entries.iter().for_each(|&e| table.flags[e as usize] &= !CLEAN);
+            table.put(entries, &mut rows.columns()[2..3].iter().chain(&rows.columns()[width..]).cloned())
         })
     }
 
     /// Takes entries out that went.
     fn unload(&mut self, rows: &RecordBatch) -> Result<()> {
+        let mut gone: Vec<(i64, Vec<u32>)> = vec![];
+        let ends = rows.column(0).as_primitive::<Int64Type>().values().clone();
+        let mut at = 0;
         self.each_run(rows, 1, |table, entries, _| {
-            table.aggregates.iter_mut().filter_map(Aggregate::own_mut).for_each(|a| a.reset(entries));
-            for &e in entries {
-                table.weight[e as usize] = 0;
-                table.keys.remove(e);
-            }
+            entries.iter().for_each(|&e| table.weight[e as usize] = 0);
+            gone.push((ends[at], entries.to_vec()));
+            at += entries.len();
             Ok(())
-        })
+        })?;
+        gone.into_iter().for_each(|(end, entries)| self.forget(end, &entries));
+        Ok(())
+    }
+
+    /// Loads one delta.
+    fn restore_one(&mut self, delta: &Delta, owns: &dyn Fn(Bucket) -> bool) -> Result<()> {
+        for end in &delta.cleared {
+            self.tables.remove(*end, &self.layout);
+            self.disk.as_mut().map_or(Ok(0), |disk| disk.drop_window(*end))?;
+        }
+        for rows in &delta.removed {
+            self.unload(&self.owned(rows, 1, owns)?)?;
+        }
+        for rows in delta.entries() {
+            self.load(&self.owned(&rows?, HEAD, owns)?)?;
+            self.relieve()?;
+        }
+        for end in &delta.emitted {
+            if let Some(table) = self.tables.get_mut(*end) {
+                table.emitted = true;
+            }
+        }
+        Ok(())
     }
 }
 
 impl State for GroupState {
+    fn bound(&mut self, account: Account) {
+        self.disk = account.is_bounded().then(|| Disk::new(account));
+    }
+
+    fn relieve(&mut self) -> Result<()> {
+        let Some(disk) = &mut self.disk else { return Ok(()) };
+        let held = self.tables.bytes() + self.panes.bytes();
+        if disk.account.hold(held).is_none() {
+            return disk.tidy();
+        }
+        if self.filling {
+            self.merge_panes()?;
+        }
+        let bytes = self.bytes();
+        if let Some(keep) = self.disk.as_mut().and_then(|disk| disk.account.hold(bytes)) {
+            self.evict(keep)?;
+        }
+        let bytes = self.bytes();
+        self.disk.as_mut().and_then(|disk| disk.account.hold(bytes));
+        Ok(())
+    }
+
     fn track(&mut self, covered: bool) {
         self.rotation.track(covered);
         self.cursor = (i64::MIN, 0);
+        self.disk_cursor = None;
     }
 
     fn capture(&mut self, capture: &mut Capture) -> Result<Vec<Delta>> {
@@ -190,11 +259,20 @@ impl State for GroupState {
         let mut entries = self.take_changed();
         let count = entries.values().map(Vec::len).sum::<usize>();
         let count = count + delta.removed.iter().map(RecordBatch::num_rows).sum::<usize>() + delta.cleared.len();
-        let most = self.rotation.turn(capture, count);
-        let (copied, round) = self.take_turn(most, &mut entries);
-        for (end, entries) in &entries {
+        let moved: usize = self.copied.iter().flat_map(|delta| &delta.stored).map(|extent| extent.rows()).sum();
+        let most = self.rotation.turn(capture, count + moved);
+        // Those on disk have their turn after all others: what comes back from there has changed.
+        let (mut copied, mut round) = match self.disk_cursor {
+            Some(_) => (0, true),
+            None => self.take_turn(most, &mut entries),
+        };
+        if round && self.disk.as_ref().is_some_and(|disk| disk.all() > 0) {
+            let (more, all) = self.turn_on_disk(most - copied, &mut delta.rows)?;
+            (copied, round) = (copied + more, all);
+        }
+        for (end, entries) in entries.iter().filter(|(_, entries)| !entries.is_empty()) {
             if let Some(table) = self.tables.get(*end) {
-                self.dump(*end, table, entries, &mut delta.rows)?;
+                delta.rows.push(self.dump(*end, table, entries)?);
             }
         }
         for (end, table) in self.tables.iter_mut().filter(|(_, t)| t.emitted && !t.told_emitted) {
@@ -202,7 +280,6 @@ impl State for GroupState {
             delta.emitted.push(end);
         }
         self.rotation.turned(capture, copied, round);
-        self.rotation.tell(&mut delta);
         if fault::on(Fault::SnapshotLacksBucket)
             && let Some(rows) = delta.rows.first_mut()
         {
@@ -211,27 +288,17 @@ impl State for GroupState {
             let lost = self.hasher.encode_columns(&columns, 1)?.iter().map(crate::data::hash).next();
             *rows = self.owned(rows, HEAD, &|bucket| lost.is_none_or(|hash| Bucket::of(hash) != bucket))?;
         }
-        Ok(vec![delta])
+        let mut deltas = std::mem::take(&mut self.copied);
+        deltas.push(delta);
+        deltas.iter_mut().for_each(|delta| self.rotation.tell(delta));
+        Ok(deltas)
     }
 
     fn restore(&mut self, deltas: &[Delta], owns: &dyn Fn(Bucket) -> bool) -> Result<()> {
-        for delta in deltas {
-            for end in &delta.cleared {
-                self.tables.remove(*end, &self.layout);
-            }
-            for rows in &delta.removed {
-                self.unload(&self.owned(rows, 1, owns)?)?;
-            }
-            for rows in &delta.rows {
-                self.load(&self.owned(rows, HEAD, owns)?)?;
-            }
-            for end in &delta.emitted {
-                if let Some(table) = self.tables.get_mut(*end) {
-                    table.emitted = true;
-                }
-            }
-        }
-        let empty: Vec<i64> = self.tables.iter().filter(|(_, t)| t.keys.len() == 0).map(|(end, _)| end).collect();
+        self.filling = false;
+        deltas.iter().try_for_each(|delta| self.restore_one(delta, owns))?;
+        let empty = |(end, table): (i64, &GroupTable)| (table.keys.len() == 0 && self.on_disk(end) == 0).then_some(end);
+        let empty: Vec<i64> = self.tables.iter().filter_map(empty).collect();
         for end in empty {
             self.tables.remove(end, &self.layout);
         }
@@ -243,12 +310,14 @@ impl State for GroupState {
     }
 
     fn rows(&self) -> usize {
-        self.tables.iter().map(|(_, t)| t.keys.len()).sum()
+        self.held() + self.disk.as_ref().map_or(0, Disk::all)
     }
 
     fn drop_window(&mut self, window_end: EventTime) -> usize {
         self.dirty.remove(&window_end.0);
-        let groups = self.tables.remove(window_end.0, &self.layout);
+        let mut groups = self.tables.remove(window_end.0, &self.layout);
+        // A window that is final is not asked for again, so what is left of it on disk does no harm.
+        groups += self.disk.as_mut().map_or(Ok(0), |disk| disk.drop_window(window_end.0)).unwrap_or(0);
         if self.rotation.on && groups > 0 {
             self.cleared.push(window_end.0);
         }

@@ -15,6 +15,7 @@
 //! snapshots, restoring, closing and dropping know windows only.
 
 mod capture;
+mod disk;
 mod parts;
 mod runs;
 mod table;
@@ -26,14 +27,15 @@ use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, UInt32Arra
 use arrow::compute::take;
 use arrow::datatypes::{DataType, Int64Type, SchemaRef, UInt32Type};
 
-use super::delta::Rotation;
+use super::delta::{Delta, Rotation};
 use super::interner::{BatchKeys, Form};
 use super::{Accumulator, AccumulatorKind, AggregateFunction};
 use crate::data::{Bucket, KeyEncoder, Span, from_words, to_words};
 use crate::error::{Error, Result};
+use disk::Disk;
 use runs::{Run, Spot, gathered, runs};
 pub use table::GroupTable;
-use table::{Aggregate, Part, Rows};
+use table::{Aggregate, DIRTY, Part, Rows, Touch};
 use tables::Tables;
 
 /// Rows of a run below which a batch is put into the order of its windows first.
@@ -82,6 +84,14 @@ struct InRuns {
     count: usize,
 }
 
+/// What rows of a window are added to.
+fn touch<'a>(filling: bool, end: i64, disk: &'a mut Option<Disk>, table: &mut GroupTable) -> Touch<'a> {
+    if disk.is_some() {
+        table.keys.note_made();
+    }
+    if filling { Touch::Filled(end, disk.as_mut()) } else { Touch::Epoch(end, disk.as_mut()) }
+}
+
 /// All groups of one operator on one worker.
 pub struct GroupState {
     layout: GroupLayout,
@@ -101,6 +111,13 @@ pub struct GroupState {
     gone: Vec<RecordBatch>,
     cleared: Vec<i64>,
     cursor: (i64, u32),
+    /// Behind which of the groups on disk, once all others have had their turn.
+    disk_cursor: Option<Vec<u8>>,
+    /// What was copied when changed groups went to disk.
+    copied: Vec<Delta>,
+    /// Nothing has been sent yet.
+    filling: bool,
+    disk: Option<Disk>,
     entries: Vec<u32>,
 }
 
@@ -113,6 +130,7 @@ impl GroupState {
         let form = Form::of(&types);
         let arguments = layout.arguments.iter().flat_map(|(arguments, filter)| arguments.iter().chain(filter));
         let used = keys.iter().chain(arguments).copied().collect();
+        let filling = !layout.group.fields().is_empty();
         Ok(Self {
             encoder: KeyEncoder::new(&layout.group, &keys)?,
             hasher: KeyEncoder::new(&layout.group, &layout.exchange)?,
@@ -127,6 +145,10 @@ impl GroupState {
             gone: vec![],
             cleared: vec![],
             cursor: (i64::MIN, 0),
+            disk_cursor: None,
+            copied: vec![],
+            filling,
+            disk: None,
             entries: vec![],
         })
     }
@@ -150,6 +172,22 @@ impl GroupState {
         table.touch(&entries, true)?;
         self.dirty.insert(NO_WINDOW);
         Ok(())
+    }
+
+    /// Ends the time in which nothing was sent, and so nothing noted of what was touched; all that is there is to be sent.
+    /// Whether it has just ended.
+    pub fn filled(&mut self) -> bool {
+        if !std::mem::replace(&mut self.filling, false) {
+            return false;
+        }
+        let ends: Vec<i64> = self.tables.iter().map(|(end, _)| end).collect();
+        for end in ends {
+            let Some(table) = self.tables.get(end) else { continue };
+            // Nothing went yet, so no number is free.
+            let gone: Vec<u32> = (0..table.weight.len() as u32).filter(|&e| table.weight(e) == 0).collect();
+            self.forget(end, &gone);
+        }
+        true
     }
 
     /// Adds rows: their first columns are the group's.
@@ -208,11 +246,14 @@ impl GroupState {
             let rows = Rows { columns: &rows.columns, keys: &keys, diffs, offset, length };
             if collect || spot.windows > 1 {
                 let table = self.panes.at(spot, &self.layout, self.form)?;
-                table.add(&self.layout, &rows, &mut entries, false)?;
+                table.add(&self.layout, &rows, &mut entries, Touch::Pane)?;
             } else {
                 let table = self.tables.at(spot.end, &self.layout, self.form)?;
-                table.add(&self.layout, &rows, &mut entries, true)?;
-                self.dirty.insert(spot.end);
+                let touch = touch(self.filling, spot.end, &mut self.disk, table);
+                table.add(&self.layout, &rows, &mut entries, touch)?;
+                if !self.filling {
+                    self.dirty.insert(spot.end);
+                }
             }
         }
         self.entries = entries;
@@ -236,8 +277,11 @@ impl GroupState {
         for back in 0..i64::from(spot.windows) {
             let end = spot.end.saturating_sub(back.saturating_mul(slide));
             let table = self.tables.at(end, &self.layout, self.form)?;
-            table.merge(part, self.layout.keep_old, entries)?;
-            self.dirty.insert(end);
+            let touch = touch(self.filling, end, &mut self.disk, table);
+            table.merge(part, self.layout.keep_old, entries, touch)?;
+            if !self.filling {
+                self.dirty.insert(end);
+            }
         }
         Ok(())
     }
@@ -285,7 +329,8 @@ impl GroupState {
         }
     }
 
-    fn columns_of(&self, table: &GroupTable, end: i64, entries: &[u32]) -> Result<Vec<ArrayRef>> {
+    /// The group columns of entries of a table.
+    pub fn columns_of(&self, table: &GroupTable, end: i64, entries: &[u32]) -> Result<Vec<ArrayRef>> {
         let key_type = || self.keys.first().map_or(&DataType::Int64, |k| self.layout.group.field(*k).data_type());
         let one = match self.form {
             Form::Words => table.keys.words(entries).map(|words| from_words(words, key_type())),
@@ -314,7 +359,7 @@ impl GroupState {
         table.aggregates.iter_mut().filter_map(Aggregate::own_mut).for_each(|a| a.settle(&dirty));
         let mut gone = vec![];
         for &e in &dirty {
-            table.is_dirty[e as usize] = false;
+            table.flags[e as usize] &= !DIRTY;
             if table.weight[e as usize] == 0 && !global {
                 gone.push(e);
             }
@@ -326,8 +371,9 @@ impl GroupState {
         self.note_gone(end, &gone)?;
         self.forget(end, &gone);
         if let Some(table) = self.tables.get_mut(end) {
-            if table.keys.len() == 0 {
+            if table.keys.len() == 0 && self.disk.as_ref().is_none_or(|disk| disk.only(end) == 0) {
                 self.tables.remove(end, &self.layout);
+                self.disk.as_mut().map_or(Ok(0), |disk| disk.drop_window(end))?;
             } else {
                 let mut dirty = dirty;
                 dirty.clear();
@@ -340,7 +386,11 @@ impl GroupState {
     fn forget(&mut self, end: i64, gone: &[u32]) {
         if let Some(table) = self.tables.get_mut(end) {
             table.aggregates.iter_mut().filter_map(Aggregate::own_mut).for_each(|a| a.reset(gone));
-            gone.iter().for_each(|&e| table.keys.remove(e));
+            for &e in gone {
+                self.disk.as_mut().into_iter().for_each(|disk| disk.forget(end, table, e));
+                table.keys.remove(e);
+                table.flags[e as usize] = 0;
+            }
         }
     }
 }

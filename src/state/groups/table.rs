@@ -6,16 +6,26 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, AsArray, Int64Array};
 
 use super::GroupLayout;
+use super::disk::Disk;
 use crate::error::Result;
 use crate::state::interner::{BatchKeys, Form, Interner};
 use crate::state::{Accumulator, Finished, Results};
+
+/// What is known of an entry: the open epoch touched it; it was used since it was last looked for what may leave; it is on
+/// disk; as it is; it changed since the last copy; it is leaving.
+pub(super) const DIRTY: u8 = 1;
+pub(super) const USED: u8 = 2;
+pub(super) const ON_DISK: u8 = 4;
+pub(super) const CLEAN: u8 = 8;
+pub(super) const CHANGED: u8 = 16;
+pub(super) const LEAVING: u8 = 32;
 
 /// The groups of one window.
 pub struct GroupTable {
     pub(super) keys: Interner,
     pub(super) weight: Vec<i64>,
     pub(super) aggregates: Vec<Aggregate>,
-    pub(super) is_dirty: Vec<bool>,
+    pub(super) flags: Vec<u8>,
     pub(super) dirty: Vec<u32>,
     /// Which of the touched entries, by position, held a group before the epoch; for each its weight and results.
     pub(super) before: Vec<u32>,
@@ -35,6 +45,16 @@ pub(super) enum Aggregate {
     /// It counts all rows: the groups' weight.
     Weight,
     Own(Box<Accumulator>),
+}
+
+/// What rows are added to.
+pub(super) enum Touch<'a> {
+    /// A pane, of the open epoch.
+    Pane,
+    /// A window, while nothing has been sent yet.
+    Filled(i64, Option<&'a mut Disk>),
+    /// A window whose changes are sent.
+    Epoch(i64, Option<&'a mut Disk>),
 }
 
 /// Some rows of a batch, for one table.
@@ -95,7 +115,7 @@ impl GroupTable {
             keys: Interner::new(form),
             weight: vec![],
             aggregates: (0..layout.kinds.len()).map(|i| layout.aggregate(i)).collect::<Result<_>>()?,
-            is_dirty: vec![],
+            flags: vec![],
             dirty: vec![],
             before: vec![],
             old_weight: vec![],
@@ -111,7 +131,7 @@ impl GroupTable {
     pub(super) fn clear(&mut self) {
         self.keys.clear();
         self.weight.clear();
-        self.is_dirty.clear();
+        self.flags.clear();
         self.aggregates.iter_mut().filter_map(Aggregate::own_mut).for_each(|a| a.resize(0));
         self.dirty.clear();
         self.forget_old();
@@ -130,25 +150,23 @@ impl GroupTable {
         let n = self.keys.capacity();
         if n > self.weight.len() {
             self.weight.resize(n, 0);
-            self.is_dirty.resize(n, false);
+            self.flags.resize(n, 0);
             self.aggregates.iter_mut().filter_map(Aggregate::own_mut).for_each(|a| a.resize(n));
         }
     }
 
-    /// Adds rows; with `touch`, of a table whose changes are sent. `entries` is kept for its memory.
+    /// Adds rows. `entries` is kept for its memory.
     pub(super) fn add(
         &mut self,
         layout: &GroupLayout,
         rows: &Rows<'_>,
         entries: &mut Vec<u32>,
-        touch: bool,
+        touch: Touch<'_>,
     ) -> Result<()> {
         let &Rows { columns, keys, diffs, offset, length } = rows;
         self.keys.intern(keys, offset, length, entries);
         self.grow();
-        if touch {
-            self.touch(entries, layout.keep_old)?;
-        }
+        self.ready(entries, layout.keep_old, touch)?;
         match diffs {
             None => entries.iter().for_each(|&e| self.weight[e as usize] += 1),
             Some(d) => entries.iter().zip(d).for_each(|(&e, &d)| self.weight[e as usize] += d),
@@ -171,18 +189,40 @@ impl GroupTable {
     }
 
     /// Adds a part.
-    pub(super) fn merge(&mut self, part: &Part<'_>, keep_old: bool, entries: &mut Vec<u32>) -> Result<()> {
+    pub(super) fn merge(
+        &mut self,
+        part: &Part<'_>,
+        keep_old: bool,
+        entries: &mut Vec<u32>,
+        touch: Touch<'_>,
+    ) -> Result<()> {
         match part.keys {
             PartKeys::All(keys) => self.keys.intern_all(keys, entries),
             PartKeys::Rows(keys, offset, length) => self.keys.intern(keys, offset, length, entries),
         }
         self.grow();
-        self.touch(entries, keep_old)?;
+        self.ready(entries, keep_old, touch)?;
         entries.iter().zip(part.weight).for_each(|(&e, &w)| self.weight[e as usize] += w);
         for (aggregate, dump) in self.aggregates.iter_mut().filter_map(Aggregate::own_mut).zip(&part.dumps) {
             aggregate.merge(entries, &mut dump.iter().cloned())?;
         }
         Ok(())
+    }
+
+    /// Makes entries ready to be changed.
+    fn ready(&mut self, entries: &[u32], keep_old: bool, touch: Touch<'_>) -> Result<()> {
+        match touch {
+            Touch::Pane => Ok(()),
+            Touch::Filled(end, disk) => {
+                disk.map_or(Ok(()), |disk| disk.fetch(end, self))?;
+                entries.iter().for_each(|&e| self.flags[e as usize] = (self.flags[e as usize] | USED) & !CLEAN);
+                Ok(())
+            }
+            Touch::Epoch(end, disk) => {
+                disk.map_or(Ok(()), |disk| disk.fetch(end, self))?;
+                self.touch(entries, keep_old)
+            }
+        }
     }
 
     /// Notes the entries that this epoch touches for the first time, with what they were.
@@ -192,10 +232,10 @@ impl GroupTable {
         self.dirty.resize(from + entries.len(), 0);
         let mut next = from;
         for &e in entries {
-            let flag = &mut self.is_dirty[e as usize];
+            let flags = &mut self.flags[e as usize];
             self.dirty[next] = e;
-            next += usize::from(!*flag);
-            *flag = true;
+            next += usize::from(*flags & DIRTY == 0);
+            *flags = (*flags | DIRTY | USED) & !CLEAN;
         }
         self.dirty.truncate(next);
         if (keep_old || self.emitted) && from < self.dirty.len() {

@@ -1,0 +1,445 @@
+//! Groups on disk: those that were used longest ago, when there is not enough memory for all.
+//!
+//! A group is in memory, or on disk, or both: what is in memory counts. A group that comes back stays on disk as it was;
+//! when it goes again unchanged nothing is written, and when its last row is taken back its key is kept until the next
+//! time that something is written, which takes it out of the tree. So a key is looked up on disk only when it is met and
+//! has no entry, which is once after it went.
+//!
+//! Which go is decided as a clock does it: an entry that was used since the hand came by last stays once more (Corbató,
+//! "A paging experiment with the Multics system", 1968). What stays is put into a table of its own, so that memory is given
+//! back.
+//!
+//! ```text
+//!  key:    end of the window, the group's key      so that a window's groups lie together
+//!  value:  weight, and what the aggregates hold    as in a copy, in Arrow's row format
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::Int64Type;
+use arrow::row::{RowConverter, SortField};
+
+use super::capture::HEAD;
+use super::table::{Aggregate, CHANGED, CLEAN, DIRTY, LEAVING, ON_DISK, USED};
+use super::{Form, GroupState, GroupTable};
+use crate::error::{Error, Result};
+use crate::spill::{Account, Extent, Run, Tree, Value};
+use crate::state::State;
+use crate::state::delta::Delta;
+
+/// Groups that are copied in one go.
+const PIECE: usize = 65_536;
+/// Keys that went, at most, before they are taken out of the tree.
+const GONE: usize = 65_536;
+
+/// What a state has on disk.
+pub(super) struct Disk {
+    pub account: Account,
+    tree: Option<Tree>,
+    /// For values; made with the first.
+    values: Option<RowConverter>,
+    /// By window that has groups in the tree: how many are there only.
+    only: BTreeMap<i64, usize>,
+    /// Keys in the tree that are of no use.
+    gone: BTreeSet<Vec<u8>>,
+}
+
+impl Disk {
+    pub fn new(account: Account) -> Self {
+        Self { account, tree: None, values: None, only: BTreeMap::new(), gone: BTreeSet::new() }
+    }
+
+    /// How many groups of a window are only here.
+    pub fn only(&self, end: i64) -> usize {
+        self.only.get(&end).copied().unwrap_or(0)
+    }
+
+    /// How many groups are only here.
+    pub fn all(&self) -> usize {
+        self.only.values().sum()
+    }
+
+    /// Brings the groups back for which a table has just made entries.
+    pub fn fetch(&mut self, end: i64, table: &mut GroupTable) -> Result<()> {
+        let made = table.keys.made();
+        let (Some(tree), true) = (&self.tree, !made.is_empty() && self.only(end) > 0) else { return Ok(()) };
+        let keys = Sorted::new(end, table, made);
+        let (mut entries, mut values) = (vec![], vec![]);
+        for (key, entry) in keys.iter() {
+            if self.gone.contains(key) {
+                continue;
+            }
+            if let Some(value) = tree.get(key)? {
+                entries.push(entry);
+                values.push(value);
+            }
+        }
+        if entries.is_empty() {
+            return Ok(());
+        }
+        self.put(table, &entries, &values)?;
+        entries.iter().for_each(|&e| table.flags[e as usize] |= ON_DISK | CLEAN);
+        if let Some(only) = self.only.get_mut(&end) {
+            *only -= entries.len();
+        }
+        Ok(())
+    }
+
+    /// Gives entries what values hold.
+    fn put(&self, table: &mut GroupTable, entries: &[u32], values: &[Value]) -> Result<()> {
+        let converter = self.values.as_ref().ok_or_else(|| Error::internal("groups on disk have no form"))?;
+        let parser = converter.parser();
+        let columns = converter.convert_rows(values.iter().map(|value| parser.parse(value)))?;
+        table.put(entries, &mut columns.into_iter())
+    }
+
+    /// Notes that a group in memory is no more.
+    pub fn forget(&mut self, end: i64, table: &GroupTable, entry: u32) {
+        if table.flags[entry as usize] & ON_DISK != 0 {
+            let mut key = prefix(end).to_vec();
+            table.keys.write_key(entry, &mut key);
+            self.gone.insert(key);
+        }
+    }
+
+    /// Forgets a window; returns how many groups went that were only here.
+    pub fn drop_window(&mut self, end: i64) -> Result<usize> {
+        let Some(only) = self.only.remove(&end) else { return Ok(0) };
+        let Some(tree) = &mut self.tree else { return Ok(0) };
+        let first = prefix(end);
+        self.gone.retain(|key| !key.starts_with(&first));
+        let entries = tree.snapshot().from(&first)?;
+        let mut run = tree.run()?;
+        for entry in entries {
+            let (key, _) = entry?;
+            if !key.starts_with(&first) {
+                break;
+            }
+            run.put(&key, None)?;
+        }
+        run.finish()?;
+        Ok(only)
+    }
+
+    /// Takes keys out of the tree that are of no use, when they are many.
+    pub fn tidy(&mut self) -> Result<()> {
+        let Some(tree) = self.tree.as_mut().filter(|_| self.gone.len() >= GONE) else { return Ok(()) };
+        let mut run = tree.run()?;
+        for key in std::mem::take(&mut self.gone) {
+            run.put(&key, None)?;
+        }
+        run.finish()
+    }
+
+    /// Writes the values of entries, whose keys ascend, and takes out on the way what is of no use.
+    fn write(
+        values: &RowConverter,
+        run: &mut Run<'_>,
+        gone: &mut std::iter::Peekable<impl Iterator<Item = Vec<u8>>>,
+        keys: &[(&[u8], u32)],
+        rows: &RecordBatch,
+        width: usize,
+    ) -> Result<()> {
+        let values = values.convert_columns(&value_columns(rows, width))?;
+        for (i, (key, _)) in keys.iter().enumerate() {
+            while let Some(gone) = gone.next_if(|gone| gone.as_slice() <= *key) {
+                if gone.as_slice() < *key {
+                    run.put(&gone, None)?;
+                }
+            }
+            run.put(key, Some(values.row(i).data()))?;
+        }
+        Ok(())
+    }
+}
+
+/// The columns of a copy that are a value: the weight, and what the aggregates hold.
+fn value_columns(rows: &RecordBatch, width: usize) -> Vec<ArrayRef> {
+    rows.columns()[HEAD - 1..HEAD].iter().chain(&rows.columns()[HEAD + width..]).cloned().collect()
+}
+
+/// What keys of a window begin with.
+fn prefix(end: i64) -> [u8; 8] {
+    (end ^ i64::MIN).to_be_bytes()
+}
+
+/// Keys of entries, ascending.
+struct Sorted {
+    bytes: Vec<u8>,
+    /// Where each ends, by its place in `entries`.
+    ends: Vec<usize>,
+    entries: Vec<u32>,
+    order: Vec<u32>,
+}
+
+impl Sorted {
+    fn new(end: i64, table: &GroupTable, entries: Vec<u32>) -> Self {
+        let (mut bytes, mut ends) = (vec![], Vec::with_capacity(entries.len()));
+        for &entry in &entries {
+            bytes.extend_from_slice(&prefix(end));
+            table.keys.write_key(entry, &mut bytes);
+            ends.push(bytes.len());
+        }
+        let mut sorted = Self { bytes, ends, entries, order: vec![] };
+        let mut order: Vec<u32> = (0..sorted.entries.len() as u32).collect();
+        order.sort_unstable_by(|&a, &b| sorted.key(a).cmp(sorted.key(b)));
+        sorted.order = order;
+        sorted
+    }
+
+    fn key(&self, at: u32) -> &[u8] {
+        let at = at as usize;
+        let from = at.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.bytes[from..self.ends[at]]
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (&[u8], u32)> {
+        self.order.iter().map(|&at| (self.key(at), self.entries[at as usize]))
+    }
+}
+
+impl GroupTable {
+    /// Marks entries that are to leave, at most so many; `any`: those too that were used since the last time.
+    fn pick(&mut self, most: usize, any: bool) -> usize {
+        let mut picked = 0;
+        for (flags, weight) in self.flags.iter_mut().zip(&self.weight) {
+            if picked == most {
+                break;
+            }
+            if *weight == 0 || *flags & LEAVING != 0 {
+                continue;
+            }
+            if *flags & USED != 0 && !any {
+                *flags &= !USED;
+            } else {
+                *flags |= LEAVING;
+                picked += 1;
+            }
+        }
+        picked
+    }
+
+    /// The entries that are marked, or those that are not.
+    fn leaving(&self, leaving: bool, filling: bool) -> Vec<u32> {
+        // A number without rows is free, except while rows may come before those that they take back.
+        let wanted = |e: &u32| {
+            let is_held = filling || self.weight[*e as usize] != 0;
+            is_held && (self.flags[*e as usize] & LEAVING != 0) == leaving
+        };
+        (0..self.flags.len() as u32).filter(wanted).collect()
+    }
+
+    /// Gives entries a weight and what their aggregates hold.
+    pub(super) fn put(&mut self, entries: &[u32], columns: &mut dyn Iterator<Item = ArrayRef>) -> Result<()> {
+        let weights = columns.next().ok_or_else(|| Error::internal("a copied group has no weight"))?;
+        let weights = weights.as_primitive::<Int64Type>();
+        entries.iter().zip(weights.values()).for_each(|(&e, &w)| self.weight[e as usize] = w);
+        for aggregate in self.aggregates.iter_mut().filter_map(Aggregate::own_mut) {
+            aggregate.reset(entries);
+            aggregate.merge(entries, columns)?;
+        }
+        Ok(())
+    }
+}
+
+impl GroupState {
+    /// Moves groups to disk until about so many bytes are left.
+    pub(super) fn evict(&mut self, keep: usize) -> Result<()> {
+        let (before, held) = (self.bytes().max(1), self.held());
+        let stay = (held as u128 * keep as u128 / before as u128) as usize;
+        let mut leave = held.saturating_sub(stay);
+        if self.form == Form::Empty || leave == 0 {
+            return Ok(());
+        }
+        for any in [false, true] {
+            // What the open epoch touched is needed when it ends.
+            for (_, table) in self.tables.iter_mut().filter(|(_, table)| table.dirty.is_empty()) {
+                leave -= table.pick(leave, any);
+            }
+        }
+        let Some(mut disk) = self.disk.take() else { return Ok(()) };
+        let done = self.write_out(&mut disk);
+        self.disk = Some(disk);
+        done
+    }
+
+    /// Writes all entries that are marked, and takes them out of memory.
+    fn write_out(&mut self, disk: &mut Disk) -> Result<()> {
+        let marked = |table: &GroupTable| table.flags.iter().any(|flags| flags & LEAVING != 0);
+        let ends: Vec<i64> = self.tables.iter().filter(|(_, table)| marked(table)).map(|(end, _)| end).collect();
+        let Some(&first) = ends.first() else { return Ok(()) };
+        if disk.values.is_none() {
+            let none = self.dump(first, &GroupTable::new(&self.layout, self.form)?, &[])?;
+            let columns = value_columns(&none, self.layout.group.fields().len());
+            let fields: Vec<_> = columns.iter().map(|column| SortField::new(column.data_type().clone())).collect();
+            if !RowConverter::supports_fields(&fields) {
+                return Ok(());
+            }
+            disk.values = Some(RowConverter::new(fields)?);
+        }
+        let memory = Arc::clone(disk.account.memory());
+        let Disk { tree, values: Some(values), gone, only, .. } = disk else { return Ok(()) };
+        if tree.is_none() {
+            *tree = Some(memory.tree()?);
+        }
+        let Some(tree) = tree else { return Ok(()) };
+        let mut run = tree.run()?;
+        let mut gone = std::mem::take(gone).into_iter().peekable();
+        let mut stored = vec![];
+        let width = self.layout.group.fields().len();
+        for &end in &ends {
+            self.mark_changed(end);
+            let Some(table) = self.tables.get(end) else { continue };
+            let mut leaving = table.leaving(true, self.filling);
+            leaving.retain(|&e| table.flags[e as usize] & CLEAN == 0);
+            let keys = Sorted::new(end, table, leaving);
+            let all: Vec<(&[u8], u32)> = keys.iter().collect();
+            let mut kept = vec![];
+            for piece in all.chunks(PIECE) {
+                let mut piece = piece.to_vec();
+                kept.extend(piece.iter().filter(|(key, _)| !Tree::takes(key)).map(|(_, e)| *e));
+                piece.retain(|(key, _)| Tree::takes(key));
+                let entries: Vec<u32> = piece.iter().map(|(_, e)| *e).collect();
+                if entries.is_empty() {
+                    continue;
+                }
+                let rows = &self.dump(end, table, &entries)?;
+                Disk::write(values, &mut run, &mut gone, &piece, rows, width)?;
+                let changed: BooleanArray =
+                    entries.iter().map(|&e| Some(table.flags[e as usize] & CHANGED != 0)).collect();
+                if changed.true_count() > 0 {
+                    let changed = filter_record_batch(rows, &changed)?;
+                    stored.push(Arc::new(Extent::write(&memory, &changed)?));
+                }
+            }
+            if let Some(table) = self.tables.get_mut(end) {
+                kept.iter().for_each(|&e| table.flags[e as usize] &= !LEAVING);
+            }
+        }
+        for key in gone {
+            run.put(&key, None)?;
+        }
+        run.finish()?;
+        disk.account.spilled(tree.disk_bytes());
+        for end in ends {
+            *only.entry(end).or_default() += self.thin(end)?;
+        }
+        if !stored.is_empty() {
+            // What comes after it is copied behind it.
+            let (cleared, removed) = (std::mem::take(&mut self.cleared), std::mem::take(&mut self.gone));
+            self.copied.push(Delta { cleared, removed, stored, ..Delta::default() });
+        }
+        Ok(())
+    }
+
+    /// Marks the entries of a window that changed since the last copy.
+    fn mark_changed(&mut self, end: i64) {
+        let is_on = self.rotation.on;
+        if let Some(table) = self.tables.get_mut(end).filter(|_| is_on) {
+            for at in 0..table.changed.len() {
+                let entry = table.changed[at] as usize;
+                table.flags[entry] |= CHANGED;
+            }
+        }
+    }
+
+    /// Leaves the entries of a window that are marked; returns how many they were.
+    fn thin(&mut self, end: i64) -> Result<usize> {
+        let Some(old) = self.tables.get(end) else { return Ok(0) };
+        let (left, stay) = (old.leaving(true, self.filling).len(), old.leaving(false, self.filling));
+        let mut new = GroupTable::new(&self.layout, self.form)?;
+        new.keys.note_made();
+        (new.emitted, new.told_emitted) = (old.emitted, old.told_emitted);
+        for entries in stay.chunks(PIECE) {
+            let columns = self.columns_of(old, end, entries)?;
+            let keys = self.batch_keys(&columns, entries.len())?;
+            let mut fresh = vec![];
+            new.keys.intern(&keys, 0, entries.len(), &mut fresh);
+            new.grow();
+            let rows = self.dump(end, old, entries)?;
+            new.put(&fresh, &mut value_columns(&rows, self.layout.group.fields().len()).into_iter())?;
+            for (&from, &to) in entries.iter().zip(&fresh) {
+                let flags = old.flags[from as usize];
+                new.flags[to as usize] = flags & !(CHANGED | LEAVING | DIRTY);
+                if flags & CHANGED != 0 {
+                    new.changed.push(to);
+                }
+            }
+        }
+        new.keys.made();
+        if self.cursor.0 == end {
+            // Those that stay keep their order.
+            self.cursor.1 = stay.partition_point(|&e| e < self.cursor.1) as u32;
+        }
+        if let Some(table) = self.tables.get_mut(end) {
+            *table = new;
+        }
+        Ok(left)
+    }
+
+    /// How many groups of a window are on disk only.
+    pub fn on_disk(&self, end: i64) -> usize {
+        self.disk.as_ref().map_or(0, |disk| disk.only(end))
+    }
+
+    /// Groups that are on disk only, in the order of their keys, behind a key: each window's, as a table of their own. At
+    /// most so many; the key of the last is in the place of the one that was given, which is empty when these are all.
+    pub(super) fn on_disk_from(&self, after: &mut Vec<u8>, most: usize) -> Result<Vec<(i64, GroupTable)>> {
+        let mut found: Vec<(i64, GroupTable, Vec<Value>)> = vec![];
+        let Some((disk, tree)) = self.disk.as_ref().and_then(|disk| disk.tree.as_ref().map(|tree| (disk, tree))) else {
+            after.clear();
+            return Ok(vec![]);
+        };
+        let (mut count, mut all) = (0, true);
+        for entry in tree.snapshot().from(after)? {
+            let (key, value) = entry?;
+            let Some((first, rest)) = key.split_first_chunk() else { continue };
+            let end = i64::from_be_bytes(*first) ^ i64::MIN;
+            let in_memory = self.tables.get(end).is_some_and(|table| table.keys.holds_key(rest));
+            if *key == **after || in_memory || disk.only(end) == 0 || disk.gone.contains(&*key) {
+                continue;
+            }
+            if count == most {
+                all = false;
+                break;
+            }
+            if found.last().is_none_or(|(last, ..)| *last != end) {
+                found.push((end, GroupTable::new(&self.layout, self.form)?, vec![]));
+            }
+            if let Some((_, table, values)) = found.last_mut() {
+                table.keys.intern_key(rest);
+                values.push(value);
+                count += 1;
+                if count == most {
+                    *after = key.to_vec();
+                }
+            }
+        }
+        if all {
+            after.clear();
+        }
+        let whole = |(end, mut table, values): (i64, GroupTable, Vec<Value>)| {
+            table.grow();
+            let entries: Vec<u32> = (0..values.len() as u32).collect();
+            disk.put(&mut table, &entries, &values)?;
+            Ok((end, table))
+        };
+        found.into_iter().map(whole).collect()
+    }
+
+    /// Groups of one window that are on disk only, as [`Self::on_disk_from`] has it.
+    pub fn on_disk_of(&self, end: i64, after: &mut Vec<u8>, most: usize) -> Result<Option<GroupTable>> {
+        if after.is_empty() {
+            *after = prefix(end).to_vec();
+        }
+        let found = self.on_disk_from(after, most)?;
+        if found.iter().any(|(other, _)| *other != end) {
+            // It is over where the next begins.
+            after.clear();
+        }
+        Ok(found.into_iter().find(|(other, _)| *other == end).map(|(_, table)| table))
+    }
+}
