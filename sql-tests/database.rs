@@ -74,6 +74,8 @@ impl Database {
             workers,
             file_root: Some(concat!(env!("CARGO_MANIFEST_DIR")).into()),
             one_row_batches: mode == Mode::OneRow,
+            // Nothing of it fits into memory.
+            memory_limit: (mode == Mode::Restart).then_some(0),
             keep_log: true,
             ..EngineConfig::default()
         };
@@ -90,6 +92,7 @@ impl Database {
         let engine = Engine::start(config).map_err(|e| format!("{e:?}"))?;
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let serve = ServeConfig {
+            memory_limit: None,
             pg_listen: any,
             http_listen: any,
             workers: engine.config.workers,

@@ -224,12 +224,13 @@ impl AggregateOperator {
             }
             Work::OnDisk(end, mut after) => {
                 let mut rows = 0;
-                if let Some(table) = self.state.on_disk_of(end, &mut after, PIECE)? {
+                let (table, is_over) = self.state.on_disk_of(end, &mut after, PIECE)?;
+                if let Some(table) = table {
                     let entries = table.live();
                     rows = entries.len();
                     self.send_of(&table, end, &entries, Rows::new(rows, |_| false), out)?;
                 }
-                if !after.is_empty() {
+                if !is_over {
                     return Ok((Some(Work::OnDisk(end, after)), rows));
                 }
                 self.emitted(end);

@@ -15,6 +15,7 @@ use arrow::row::Rows;
 
 use super::evaluate::batch;
 use super::{Fuel, Operator, Output, Step};
+use crate::config::EAGER_ROWS;
 use crate::data::{Bucket, Changes, Epoch, EventTime, KeyEncoder, Keys, Watermarks};
 use crate::error::Result;
 use crate::plan::Join;
@@ -31,7 +32,7 @@ pub(super) struct JoinOperator {
     keys: [Vec<usize>; 2],
     encoders: [KeyEncoder; 2],
     sides: Sides,
-    /// Changes of the open epoch that have not met the other side yet.
+    /// Changes of the open epoch that have not met the other side yet: those that make many pairs, and what came behind.
     queue: VecDeque<Pending>,
     /// Changes that have, under a fault.
     met: Vec<Pending>,
@@ -48,6 +49,8 @@ struct Pending {
     bytes: Rows,
     row: usize,
     at: usize,
+    /// How often something had gone to disk when the rows of its keys came back from there, plus one; of each side.
+    fetched: [u64; 2],
 }
 
 impl JoinOperator {
@@ -73,6 +76,17 @@ impl JoinOperator {
         }
         let known = |i: usize| columns.iter().all(|c| c.logical_nulls().is_none_or(|n| n.is_valid(i)));
         changes.filter(&(0..changes.len()).map(|i| Some(known(i))).collect())
+    }
+
+    /// Sees to it that all rows of a batch's keys are in memory.
+    fn fetch(&mut self, pending: &mut Pending) -> Result<()> {
+        for (side, fetched) in self.sides.0.iter_mut().zip(&mut pending.fetched) {
+            if *fetched <= side.evictions() {
+                side.fetch(&pending.keys)?;
+                *fetched = side.evictions() + 1;
+            }
+        }
+        Ok(())
     }
 
     /// Lets a batch meet the other side, until `limit` pairs are found. True when it has met all of it.
@@ -115,19 +129,32 @@ impl JoinOperator {
 }
 
 impl Operator for JoinOperator {
-    fn apply(&mut self, port: usize, changes: Changes, _watermarks: &Watermarks, _out: &mut Output) -> Result<()> {
+    fn apply(&mut self, port: usize, changes: Changes, _watermarks: &Watermarks, out: &mut Output) -> Result<()> {
         let changes = self.keyed(port, changes)?;
-        if !changes.is_empty() {
-            let keys = self.encoders[port].encode(&changes.rows)?;
-            let bytes = self.sides.0[port].row_bytes(&changes.rows)?;
-            self.queue.push_back(Pending { port, changes, keys, bytes, row: 0, at: 0 });
+        if changes.is_empty() {
+            return Ok(());
         }
+        let keys = self.encoders[port].encode(&changes.rows)?;
+        let bytes = self.sides.0[port].row_bytes(&changes.rows)?;
+        let mut pending = Pending { port, changes, keys, bytes, row: 0, at: 0, fetched: [0; 2] };
+        let mut left = EAGER_ROWS;
+        while self.queue.is_empty() && left > 0 && !fault::on(Fault::JoinForgetsEpoch) {
+            self.fetch(&mut pending)?;
+            let (done, pairs) = self.meet(&mut pending, PIECE.min(left), out)?;
+            if done {
+                self.keep(&pending);
+                return Ok(());
+            }
+            left = left.saturating_sub(pairs.max(1));
+        }
+        self.queue.push_back(pending);
         Ok(())
     }
 
     fn step(&mut self, _epoch: Epoch, _watermarks: &Watermarks, fuel: &mut Fuel, out: &mut Output) -> Result<Step> {
         while let Some(mut pending) = self.queue.pop_front() {
             let before = pending.row;
+            self.fetch(&mut pending)?;
             let (done, pairs) = self.meet(&mut pending, PIECE, out)?;
             let burnt = pairs + pending.row - before;
             if !done {
@@ -141,7 +168,8 @@ impl Operator for JoinOperator {
                 return Ok(Step::More);
             }
         }
-        for pending in std::mem::take(&mut self.met) {
+        for mut pending in std::mem::take(&mut self.met) {
+            self.fetch(&mut pending)?;
             self.keep(&pending);
         }
         self.sides.0.iter_mut().for_each(|side| side.settle());

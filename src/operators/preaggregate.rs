@@ -6,6 +6,7 @@
 //! Watermark: not looked at
 
 use super::{Fuel, Operator, Output, Step};
+use crate::config::EAGER_ROWS;
 use crate::data::{Changes, Epoch, Watermarks};
 use crate::error::Result;
 use crate::plan::Aggregate;
@@ -37,7 +38,13 @@ impl Operator for PreaggregateOperator {
             return Ok(());
         }
         self.rows += changes.len();
-        self.state.collect(&changes.rows, changes.diffs.as_ref())
+        self.state.collect(&changes.rows, changes.diffs.as_ref())?;
+        if self.state.collected() >= EAGER_ROWS
+            && let Some(parts) = self.state.parts()?
+        {
+            out.send(Changes::settled(parts, None));
+        }
+        Ok(())
     }
 
     fn step(&mut self, _: Epoch, _: &Watermarks, _: &mut Fuel, out: &mut Output) -> Result<Step> {

@@ -39,6 +39,7 @@ impl Bare {
             view: view.id,
             graph: Arc::clone(&view.graph),
             restore: None,
+            fill: None,
             track: false,
         });
         let watermarks = bare.watermarks();

@@ -30,6 +30,8 @@ pub enum Command {
         graph: Arc<Graph>,
         /// State to start from, instead of hydration.
         restore: Option<Arc<Restored>>,
+        /// Which time it is filled, if what it sends meanwhile may be told as [`Report::Filled`].
+        fill: Option<u64>,
         /// Whether its states note what changes, for `Capture`.
         track: bool,
     },
@@ -138,6 +140,16 @@ pub enum Report {
         worker: usize,
         /// What it sent.
         output: Output,
+    },
+    /// A part of what a view's dataflow sent while it was filled, or as it joined: the rows of views that are large, before
+    /// their `Output`.
+    Filled {
+        /// The view.
+        view: ObjectId,
+        /// Which time it is filled.
+        fill: u64,
+        /// What it sent.
+        rows: Vec<Changes>,
     },
     /// All workers have completed this epoch of this view's dataflow. Sent once, by worker 0, for every epoch that
     /// concerned the dataflow, its join included.

@@ -119,6 +119,10 @@ impl Driver {
                 }
             }
         }
+        // The first entry of the schedule is the filling.
+        if self.last && self.position == 0 {
+            self.shared.fill(&mut self.rows);
+        }
     }
 
     fn finish(&mut self, entry: &Entry) {

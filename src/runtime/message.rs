@@ -106,6 +106,10 @@ pub(super) enum Publish {
     Epoch(EpochInfo),
     /// A view will join; its first epoch follows.
     AddView(NewView),
+    /// A view is being filled, for the so manieth time that one is; it is added when it joins.
+    Fill(NewView, u64),
+    /// A view is not being filled any more, and will not join.
+    NotFilled(ObjectId),
     /// A table exists from the next epoch on.
     AddTable {
         id: ObjectId,

@@ -71,7 +71,7 @@ pub(super) fn check(graph: &Graph) -> Result<()> {
 /// Builds a view's dataflow.
 pub(super) fn render(
     timely: &mut timely::worker::Worker,
-    view: ObjectId,
+    (view, fill): (ObjectId, Option<u64>),
     graph: &Graph,
     restore: Option<&Restored>,
     memory: &Arc<Memory>,
@@ -80,6 +80,7 @@ pub(super) fn render(
     let worker = Worker { index: timely.index(), peers: timely.peers() };
     let shared = Rc::new(Shared {
         view,
+        fill,
         worker: worker.index,
         reports: reports.clone(),
         schedule: Rc::new(RefCell::new(Schedule::new())),

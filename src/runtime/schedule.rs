@@ -8,6 +8,7 @@ use crossbeam_channel::Sender;
 use timely::progress::frontier::MutableAntichain;
 
 use super::command::Report;
+use crate::config::BATCH_ROWS;
 use crate::data::{Arrival, Changes, Epoch, ObjectId, Watermarks};
 use crate::operators::Output;
 
@@ -77,9 +78,14 @@ pub(super) struct Export {
     pub(super) readers: RefCell<Vec<Weak<Exported>>>,
 }
 
+/// Rows of a view that is being filled before they are told; few in debug builds, so that tests come here.
+const FILLED_ROWS: usize = if cfg!(debug_assertions) { 8 } else { BATCH_ROWS };
+
 /// What the stages of one dataflow share on one worker.
 pub(super) struct Shared {
     pub(super) view: ObjectId,
+    /// Which time it is filled, if it says so.
+    pub(super) fill: Option<u64>,
     pub(super) worker: usize,
     pub(super) reports: Sender<Report>,
     pub(super) schedule: Rc<RefCell<Schedule>>,
@@ -91,6 +97,13 @@ pub(super) struct Shared {
 }
 
 impl Shared {
+    /// Reports rows of a view that is being filled, if they are many: nobody reads them before it has joined.
+    pub(super) fn fill(&self, rows: &mut Vec<Changes>) {
+        if let Some(fill) = self.fill.filter(|_| rows.iter().map(Changes::len).sum::<usize>() >= FILLED_ROWS) {
+            let _ = self.reports.send(Report::Filled { view: self.view, fill, rows: std::mem::take(rows) });
+        }
+    }
+
     /// Reports what the view sent in an epoch, and hands it to the views on it.
     pub(super) fn publish(&self, entry: &Entry, rows: Vec<Changes>) {
         for queue in self.export.readers.borrow().iter().filter_map(Weak::upgrade) {

@@ -120,8 +120,8 @@ struct Link {
 impl Worker {
     fn obey(&mut self, timely: &mut timely::worker::Worker, command: Command) {
         match command {
-            Command::Install { view, graph, restore, track } => {
-                if let Err(error) = self.install(timely, view, &graph, restore.as_deref(), track) {
+            Command::Install { view, graph, restore, fill, track } => {
+                if let Err(error) = self.install(timely, view, &graph, (restore.as_deref(), fill), track) {
                     abort(&format!("view {view} could not be built"), &error);
                 }
             }
@@ -155,10 +155,10 @@ impl Worker {
         timely: &mut timely::worker::Worker,
         view: ObjectId,
         graph: &Graph,
-        restore: Option<&Restored>,
+        (restore, fill): (Option<&Restored>, Option<u64>),
         track: bool,
     ) -> Result<()> {
-        let mut rendered = render(timely, view, graph, restore, &self.memory, &self.reports)?;
+        let mut rendered = render(timely, (view, fill), graph, restore, &self.memory, &self.reports)?;
         if track {
             let covered = restore.is_some_and(|restored| restored.covered);
             rendered.stages.iter().for_each(|stage| stage.borrow_mut().track(covered));

@@ -190,7 +190,7 @@ fn read(reports: &Receiver<Report>, gate: &Gate) -> Result<Checksum> {
                 }
             }
             Report::Complete { epoch, .. } => gate.complete(epoch),
-            Report::Operators { .. } => {}
+            Report::Operators { .. } | Report::Filled { .. } => {}
         }
     }
 }

@@ -54,6 +54,7 @@ pub(super) fn start(
         messages,
         reports,
         views: BTreeMap::new(),
+        filling: BTreeMap::new(),
         tables: BTreeMap::new(),
         objects: HashMap::new(),
         published: Epoch(0),
@@ -86,6 +87,8 @@ struct Publisher {
     messages: Receiver<Publish>,
     reports: Receiver<Report>,
     views: BTreeMap<ObjectId, View>,
+    /// Views that have not joined yet.
+    filling: BTreeMap<ObjectId, View>,
     tables: BTreeMap<ObjectId, Table>,
     /// As published last.
     objects: HashMap<ObjectId, Entry>,
@@ -180,6 +183,8 @@ impl Publisher {
         match message {
             Publish::Epoch(info) => self.waiting.push_back(info),
             Publish::AddView(new) => self.add_view(new)?,
+            Publish::Fill(new, fill) => drop(self.filling.insert(new.id, View::filled(new, fill)?)),
+            Publish::NotFilled(view) => drop(self.filling.remove(&view)),
             Publish::AddTable { id, name } => {
                 self.tables.insert(id, Table { name: name.into(), history: None });
             }
@@ -251,6 +256,13 @@ impl Publisher {
                     view.output(epoch, output);
                 }
             }
+            Report::Filled { view, fill, rows } => {
+                let digests = self.config.record_digests;
+                let views = [self.filling.get_mut(&view), self.views.get_mut(&view)];
+                if let Some(view) = views.into_iter().flatten().find(|view| view.fill == Some(fill)) {
+                    view.fill(rows, digests)?;
+                }
+            }
             Report::Complete { view, epoch } => {
                 if let Some(view) = self.running(view, epoch) {
                     view.complete(epoch);
@@ -272,7 +284,10 @@ impl Publisher {
     }
 
     fn add_view(&mut self, new: NewView) -> Result<()> {
-        let view = View::new(new)?;
+        let view = match self.filling.remove(&new.id) {
+            Some(filled) => filled.added(new),
+            None => View::new(new)?,
+        };
         self.objects.remove(&view.id);
         self.views.insert(view.id, view);
         Ok(())
@@ -280,6 +295,7 @@ impl Publisher {
 
     fn remove(&mut self, objects: &[ObjectId]) {
         for id in objects {
+            self.filling.remove(id);
             if let Some(mut view) = self.views.remove(id) {
                 let error =
                     Error::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, format!("{} was dropped", view.called()));

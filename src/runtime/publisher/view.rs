@@ -47,6 +47,9 @@ pub(super) struct View {
     subscription: Option<String>,
     /// It joins as of an epoch that is past: its history begins there.
     pub(super) past: Option<Epoch>,
+    /// Which time it is being filled, until its first epoch is published; and what that brought.
+    pub(super) fill: Option<u64>,
+    filled: Digest,
     /// Epochs under way.
     pending: BTreeMap<Epoch, Pending>,
     /// None before its first epoch is published.
@@ -89,6 +92,8 @@ impl View {
             late_into,
             past: subscription.as_ref().and_then(|s| s.as_of),
             subscription: subscription.map(|s| s.called),
+            fill: None,
+            filled: Digest::new(id, Epoch(0)),
             pending: BTreeMap::new(),
             history: None,
             subscribers: vec![],
@@ -100,6 +105,30 @@ impl View {
             left: None,
             shows_lag: false,
         })
+    }
+
+    /// One that is being filled.
+    pub(super) fn filled(new: NewView, fill: u64) -> Result<Self> {
+        Ok(Self { fill: Some(fill), ..Self::new(new)? })
+    }
+
+    /// One that was filled, and joins.
+    pub(super) fn added(self, new: NewView) -> Self {
+        let past = new.subscription.as_ref().and_then(|s| s.as_of);
+        Self { name: new.name.into(), past, subscription: new.subscription.map(|s| s.called), ..self }
+    }
+
+    /// Takes rows before the first epoch. Nobody reads them yet.
+    pub(super) fn fill(&mut self, rows: Vec<Changes>, digests: bool) -> Result<()> {
+        let is_mixed = rows.iter().any(|changes| changes.diffs.is_some());
+        let rows = if is_mixed { vec![consolidate(&self.schema, &self.encoder, &rows)?] } else { rows };
+        for changes in rows.iter().filter(|changes| !changes.is_empty()) {
+            if digests {
+                self.filled.add_changes(changes)?;
+            }
+            self.store.apply(changes)?;
+        }
+        Ok(())
     }
 
     /// All of it, but what a history has had until an epoch.
@@ -194,6 +223,9 @@ impl View {
         let pending = self.pending.remove(&epoch).unwrap_or_default();
         let mut epochal = self.advance(epoch, now, pending, limits, settings, digests)?;
         epochal.digest.add(&all);
+        if self.fill.take().is_some() {
+            epochal.digest.add(&std::mem::replace(&mut self.filled, Digest::new(self.id, epoch)));
+        }
         Ok(epochal)
     }
 

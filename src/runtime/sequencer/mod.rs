@@ -112,6 +112,8 @@ pub(super) struct Sequencer {
     pub(super) vector: Arc<WatermarkVector>,
     pub(super) open: OpenEpoch,
     pub(super) next_epoch: Epoch,
+    /// How often views were begun to be filled.
+    fills: u64,
     /// Closed, not published; oldest first.
     pub(super) in_flight: VecDeque<InFlight>,
     /// When the published epoch moved last.
@@ -179,6 +181,7 @@ impl Sequencer {
             vector: Arc::default(),
             open: OpenEpoch::default(),
             next_epoch: Epoch(1),
+            fills: 0,
             in_flight: VecDeque::new(),
             moved: Instant::now(),
             pace: Pace::new(),

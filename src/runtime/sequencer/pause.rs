@@ -279,7 +279,10 @@ impl Sequencer {
         if let Some(workers) = self.workers.as_ref().filter(|_| self.views.contains_key(&view)) {
             match (was_idle, self.is_idle(view)) {
                 (false, true) => workers.send(Command::Drop(view)),
-                (true, false) => workers.send(Command::Install { view, graph, restore: None, track }),
+                (true, false) => {
+                    let _ = self.shared.publisher.send(Publish::NotFilled(view));
+                    workers.send(Command::Install { view, graph, restore: None, fill: None, track });
+                }
                 (false, false) | (true, true) => {}
             }
         }

@@ -38,14 +38,15 @@ impl Sequencer {
         for (view, state) in self.views.iter().filter(|(_, v)| v.is_published()) {
             let restore = Some(Arc::new(states.remove(view).unwrap_or_default()));
             let (view, graph, track) = (*view, Arc::clone(&state.spec.graph), self.tracks(&state.spec));
-            workers.send(Command::Install { view, graph, restore, track });
+            workers.send(Command::Install { view, graph, restore, fill: None, track });
             let watermarks = Arc::clone(&self.vector);
             workers.send(Command::Join { view, epoch, watermarks, past: None });
         }
         // Those that wait for their turn to join begin again.
         for (view, state) in self.views.iter().filter(|(_, v)| !v.is_published()) {
             let (view, graph, track) = (*view, Arc::clone(&state.spec.graph), self.tracks(&state.spec));
-            workers.send(Command::Install { view, graph, restore: None, track });
+            let _ = self.shared.publisher.send(Publish::NotFilled(view));
+            workers.send(Command::Install { view, graph, restore: None, fill: None, track });
         }
         self.workers = Some(workers);
         Ok(())

@@ -168,15 +168,23 @@ impl Sequencer {
         let view = spec.id;
         self.look_at_tables(&mut spec);
         self.note_idle(view, &spec.graph.objects());
-        if let Some(workers) = self.workers.as_ref().filter(|_| !self.is_idle(view)) {
-            let (graph, track) = (Arc::clone(&spec.graph), self.tracks(&spec));
-            workers.send(Command::Install { view, graph, restore: None, track });
-        }
+        self.install_to_fill(&spec);
         let state = self.view_state(spec, reply, is_logged);
         let direct = state.direct.clone();
         self.views.insert(view, state);
         // What the log says of it follows.
         if self.replaying { Ok(()) } else { self.fill(view, &direct) }
+    }
+
+    /// Builds a dataflow that is to be filled, if views are computed now.
+    fn install_to_fill(&mut self, spec: &ViewSpec) {
+        let view = spec.id;
+        if let Some(workers) = self.workers.as_ref().filter(|_| !self.is_idle(view)) {
+            self.fills += 1;
+            let _ = self.shared.publisher.send(Publish::Fill(NewView::of(spec), self.fills));
+            let (graph, track) = (Arc::clone(&spec.graph), self.tracks(spec));
+            workers.send(Command::Install { view, graph, restore: None, fill: Some(self.fills), track });
+        }
     }
 
     fn view_state(&self, spec: ViewSpec, reply: Option<Reply<Result<Epoch>>>, is_logged: bool) -> ViewState {
@@ -205,7 +213,7 @@ impl Sequencer {
         let _ = self.shared.publisher.send(Publish::RestoreView(NewView::of(&spec), Box::new(shown)));
         if let Some(workers) = &self.workers {
             let (graph, track) = (Arc::clone(&spec.graph), self.tracks(&spec));
-            workers.send(Command::Install { view, graph, restore, track });
+            workers.send(Command::Install { view, graph, restore, fill: None, track });
             let watermarks = Arc::clone(&self.vector);
             workers.send(Command::Join { view, epoch, watermarks, past: None });
         }
@@ -238,12 +246,11 @@ impl Sequencer {
     pub(super) fn fill_anew(&mut self, view: ObjectId) -> Result<()> {
         self.end_catch_up(view)?;
         let Some(state) = self.views.get(&view) else { return Ok(()) };
-        let (graph, direct) = (Arc::clone(&state.spec.graph), state.direct.clone());
+        let (spec, direct) = (state.spec.clone(), state.direct.clone());
         if let Some(workers) = self.workers.as_ref().filter(|_| !self.is_idle(view)) {
             workers.send(Command::Drop(view));
-            let track = self.tracks(&state.spec);
-            workers.send(Command::Install { view, graph, restore: None, track });
         }
+        self.install_to_fill(&spec);
         if self.replaying { Ok(()) } else { self.fill(view, &direct) }
     }
 
@@ -419,6 +426,7 @@ impl Sequencer {
             if let Some(workers) = &self.workers {
                 workers.send(Command::Drop(view));
             }
+            let _ = self.shared.publisher.send(Publish::NotFilled(view));
             // One that tries again needs its graph.
             if !state.is_logged {
                 state.spec.graph.stop.set();

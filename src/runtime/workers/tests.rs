@@ -219,7 +219,7 @@ impl Run {
     }
 
     fn install(&self, view: ObjectId, graph: &Arc<Graph>) {
-        self.workers.send(Command::Install { view, graph: Arc::clone(graph), restore: None, track: false });
+        self.workers.send(Command::Install { view, graph: Arc::clone(graph), restore: None, fill: None, track: false });
     }
 
     fn join(&mut self, view: ObjectId, epoch: u64) {
@@ -242,6 +242,7 @@ impl Run {
                 let messages = errors.into_iter().map(|e| e.message.to_string());
                 self.errors.entry((view, epoch.0)).or_default().extend(messages);
             }
+            Report::Filled { .. } => panic!("nobody asked for it"),
             Report::Complete { view, epoch } => self.complete.push((view, epoch.0)),
             Report::Operators { view, worker, nodes } => {
                 self.figures.insert((view, worker), nodes);
@@ -440,6 +441,7 @@ fn state_moves_to_another_number_of_workers() {
             view: V,
             graph: counting(T),
             restore: Some(Arc::new(restored)),
+            fill: None,
             track: false,
         });
         run.workers.send(Command::Join { view: V, epoch: Epoch(2), watermarks: Arc::default(), past: None });

@@ -70,14 +70,16 @@ impl GroupState {
 
     /// The changed entries of each window that are to be copied now.
     fn take_changed(&mut self) -> BTreeMap<i64, Vec<u32>> {
-        let (global, covered, cursor) = (self.global(), self.rotation.covered, self.cursor);
+        // While those on disk have their turn, all others have had it.
+        let copied = self.rotation.covered || self.disk_cursor.is_some();
+        let (global, cursor) = (self.global(), self.cursor);
         let mut changed = BTreeMap::new();
         for (end, table) in self.tables.iter_mut().filter(|(_, table)| !table.changed.is_empty()) {
             let mut entries = std::mem::take(&mut table.changed);
             entries.sort_unstable();
             entries.dedup();
             // In the first round the others are copied when it is their turn.
-            entries.retain(|&e| (global || table.weight[e as usize] != 0) && (covered || (end, e) < cursor));
+            entries.retain(|&e| (global || table.weight[e as usize] != 0) && (copied || (end, e) < cursor));
             if !entries.is_empty() {
                 changed.insert(end, entries);
             }
@@ -122,8 +124,9 @@ impl GroupState {
     /// Copies the next groups that are on disk only, at most so many; whether these were the last.
     fn turn_on_disk(&mut self, most: usize, rows: &mut Vec<RecordBatch>) -> Result<(usize, bool)> {
         let mut after = self.disk_cursor.take().unwrap_or_default();
+        let (found, round) = self.on_disk_from(&mut after, most)?;
         let mut copied = 0;
-        for (end, table) in self.on_disk_from(&mut after, most)? {
+        for (end, table) in found {
             let entries: Vec<u32> = (0..table.weight.len() as u32).collect();
             copied += entries.len();
             let mut copy = self.dump(end, &table, &entries)?;
@@ -135,7 +138,6 @@ impl GroupState {
             }
             rows.push(copy);
         }
-        let round = after.is_empty();
         self.disk_cursor = (!round).then_some(after);
         Ok((copied, round))
     }

@@ -386,12 +386,11 @@ impl GroupState {
     }
 
     /// Groups that are on disk only, in the order of their keys, behind a key: each window's, as a table of their own. At
-    /// most so many; the key of the last is in the place of the one that was given, which is empty when these are all.
-    pub(super) fn on_disk_from(&self, after: &mut Vec<u8>, most: usize) -> Result<Vec<(i64, GroupTable)>> {
+    /// most so many; the key of the last is put in the place of the one that was given. Whether these are all.
+    pub(super) fn on_disk_from(&self, after: &mut Vec<u8>, most: usize) -> Result<(Vec<(i64, GroupTable)>, bool)> {
         let mut found: Vec<(i64, GroupTable, Vec<Value>)> = vec![];
         let Some((disk, tree)) = self.disk.as_ref().and_then(|disk| disk.tree.as_ref().map(|tree| (disk, tree))) else {
-            after.clear();
-            return Ok(vec![]);
+            return Ok((vec![], true));
         };
         let (mut count, mut all) = (0, true);
         for entry in tree.snapshot().from(after)? {
@@ -418,28 +417,23 @@ impl GroupState {
                 }
             }
         }
-        if all {
-            after.clear();
-        }
         let whole = |(end, mut table, values): (i64, GroupTable, Vec<Value>)| {
             table.grow();
             let entries: Vec<u32> = (0..values.len() as u32).collect();
             disk.put(&mut table, &entries, &values)?;
             Ok((end, table))
         };
-        found.into_iter().map(whole).collect()
+        Ok((found.into_iter().map(whole).collect::<Result<_>>()?, all))
     }
 
     /// Groups of one window that are on disk only, as [`Self::on_disk_from`] has it.
-    pub fn on_disk_of(&self, end: i64, after: &mut Vec<u8>, most: usize) -> Result<Option<GroupTable>> {
+    pub fn on_disk_of(&self, end: i64, after: &mut Vec<u8>, most: usize) -> Result<(Option<GroupTable>, bool)> {
         if after.is_empty() {
             *after = prefix(end).to_vec();
         }
-        let found = self.on_disk_from(after, most)?;
-        if found.iter().any(|(other, _)| *other != end) {
-            // It is over where the next begins.
-            after.clear();
-        }
-        Ok(found.into_iter().find(|(other, _)| *other == end).map(|(_, table)| table))
+        let (found, all) = self.on_disk_from(after, most)?;
+        // It is over where the next begins.
+        let is_over = all || found.iter().any(|(other, _)| *other != end);
+        Ok((found.into_iter().find(|(other, _)| *other == end).map(|(_, table)| table), is_over))
     }
 }

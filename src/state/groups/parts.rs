@@ -48,6 +48,11 @@ impl GroupState {
         self.add_runs(&rows, true)
     }
 
+    /// How many groups were collected.
+    pub fn collected(&self) -> usize {
+        self.panes.iter().map(|(_, table)| table.keys.len()).sum()
+    }
+
     /// Each row as a part of its own.
     pub fn singles(&self, rows: &RecordBatch, diffs: Option<&Int64Array>) -> Result<RecordBatch> {
         let count = rows.num_rows();

@@ -1,17 +1,30 @@
 //! [`RowState`]: a multiset of rows, found by key. One side of a join.
 
+mod capture;
+mod disk;
+
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
-use arrow::datatypes::{Field, Int64Type, Schema, SchemaRef};
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::datatypes::{Field, Schema, SchemaRef};
 use arrow::row::{RowConverter, Rows, SortField};
 use hashbrown::HashTable;
 
-use super::State;
-use super::delta::{Capture, Delta, Rotation, batch};
-use crate::data::{Bucket, EventTime, KeyEncoder, hash};
+use super::delta::{Delta, Rotation};
+use crate::data::{KeyEncoder, hash};
 use crate::error::Result;
-use crate::spill::Account;
+use disk::Disk;
+
+/// What is known of a key: it was used since it was last looked for what may leave; it is on disk; as it is; it
+/// is leaving.
+const USED: u8 = 1;
+const ON_DISK: u8 = 2;
+const CLEAN: u8 = 4;
+const LEAVING: u8 = 8;
+
+/// Bytes that a row and a key take beside their own: the allocator's, and the hash tables'.
+const ROW_BYTES: usize = 24;
+const KEY_BYTES: usize = 56;
 
 /// Changed rows that are noted at least before it is looked for those that were noted twice.
 const NOTED: usize = 1024;
@@ -34,6 +47,11 @@ pub struct RowState {
     changed: Vec<u32>,
     gone: Vec<Box<[u8]>>,
     cursor: u32,
+    /// Behind which of the keys on disk, once all rows in memory have had their turn.
+    disk_cursor: Option<Vec<u8>>,
+    /// What was copied when changed rows went to disk.
+    copied: Vec<Delta>,
+    disk: Option<Disk>,
     heap: usize,
 }
 
@@ -41,6 +59,7 @@ pub struct RowState {
 struct KeySlot {
     bytes: Box<[u8]>,
     rows: Vec<u32>,
+    flags: u8,
 }
 
 #[derive(Default)]
@@ -73,6 +92,9 @@ impl RowState {
             changed: vec![],
             gone: vec![],
             cursor: 0,
+            disk_cursor: None,
+            copied: vec![],
+            disk: None,
             heap: 0,
         })
     }
@@ -91,7 +113,7 @@ impl RowState {
                 let slot = &mut self.row_slots[id as usize];
                 slot.weight += diff;
                 let (weight, key) = (slot.weight, slot.key);
-                self.touched.push(key);
+                self.touch(key);
                 self.note(id);
                 if weight == 0 {
                     self.remove(id, row_hash);
@@ -107,9 +129,16 @@ impl RowState {
         self.row_slots[id as usize] = RowSlot { bytes: row.into(), weight: diff, key, place };
         let slots = &self.row_slots;
         self.rows.insert_unique(row_hash, id, |&r| hash(&slots[r as usize].bytes));
-        self.heap += row.len() + 4;
-        self.touched.push(key);
+        self.heap += row.len() + ROW_BYTES;
+        self.touch(key);
         self.note(id);
+    }
+
+    /// Notes that a key's rows change.
+    fn touch(&mut self, key: u32) {
+        let flags = &mut self.key_slots[key as usize].flags;
+        *flags = (*flags | USED) & !CLEAN;
+        self.touched.push(key);
     }
 
     /// Notes a row for the next copy.
@@ -132,7 +161,7 @@ impl RowState {
         self.key_slots[id as usize] = KeySlot { bytes: key.into(), ..KeySlot::default() };
         let slots = &self.key_slots;
         self.keys.insert_unique(h, id, |&k| hash(&slots[k as usize].bytes));
-        self.heap += key.len();
+        self.heap += key.len() + KEY_BYTES;
         id
     }
 
@@ -142,7 +171,7 @@ impl RowState {
             found.remove();
         }
         let RowSlot { bytes, key, place, .. } = std::mem::take(&mut self.row_slots[id as usize]);
-        self.heap -= bytes.len() + 4;
+        self.heap -= bytes.len() + ROW_BYTES;
         if self.rotation.on {
             self.gone.push(bytes);
         }
@@ -154,7 +183,7 @@ impl RowState {
         self.free_rows.push(id);
     }
 
-    /// The rows under a key, as ids.
+    /// The rows under a key, as ids. Where not all are in memory, [`Self::fetch`] comes before it.
     pub fn matches(&self, key: &[u8]) -> &[u32] {
         let found = self.keys.find(hash(key), |&k| *self.key_slots[k as usize].bytes == *key);
         found.map_or(&[], |&k| &self.key_slots[k as usize].rows)
@@ -181,7 +210,10 @@ impl RowState {
                 if let Ok(found) = self.keys.find_entry(h, |&k| k == key) {
                     found.remove();
                 }
-                self.heap -= slot.bytes.len();
+                self.heap -= slot.bytes.len() + KEY_BYTES;
+                if slot.flags & ON_DISK != 0 {
+                    self.disk.as_mut().into_iter().for_each(|disk| disk.forget(&slot.bytes));
+                }
                 *slot = KeySlot::default();
                 self.free_keys.push(key);
             }
@@ -195,106 +227,4 @@ fn take_slot<T: Default>(slots: &mut Vec<T>, free: &mut Vec<u32>) -> u32 {
         slots.push(T::default());
         slots.len() as u32 - 1
     })
-}
-
-impl RowState {
-    /// Rows and their weights.
-    fn dump(&self, ids: &[u32]) -> Result<RecordBatch> {
-        let mut columns = self.columns(ids)?;
-        columns.push(Arc::new(ids.iter().map(|&id| self.weight(id)).collect::<Int64Array>()));
-        batch(columns)
-    }
-
-    /// Loads rows, in the place of those that are there; a weight of 0 takes one out.
-    fn load(&mut self, rows: &RecordBatch, owns: &dyn Fn(Bucket) -> bool) -> Result<()> {
-        let width = self.schema.fields().len();
-        let data = RecordBatch::try_new(self.schema.clone(), rows.columns()[..width].to_vec())?;
-        let weights = rows.columns().get(width).map(|column| column.as_primitive::<Int64Type>());
-        let (keys, bytes) = (self.encoder.encode(&data)?, self.row_bytes(&data)?);
-        for i in 0..data.num_rows() {
-            let key = keys.get(i);
-            if !owns(Bucket::of(hash(key))) {
-                continue;
-            }
-            let row = bytes.row(i);
-            let found = self.rows.find(hash(row.data()), |&r| *self.row_slots[r as usize].bytes == *row.data());
-            let now = found.map_or(0, |&id| self.weight(id));
-            let weight = weights.map_or(0, |weights| weights.value(i));
-            if weight != now {
-                self.add(key, row.data(), weight - now);
-            }
-        }
-        Ok(())
-    }
-}
-
-impl State for RowState {
-    fn bound(&mut self, _account: Account) {}
-
-    fn relieve(&mut self) -> Result<()> {
-        Ok(())
-    }
-
-    fn track(&mut self, covered: bool) {
-        self.rotation.track(covered);
-        self.cursor = 0;
-    }
-
-    fn capture(&mut self, capture: &mut Capture) -> Result<Vec<Delta>> {
-        let mut delta = Delta::default();
-        let gone = std::mem::take(&mut self.gone);
-        if !gone.is_empty() {
-            let parser = self.converter.parser();
-            let columns = self.converter.convert_rows(gone.iter().map(|bytes| parser.parse(bytes)))?;
-            delta.removed.push(batch(columns)?);
-        }
-        let mut ids = std::mem::take(&mut self.changed);
-        ids.sort_unstable();
-        ids.dedup();
-        let (covered, cursor) = (self.rotation.covered, self.cursor);
-        // In the first round the others are copied when it is their turn.
-        ids.retain(|&id| self.row_slots[id as usize].weight != 0 && (covered || id < cursor));
-        let mut left = self.rotation.turn(capture, ids.len() + gone.len());
-        let changed = ids.len();
-        while left > 0 && (self.cursor as usize) < self.row_slots.len() {
-            if self.row_slots[self.cursor as usize].weight != 0 {
-                ids.push(self.cursor);
-                left -= 1;
-            }
-            self.cursor += 1;
-        }
-        let round = self.cursor as usize >= self.row_slots.len();
-        if round {
-            self.cursor = 0;
-        }
-        self.rotation.turned(capture, ids.len() - changed, round);
-        self.rotation.tell(&mut delta);
-        if !ids.is_empty() {
-            ids.sort_unstable();
-            ids.dedup();
-            delta.rows.push(self.dump(&ids)?);
-        }
-        Ok(vec![delta])
-    }
-
-    fn restore(&mut self, deltas: &[Delta], owns: &dyn Fn(Bucket) -> bool) -> Result<()> {
-        for rows in deltas.iter().flat_map(|delta| delta.removed.iter().chain(&delta.rows)) {
-            self.load(rows, owns)?;
-        }
-        // Rows that went have left keys.
-        self.settle();
-        Ok(())
-    }
-
-    fn bytes(&self) -> usize {
-        self.heap + self.row_slots.capacity() * size_of::<RowSlot>() + self.key_slots.capacity() * size_of::<KeySlot>()
-    }
-
-    fn rows(&self) -> usize {
-        self.rows.len()
-    }
-
-    fn drop_window(&mut self, _window_end: EventTime) -> usize {
-        0
-    }
 }
