@@ -362,15 +362,12 @@ impl Sequencer {
         loop {
             let part = self.feeds.get(&source).and_then(|f| f.parts.get(place.1));
             let at = part.map_or(0, |p| p.clock.rows);
-            if rows >= range.rows && part.is_none_or(|p| p.position >= range.to) {
+            // One read of a paced source now was several then: what follows its rows belongs to later ranges.
+            if rows >= range.rows && (is_paced || part.is_none_or(|p| p.position >= range.to)) {
                 break;
             }
             let mut piece = self.next_again(&mut again, range.partition, range.rows - rows)?;
             if piece.rows.num_rows() == 0 && !piece.last {
-                if is_paced {
-                    // One read now was several then: the rows that are left belong to later ranges.
-                    break;
-                }
                 return Err(changed(source));
             }
             let length = piece.rows.num_rows() as u64;
