@@ -68,8 +68,9 @@ use crate::config::{EngineConfig, MAX_CONNECTIONS};
 use crate::connectors::Connector;
 use crate::data::ObjectId;
 use crate::error::{Error, Result, SqlState};
+use crate::log::LogFiles;
 use crate::metrics::Metrics;
-use crate::runtime::{Limits, Runtime, RuntimeConfig, Settings};
+use crate::runtime::{Kept, Limits, Runtime, RuntimeConfig, Settings};
 use crate::spill::Memory;
 use crate::sql::Executor;
 use aside::Aside;
@@ -124,8 +125,18 @@ impl Engine {
         let data_dir = config.data_dir.as_deref().map(DataDir::open).transpose()?;
         let state = data_dir.as_ref().map(DataDir::state).transpose()?;
         let metrics = Metrics::new();
-        let memory = memory(&config)?;
-        let runtime = Runtime::start(runtime_config(&config, metrics.clone(), memory))?;
+        let runtime = runtime_config(&config, metrics, memory(&config)?);
+        Self::start_with(config, runtime, data_dir, state)
+    }
+
+    fn start_with(
+        config: EngineConfig,
+        runtime: RuntimeConfig,
+        data_dir: Option<DataDir>,
+        state: Option<(LogFiles, Kept)>,
+    ) -> Result<Arc<Self>> {
+        let metrics = runtime.metrics.clone();
+        let runtime = Runtime::start(runtime)?;
         let executor = Executor::new(config.workers);
         let engine = Arc::new(Self {
             aside: Aside::start(config.workers)?,
@@ -239,6 +250,7 @@ fn runtime_config(config: &EngineConfig, metrics: Arc<Metrics>, memory: Arc<Memo
         settings: Settings { checkpoint_interval: config.checkpoint_interval, ..Settings::default() },
         metrics,
         compact: data_dir::compact,
+        ..RuntimeConfig::default()
     }
 }
 
@@ -250,3 +262,6 @@ fn micros_now() -> i64 {
 fn micros(time: SystemTime) -> i64 {
     time.duration_since(UNIX_EPOCH).map_or(0, |d| i64::try_from(d.as_micros()).unwrap_or(i64::MAX))
 }
+
+#[cfg(test)]
+mod tests;

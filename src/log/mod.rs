@@ -17,6 +17,8 @@ mod durable;
 mod frame;
 mod memory;
 #[cfg(test)]
+mod luck;
+#[cfg(test)]
 mod memory_disk;
 mod record;
 
@@ -24,6 +26,8 @@ pub use codec::{read_changes, write_changes};
 pub use disk::{Disk, DiskFile, Folder};
 pub use durable::{DurableLog, LogFiles, LogNews};
 pub use frame::{Frames, read};
+#[cfg(test)]
+pub use luck::{Lot, Luck, Odds};
 pub use memory::{MemoryLog, NoLog};
 #[cfg(test)]
 pub use memory_disk::MemoryDisk;

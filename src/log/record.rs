@@ -75,6 +75,19 @@ impl Record {
             Self::Epoch(record) => record.epoch,
         }
     }
+
+    /// The last epoch of which the log says everything when it ends with this record.
+    pub fn closed(&self) -> Epoch {
+        match self {
+            Self::Join(_) | Self::Epoch(_) => self.epoch(),
+            Self::Ddl(_)
+            | Self::Leave { .. }
+            | Self::Pause { .. }
+            | Self::Settings { .. }
+            | Self::Decisions { .. }
+            | Self::Values { .. } => Epoch(self.epoch().0.saturating_sub(1)),
+        }
+    }
 }
 
 /// A catalog change. The payload is the catalog's own; the log does not look into it.

@@ -170,6 +170,8 @@ pub(super) enum Publish {
     RestoreErrors(BTreeMap<ObjectId, SourceErrors>),
     /// Everything is there as it was at this epoch.
     Restored(Epoch),
+    /// Answered when everything before it is shown.
+    Recovered(crossbeam_channel::Sender<()>),
     /// Takes all view stores apart and puts them together again.
     Restart(crossbeam_channel::Sender<Result<()>>),
     Shutdown,

@@ -54,7 +54,10 @@ pub(super) fn run(
     sequencer.log = Box::new(log);
     // Everything until now is.
     let last = Epoch(sequencer.next_epoch.0 - 1);
+    let (reply, shown) = crossbeam_channel::bounded(1);
     let _ = sequencer.shared.publisher.send(Publish::Durable(last));
+    let _ = sequencer.shared.publisher.send(Publish::Recovered(reply));
+    shown.recv().map_err(|_| Error::internal("the publisher is gone"))?;
     sequencer.shared.acknowledge(last);
     sequencer.pause_idle()?;
     sequencer.recovering = false;

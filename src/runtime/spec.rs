@@ -14,13 +14,14 @@ use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 use crate::config::SINK_BYTES;
 use crate::connectors::Connector;
 use crate::data::{ColumnNumbers, Epoch, ObjectId, Recast, Shape};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::metrics::Metrics;
 use crate::operators::Graph;
 use crate::sink::Description;
 use crate::spill::Memory;
 
 use super::CatalogEntry;
+use super::worker::abort;
 
 /// How a runtime is started.
 #[derive(Clone)]
@@ -44,6 +45,9 @@ pub struct RuntimeConfig {
     pub metrics: Arc<Metrics>,
     /// Leaves out of a list of catalog changes what made objects that are gone.
     pub compact: fn(&mut Vec<CatalogEntry>) -> Result<()>,
+    /// What is done when nothing that is shown could be trusted any more: the process is the failure domain of what holds
+    /// all inputs.
+    pub failed: fn(&Error),
 }
 
 impl Default for RuntimeConfig {
@@ -58,6 +62,7 @@ impl Default for RuntimeConfig {
             settings: Settings::default(),
             metrics: Metrics::new(),
             compact: |_| Ok(()),
+            failed: |error| abort("the sequencer failed", error),
         }
     }
 }

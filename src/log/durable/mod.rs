@@ -62,7 +62,7 @@ pub enum LogNews {
     Durable {
         /// Up to here.
         position: LogPosition,
-        /// The epoch of its last record.
+        /// The last epoch that it holds as a whole.
         epoch: Epoch,
         /// Bytes written at once.
         bytes: usize,
@@ -99,12 +99,8 @@ impl DurableLog {
     /// Goes on behind what was found; the torn end is cut off first. Everything that was found is durable when this
     /// returns. `news` is called by the log's thread.
     pub fn start(files: LogFiles, news: impl Fn(LogNews) + Send + 'static) -> Result<Self> {
-        Self::start_at(files, Pace::default(), news)
-    }
-
-    fn start_at(files: LogFiles, pace: Pace, news: impl Fn(LogNews) + Send + 'static) -> Result<Self> {
         let state = Arc::new(State::default());
-        let mut writer = Writer::open(&files, pace, Arc::clone(&state))?;
+        let mut writer = Writer::open(&files, Arc::clone(&state))?;
         let (queue, appended) = unbounded();
         let bytes = files.bytes();
         let thread =
@@ -121,7 +117,7 @@ impl InputLog for DurableLog {
         self.bytes += frame.len() as u64;
         if let Some(queue) = &self.queue {
             // When the thread has failed it has said so.
-            let _ = queue.send(Append { frame, position: LogPosition(self.appended), epoch: record.epoch() });
+            let _ = queue.send(Append { frame, position: LogPosition(self.appended), closed: record.closed() });
         }
         Ok(LogPosition(self.appended))
     }
@@ -143,7 +139,11 @@ impl InputLog for DurableLog {
     fn forget(&mut self, before: LogPlace) -> Result<()> {
         while self.files.first < before.file {
             match self.files.disk.remove(&segment::name(self.files.first)) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(segment::io_error(error)),
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    // It is only in the way: the next checkpoint, or start, tries again.
+                    tracing::warn!("a file of the input log that nobody needs cannot be removed: {error}");
+                    break;
+                }
                 Ok(()) | Err(_) => self.files.first += 1,
             }
         }

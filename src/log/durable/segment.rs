@@ -8,6 +8,7 @@ use crate::error::{Error, Result, SqlState};
 use super::super::disk::Disk;
 use super::super::frame::{Frame, MAGIC};
 use super::super::{LogPlace, LogReader, Record, Wanted};
+use super::Pace;
 
 /// magic, number, bytes of the file before, crc.
 pub(super) const HEADER: usize = 28;
@@ -71,6 +72,9 @@ pub struct LogFiles {
     pub(super) from: LogPlace,
     /// The oldest file that may be there.
     pub(super) first: u64,
+    /// How far the newest file is known to have been synced.
+    pub(super) synced: u64,
+    pub(super) pace: Pace,
     /// Bytes of what was being written when the last process ended, which nobody was told of; they are cut off.
     pub cut: u64,
 }
@@ -89,7 +93,8 @@ impl LogFiles {
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             Err(error) => return Err(io_error(error)),
         };
-        let mut files = Self { disk, segments: vec![], from, first, cut: 0 };
+        let pace = Pace::default();
+        let mut files = Self { disk, segments: vec![], from, first, synced: 0, pace, cut: 0 };
         for (i, number) in numbers.iter().copied().enumerate() {
             let expected = from.file + i as u64;
             if number != expected {
@@ -99,6 +104,7 @@ impl LogFiles {
             let promised = mark.filter(|(segment, _)| *segment == number).map_or(0, |(_, bytes)| bytes);
             let is_from = number == from.file && from != LogPlace::START;
             let promised = if is_from { promised.max(from.byte) } else { promised };
+            files.synced = promised;
             // Only the newest can end within a record; the others are checked when they are read.
             let good = if i + 1 == numbers.len() { files.good_bytes(number, promised)? } else { length };
             if good < promised {
@@ -124,6 +130,14 @@ impl LogFiles {
             files.segments.pop();
         }
         Ok(files)
+    }
+
+    /// With files of so many bytes.
+    #[cfg(test)]
+    pub fn in_files_of(mut self, bytes: u64) -> Self {
+        self.pace.segment_bytes = bytes;
+        self.pace.retry = std::time::Duration::from_millis(1);
+        self
     }
 
     /// Whether there is nothing in it.

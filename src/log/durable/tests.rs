@@ -23,7 +23,8 @@ impl Told {
     fn hear(&self, news: &LogNews) {
         let mut told = self.0.0.lock();
         match news {
-            LogNews::Durable { epoch, .. } => told.0 = epoch.0,
+            // Each record is of the epoch under way.
+            LogNews::Durable { epoch, .. } => told.0 = epoch.0 + 1,
             LogNews::Failed(_) => told.1 = true,
             LogNews::Full(_) => {}
         }
@@ -38,10 +39,6 @@ impl Told {
         }
         told.0
     }
-}
-
-fn pace(random: &mut SmallRng) -> Pace {
-    Pace { segment_bytes: random.random_range(200..4000), retry: Duration::from_millis(1) }
 }
 
 fn epochs(files: &LogFiles) -> Result<Vec<u64>> {
@@ -66,7 +63,8 @@ fn history(seed: u64) {
         if random.random_bool(0.3) {
             disk.die_after(random.random_range(1..40));
         }
-        let Ok(mut log) = DurableLog::start_at(files, pace(&mut random), move |news| hears.hear(&news)) else {
+        let files = files.in_files_of(random.random_range(200..4000));
+        let Ok(mut log) = DurableLog::start(files, move |news| hears.hear(&news)) else {
             disk.kill();
             continue;
         };
@@ -110,8 +108,7 @@ fn sound() -> MemoryDisk {
     let told = Told::default();
     let hears = told.clone();
     let files = LogFiles::find(Arc::new(disk.clone()), LogPlace::START).unwrap();
-    let pace = Pace { segment_bytes: 600, retry: Duration::ZERO };
-    let mut log = DurableLog::start_at(files, pace, move |news| hears.hear(&news)).unwrap();
+    let mut log = DurableLog::start(files.in_files_of(600), move |news| hears.hear(&news)).unwrap();
     for number in 1..=9 {
         log.append(&record(number, 120)).unwrap();
         told.wait(number);

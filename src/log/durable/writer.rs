@@ -22,7 +22,8 @@ const GROUP_BYTES: usize = 16 << 20;
 pub(super) struct Append {
     pub(super) frame: Vec<u8>,
     pub(super) position: LogPosition,
-    pub(super) epoch: Epoch,
+    /// The last epoch that is whole with it.
+    pub(super) closed: Epoch,
 }
 
 /// The newest file, open.
@@ -37,14 +38,14 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Opens the newest file behind its good bytes, and syncs it.
-    pub(super) fn open(files: &LogFiles, pace: Pace, state: Arc<State>) -> Result<Self> {
+    pub(super) fn open(files: &LogFiles, state: Arc<State>) -> Result<Self> {
         let disk = Arc::clone(&files.disk);
         let newest = files.segments.last().copied();
         let segment = newest.unwrap_or(Segment { number: 0, bytes: 0 });
         let mark = disk.open(SYNCED).map_err(io_error)?;
-        let mut writer = Self { disk, state, file: None, mark, segment, pace };
+        let mut writer = Self { disk, state, file: None, mark, segment, pace: files.pace };
         let opened = match newest {
-            Some(segment) => writer.reopen(segment),
+            Some(segment) => writer.reopen(segment, files.synced),
             None => writer.next_file(),
         };
         opened.and_then(|()| writer.sync()).map_err(io_error)?;
@@ -52,7 +53,9 @@ impl Writer {
         Ok(writer)
     }
 
-    fn reopen(&mut self, segment: Segment) -> io::Result<()> {
+    /// What was not known to be synced is written once more: after a sync that failed the kernel takes it for written, and
+    /// the next sync would say that it is.
+    fn reopen(&mut self, segment: Segment, synced: u64) -> io::Result<()> {
         // A file behind it never got its header.
         let torn = name(segment.number + 1);
         if self.disk.list()?.contains(&torn) {
@@ -60,6 +63,8 @@ impl Writer {
         }
         let mut file = self.disk.open(&name(segment.number))?;
         file.set_len(segment.bytes)?;
+        let bytes = self.disk.read(&name(segment.number))?;
+        file.write_at(bytes.get(synced as usize..).unwrap_or_default(), synced)?;
         self.file = Some(file);
         self.disk.sync_names()
     }
@@ -93,7 +98,7 @@ impl Writer {
         let mut next = queue.recv().ok();
         while let Some(first) = next.take() {
             let mut group = first.frame;
-            let (mut position, mut epoch) = (first.position, first.epoch);
+            let (mut position, mut epoch) = (first.position, first.closed);
             while group.len() < GROUP_BYTES
                 && let Ok(more) = queue.try_recv()
             {
@@ -102,7 +107,7 @@ impl Writer {
                     break;
                 }
                 group.extend_from_slice(&more.frame);
-                (position, epoch) = (more.position, more.epoch);
+                (position, epoch) = (more.position, more.closed);
             }
             let began = Instant::now();
             match self.write(&group, news) {

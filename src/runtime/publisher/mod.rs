@@ -241,6 +241,7 @@ impl Publisher {
                 self.published = epoch;
                 self.show();
             }
+            Publish::Recovered(reply) => drop(reply.send(())),
             Publish::Restart(reply) => drop(reply.send(self.restart())),
             Publish::Shutdown => self.shut_down(),
         }

@@ -47,7 +47,6 @@ use super::digest::InputEpoch;
 use super::message::{Commit, Message, Publish};
 use super::shared::Shared;
 use super::status::{Status, ViewStatus, WatermarkStatus};
-use super::worker::abort;
 use super::{RuntimeConfig, Settings, SourceSpec, TableAlter, TableSpec, Workers};
 
 use answers::Answer;
@@ -215,8 +214,7 @@ impl Sequencer {
     /// Runs until told to stop. An error is a bug of ours: what the views show can't be trusted any more.
     pub(super) fn run(mut self) {
         if let Err(error) = self.serve() {
-            // The process is the failure domain of what holds all inputs.
-            abort("the sequencer failed", &error);
+            (self.config.failed)(&error);
         }
     }
 

@@ -1,0 +1,73 @@
+//! Databases on disks in memory, and statements to them.
+
+mod faults;
+
+use std::fmt::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use futures::TryStreamExt;
+
+use super::outcome::Outcome;
+use super::{Engine, Session, Startup, runtime_config};
+use crate::checkpoint::{MemoryObjects, Objects};
+use crate::config::EngineConfig;
+use crate::error::{Error, Result};
+use crate::log::{LogFiles, LogPlace, MemoryDisk};
+use crate::metrics::Metrics;
+use crate::runtime::{Checkpoint, Kept, RuntimeConfig};
+use crate::spill::Memory;
+
+/// Starts a database on what an earlier one left; where that one would end the process, it only ends.
+fn start(disk: &MemoryDisk, objects: &MemoryObjects, config: EngineConfig, file: u64) -> Result<Arc<Engine>> {
+    let objects: Arc<dyn Objects> = Arc::new(objects.clone());
+    let newest = Checkpoint::newest(&objects)?;
+    let from = newest.as_ref().map_or(LogPlace::START, Checkpoint::log);
+    let files = LogFiles::find(Arc::new(disk.clone()), from)?.in_files_of(file);
+    let runtime = RuntimeConfig { failed: |_| (), ..runtime_config(&config, Metrics::new(), Memory::unbounded()) };
+    Engine::start_with(config, runtime, None, Some((files, Kept { objects, newest })))
+}
+
+fn config(workers: usize, checkpoint_interval: Duration) -> EngineConfig {
+    EngineConfig { workers, checkpoint_interval, ..EngineConfig::default() }
+}
+
+/// One client.
+struct Client(Session);
+
+impl Client {
+    fn connect(engine: &Arc<Engine>) -> Result<Self> {
+        engine.connect(Startup::default()).map(Self)
+    }
+
+    /// The rows that some statements give, as texts.
+    async fn ask(&mut self, sql: &str) -> Result<Vec<String>> {
+        let mut all = vec![];
+        for parsed in self.0.parse(sql)? {
+            let prepared = self.0.prepare(&parsed, &[]).await?;
+            if let Outcome::Rows { rows, .. } = self.0.execute(&prepared, vec![]).await? {
+                for batch in rows.try_collect::<Vec<_>>().await? {
+                    let options = FormatOptions::default().with_null("NULL");
+                    let columns = batch.columns().iter().map(|c| ArrayFormatter::try_new(c, &options));
+                    let columns = columns.collect::<std::result::Result<Vec<_>, _>>().map_err(Error::from)?;
+                    all.extend((0..batch.num_rows()).map(|row| {
+                        columns.iter().fold(String::new(), |mut text, column| {
+                            let between = if text.is_empty() { "" } else { " " };
+                            let _ = write!(text, "{between}{}", column.value(row));
+                            text
+                        })
+                    }));
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    /// The same, in an order of their own.
+    async fn sorted(&mut self, sql: &str) -> Result<Vec<String>> {
+        let mut rows = self.ask(sql).await?;
+        rows.sort();
+        Ok(rows)
+    }
+}
