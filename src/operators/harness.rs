@@ -25,10 +25,12 @@ pub struct Harness<'a> {
     queues: Vec<Vec<VecDeque<(usize, Changes)>>>,
     memory: Option<Arc<Memory>>,
     before: Arc<WatermarkVector>,
-    /// By node: what was copied of its states after each epoch, and is still of use.
+    /// By node: what was copied of its states after every third epoch, and is still of use.
     copies: Vec<Vec<(u64, Delta)>>,
     /// The copies have all states as wholes.
     covered: bool,
+    /// The newest epoch.
+    epoch: u64,
     /// Fuel per call of `step`.
     pub fuel: usize,
 }
@@ -53,6 +55,7 @@ impl<'a> Harness<'a> {
             operators,
             copies: vec![vec![]; graph.nodes.len()],
             covered: false,
+            epoch: 0,
             queues: graph.nodes.iter().map(|_| vec![VecDeque::new(); workers]).collect(),
             memory,
             before: Arc::default(),
@@ -66,6 +69,10 @@ impl<'a> Harness<'a> {
         let mut moved = Self::new(self.graph, workers, self.memory.clone())?;
         moved.fuel = self.fuel;
         moved.before = self.before.clone();
+        moved.epoch = self.epoch;
+        if self.covered {
+            self.copy(self.epoch)?;
+        }
         moved.covered = self.covered;
         for (node, operators) in self.operators.iter_mut().enumerate() {
             let mut deltas: Vec<Delta> = vec![];
@@ -171,7 +178,11 @@ impl<'a> Harness<'a> {
             }
         }
         self.before = watermarks.now;
-        self.copy(epoch)?;
+        self.epoch = epoch;
+        // What comes and goes several times in between is in one copy.
+        if epoch.is_multiple_of(3) {
+            self.copy(epoch)?;
+        }
         Ok(result)
     }
 
@@ -199,8 +210,10 @@ impl<'a> Harness<'a> {
 fn joined(mut delta: Delta) -> Result<Delta> {
     delta.rows = delta.entries().collect::<Result<_>>()?;
     delta.stored.clear();
-    if let Some(first) = delta.rows.first() {
-        delta.rows = vec![concat_batches(&first.schema(), &delta.rows)?];
+    for rows in [&mut delta.removed, &mut delta.rows] {
+        if let Some(first) = rows.first() {
+            *rows = vec![concat_batches(&first.schema(), &*rows)?];
+        }
     }
     Ok(delta)
 }

@@ -188,16 +188,21 @@ impl GroupState {
 
     /// Takes entries out that went.
     fn unload(&mut self, rows: &RecordBatch) -> Result<()> {
-        let mut gone: Vec<(i64, Vec<u32>)> = vec![];
+        let mut gone: BTreeMap<i64, Vec<u32>> = BTreeMap::new();
         let ends = rows.column(0).as_primitive::<Int64Type>().values().clone();
         let mut at = 0;
         self.each_run(rows, 1, |table, entries, _| {
             entries.iter().for_each(|&e| table.weight[e as usize] = 0);
-            gone.push((ends[at], entries.to_vec()));
+            gone.entry(ends[at]).or_default().extend(entries);
             at += entries.len();
             Ok(())
         })?;
-        gone.into_iter().for_each(|(end, entries)| self.forget(end, &entries));
+        for (end, mut entries) in gone {
+            // A group may have come and gone several times since the copy before.
+            entries.sort_unstable();
+            entries.dedup();
+            self.forget(end, &entries);
+        }
         Ok(())
     }
 
@@ -324,5 +329,51 @@ impl State for GroupState {
             self.cleared.push(window_end.0);
         }
         groups
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::compute::concat_batches;
+    use arrow::datatypes::{DataType, Field, Schema};
+
+    use super::super::{GroupLayout, NO_WINDOW};
+    use super::*;
+
+    fn state() -> GroupState {
+        let group = Arc::new(Schema::new(vec![Field::new("k", DataType::Int64, false)]));
+        let (kinds, arguments, exchange) = (vec![], vec![], vec![0]);
+        let layout = GroupLayout { group, window: vec![], exchange, panes: None, kinds, arguments, keep_old: true };
+        let mut state = GroupState::new(layout).unwrap();
+        state.track(false);
+        state
+    }
+
+    fn epoch(state: &mut GroupState, key: i64, diff: i64) {
+        let rows = RecordBatch::try_new(state.layout.group.clone(), vec![Arc::new(Int64Array::from(vec![key]))]);
+        state.add(&rows.unwrap(), Some(&Int64Array::from(vec![diff]))).unwrap();
+        state.settle(NO_WINDOW).unwrap();
+    }
+
+    /// Its number was free twice afterwards, and two other groups became one.
+    #[test]
+    fn a_group_that_went_twice_between_two_copies_is_gone_once() {
+        let mut state = state();
+        state.filled();
+        epoch(&mut state, 1, 1);
+        let mut deltas = state.capture(&mut Capture { number: 1, budget: 10 }).unwrap();
+        for diff in [-1, 1, -1] {
+            epoch(&mut state, 1, diff);
+        }
+        for mut delta in state.capture(&mut Capture { number: 2, budget: 10 }).unwrap() {
+            // As they are kept.
+            delta.removed = vec![concat_batches(&delta.removed[0].schema(), &delta.removed).unwrap()];
+            deltas.push(delta);
+        }
+        let mut again = self::state();
+        again.restore(&deltas, &|_| true).unwrap();
+        epoch(&mut again, 2, 1);
+        epoch(&mut again, 3, 1);
+        assert_eq!(again.get(NO_WINDOW).unwrap().live().len(), 2);
     }
 }
