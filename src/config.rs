@@ -116,8 +116,26 @@ pub const EPOCHS_IN_FLIGHT: usize = 4;
 pub const READER_QUEUE: usize = 4;
 /// Bytes of one transaction at most (1 GiB); more is 54000.
 pub const MAX_TRANSACTION_BYTES: usize = 1 << 30;
-/// Memory of all queries (not of views) together; they sort and group on disk when it is not enough, or end with 53200.
+/// Of a memory limit, as parts of it: bytes of all epochs under way.
+pub const IN_FLIGHT_PART: usize = 16;
+/// Bytes of one epoch.
+pub const EPOCH_PART: usize = 64;
+/// Bytes of one transaction.
+pub const TRANSACTION_PART: usize = 8;
+/// Bytes of writes that wait for the sequencer.
+pub const WAITING_PART: usize = 16;
+/// Bytes read ahead per source partition.
+pub const INGEST_PART: usize = 64;
+/// Bytes of all tables' and views' history together.
+pub const HISTORY_PART: usize = 16;
+/// Bytes that all subscribers together may leave unread.
+pub const SUBSCRIBE_PART: usize = 16;
+/// Bytes of changes that all sinks together keep until they are written.
+pub const SINK_PART: usize = 32;
+/// Memory of all queries (not of views) together, where there is no limit; they sort and group on disk when it is not enough, or end with 53200.
 pub const QUERY_BYTES: usize = 2 << 30;
+/// The least of it: what a small limit leaves them.
+pub const QUERY_BYTES_MIN: usize = 16 << 20;
 /// Threads of queries at most: those that compute, and those that stand in for them meanwhile.
 pub const QUERY_THREADS: usize = 1024;
 /// Computations of one session that nobody waits for any more (cancelled, timed out), at most; beyond it the session's

@@ -148,7 +148,7 @@ pub(super) fn replace(
         }
         overlay.insert(new)?;
     }
-    transaction.check_size()
+    transaction.check_size(&shared.engine.runtime)
 }
 
 /// 23505 in PostgreSQL's words.

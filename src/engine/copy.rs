@@ -18,7 +18,6 @@ use super::specs::table_ref;
 use super::stream::Guard;
 use super::{buffer, query};
 use crate::catalog::object::{Kind, Object};
-use crate::config::MAX_TRANSACTION_BYTES;
 use crate::data::Epoch;
 use crate::error::{Error, Result, SqlState};
 use crate::runtime::{OnConflict, TableWrite};
@@ -190,11 +189,7 @@ impl Sink {
         self.bytes += whole.get_array_memory_size();
         self.count += whole.num_rows() as u64;
         self.batches.push(whole);
-        if self.bytes > MAX_TRANSACTION_BYTES {
-            let message = "transaction is larger than max_transaction (1 GiB)";
-            return Err(Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, message).with_hint("Copy in several pieces."));
-        }
-        Ok(())
+        self.shared.engine.runtime.check_transaction(self.bytes, "Copy in several pieces.")
     }
 
     pub(super) async fn commit(&mut self) -> Result<Copied> {
@@ -205,7 +200,7 @@ impl Sink {
             let version = query::version_of(&snapshot, &self.table)?;
             let mut transaction = self.shared.transaction.lock();
             buffer::insert(transaction.overlay_of(&self.table)?, &self.table, &version, rows, &Conflict::Error)?;
-            transaction.check_size()?;
+            transaction.check_size(&self.shared.engine.runtime)?;
         } else {
             let on_conflict = OnConflict::Error;
             let write = TableWrite::Insert { table: table_ref(&self.table), rows, on_conflict, returning: false };

@@ -22,6 +22,7 @@ use crate::data::{Epoch, ObjectId};
 use crate::error::{Error, Result, SqlState};
 use crate::log::{Folder, LogFiles, LogPlace};
 use crate::runtime::{Aborts, CatalogEntry, Checkpoint, Kept};
+use crate::spill::Memory;
 
 /// The folder of the input log.
 const LOG: &str = "log";
@@ -77,10 +78,11 @@ impl DataDir {
         Ok(Self { path: path.to_owned(), _lock: lock, recovered: false })
     }
 
-    /// Its newest checkpoint, and its input log from there on, as the last process left them.
-    pub fn state(&self) -> Result<(LogFiles, Kept)> {
+    /// Its newest checkpoint, and its input log from there on, as the last process left them. Rows
+    /// for which there is no memory go to disk at once.
+    pub fn state(&self, memory: &Arc<Memory>) -> Result<(LogFiles, Kept)> {
         let objects: Arc<dyn Objects> = Arc::new(Bucket::folder(&self.path.join(CHECKPOINTS))?);
-        let newest = Checkpoint::newest(&objects)?;
+        let newest = Checkpoint::newest(&objects, memory)?;
         let from = newest.as_ref().map_or(LogPlace::START, Checkpoint::log);
         let files = LogFiles::find(Arc::new(Folder::create(&self.path.join(LOG))?), from)?;
         check_begun(&self.path, &files)?;

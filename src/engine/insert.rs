@@ -106,7 +106,7 @@ impl Session {
         let rows = {
             let mut transaction = self.shared.transaction.lock();
             let rows = buffer::insert(transaction.overlay_of(&table)?, &table, &version, rows, &conflict)?;
-            transaction.check_size()?;
+            transaction.check_size(&self.shared.engine.runtime)?;
             rows
         };
         returning.done(rows.num_rows() as u64, Some(rows))
@@ -119,7 +119,7 @@ impl Session {
         let (overlay, done) = self.shared.compute(move || insertion.over(&version, before)).await?;
         let mut transaction = self.shared.transaction.lock();
         transaction.overlays.insert(table.id, overlay);
-        transaction.check_size()?;
+        transaction.check_size(&self.shared.engine.runtime)?;
         Ok(done)
     }
 

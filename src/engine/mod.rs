@@ -6,7 +6,7 @@
 //!        ddl.rs        CREATE, DROP, COMMENT: catalog + runtime; alter.rs ALTER TABLE; rename.rs ALTER .. RENAME, SWAP
 //!        views.rs      CREATE MATERIALIZED VIEW; replace.rs CREATE OR REPLACE MATERIALIZED VIEW
 //!        insert.rs, dml.rs  INSERT; UPDATE, DELETE: at the head, or buffered by a transaction block (transaction.rs)
-//!        query.rs      SELECT: DataFusion over one published epoch (provider.rs)
+//!        query.rs      SELECT: DataFusion over one published epoch (provider.rs, scan.rs)
 //!        aside.rs      what a statement computes, away from the threads that serve connections; stream.rs waits for it
 //!        subscribe.rs  SUBSCRIBE; cursor.rs DECLARE, FETCH; copy.rs COPY; ingest.rs the same without a statement
 //!        sinks.rs      CREATE SINK
@@ -40,6 +40,7 @@ mod provider;
 mod query;
 mod rename;
 mod replace;
+mod scan;
 mod session;
 mod settings;
 mod show;
@@ -123,9 +124,10 @@ impl Engine {
     /// Errors: what [`DataDir::open`] says of the directory, `XX001` it is damaged.
     pub fn start(config: EngineConfig) -> Result<Arc<Self>> {
         let data_dir = config.data_dir.as_deref().map(DataDir::open).transpose()?;
-        let state = data_dir.as_ref().map(DataDir::state).transpose()?;
         let metrics = Metrics::new();
-        let runtime = runtime_config(&config, metrics, memory(&config)?);
+        let memory = memory(&config)?;
+        let state = data_dir.as_ref().map(|data_dir| data_dir.state(&memory)).transpose()?;
+        let runtime = runtime_config(&config, metrics, memory);
         Self::start_with(config, runtime, data_dir, state)
     }
 
@@ -136,8 +138,8 @@ impl Engine {
         state: Option<(LogFiles, Kept)>,
     ) -> Result<Arc<Self>> {
         let metrics = runtime.metrics.clone();
+        let executor = Executor::bounded(config.workers, &runtime.memory)?;
         let runtime = Runtime::start(runtime)?;
-        let executor = Executor::new(config.workers);
         let engine = Arc::new(Self {
             aside: Aside::start(config.workers)?,
             config,
@@ -234,17 +236,21 @@ fn memory(config: &EngineConfig) -> Result<Arc<Memory>> {
 }
 
 fn runtime_config(config: &EngineConfig, metrics: Arc<Metrics>, memory: Arc<Memory>) -> RuntimeConfig {
+    let limits = Limits {
+        batch_rows: config.batch_rows,
+        source_rows: config.source_rows,
+        // Batch by batch, whatever there is.
+        hydrate_rows: if config.one_row_batches { 0 } else { Limits::default().hydrate_rows },
+        ..Limits::default()
+    };
     RuntimeConfig {
         workers: config.workers,
         keep_log: config.keep_log,
         record_digests: config.keep_log,
         one_row_batches: config.one_row_batches,
-        limits: Limits {
-            batch_rows: config.batch_rows,
-            source_rows: config.source_rows,
-            // Batch by batch, whatever there is.
-            hydrate_rows: if config.one_row_batches { 0 } else { Limits::default().hydrate_rows },
-            ..Limits::default()
+        limits: match config.memory_limit {
+            Some(limit) => limits.within(limit),
+            None => limits,
         },
         memory,
         settings: Settings { checkpoint_interval: config.checkpoint_interval, ..Settings::default() },

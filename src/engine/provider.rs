@@ -20,6 +20,7 @@ use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 use futures::StreamExt;
 use parking_lot::Mutex;
 
+use super::scan::StoreScan;
 use super::transaction::Overlay;
 use crate::connectors::{Connector, Read};
 use crate::error::Result;
@@ -113,6 +114,11 @@ impl TableProvider for StoreTable {
         filters: &[Expr],
         _limit: Option<usize>,
     ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+        if self.version.is_bounded() && self.key(filters)?.is_none() {
+            let (version, overlay) = (self.version.clone(), self.overlay.clone());
+            let partitions = state.config().target_partitions();
+            return Ok(Arc::new(StoreScan::new(self.schema.clone(), version, overlay, projection, partitions)?));
+        }
         let rows = self.rows(filters)?;
         let count = state.config().target_partitions().clamp(1, rows.len().max(1));
         let mut partitions = vec![Vec::new(); count];

@@ -26,7 +26,6 @@ use super::warnings;
 use crate::catalog::object::{Kind, Object};
 use crate::catalog::system;
 use crate::catalog::{Relation, SystemRelation};
-use crate::config::MAX_TRANSACTION_BYTES;
 use crate::data::{ColumnNumbers, batch_bytes};
 use crate::error::{Error, Result, SqlState};
 use crate::runtime::{ReadMode, Snapshot, altered};
@@ -86,10 +85,7 @@ pub(super) async fn collect(
     let (mut batches, mut bytes) = (Vec::new(), 0);
     while let Some(batch) = rows.next().await.transpose()? {
         bytes += batch_bytes(&batch);
-        if bytes > MAX_TRANSACTION_BYTES {
-            let message = "transaction is larger than max_transaction (1 GiB)";
-            return Err(Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, message).with_hint("Write in several statements."));
-        }
+        shared.engine.runtime.check_transaction(bytes, "Write in several statements.")?;
         batches.push(batch);
     }
     Ok(batches)

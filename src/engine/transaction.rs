@@ -15,10 +15,9 @@ use arrow::row::{RowConverter, SortField};
 use super::outcome::TransactionStatus;
 use super::settings::Values;
 use crate::catalog::object::Object;
-use crate::config::MAX_TRANSACTION_BYTES;
 use crate::data::{ColumnNumbers, ObjectId, batch_bytes};
 use crate::error::{Error, Result, SqlState};
-use crate::runtime::{OnConflict, Snapshot, TableRef, TableWrite, Target, altered};
+use crate::runtime::{OnConflict, Runtime, Snapshot, TableRef, TableWrite, Target, altered};
 
 /// Who opened the transaction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -124,13 +123,9 @@ impl Transaction {
     }
 
     /// The bytes buffered must stay below the limit of a transaction.
-    pub(super) fn check_size(&self) -> Result<()> {
+    pub(super) fn check_size(&self, runtime: &Runtime) -> Result<()> {
         let bytes: usize = self.overlays.values().map(|o| o.bytes()).sum();
-        if bytes <= MAX_TRANSACTION_BYTES {
-            return Ok(());
-        }
-        let message = "transaction is larger than max_transaction (1 GiB)";
-        Err(Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, message).with_hint("Commit more often."))
+        runtime.check_transaction(bytes, "Commit more often.")
     }
 
     /// What COMMIT asks of the runtime.
@@ -284,15 +279,18 @@ impl Overlay {
     }
 
     /// The table as the block sees it.
-    pub(super) fn apply(&self, mut batches: Vec<RecordBatch>) -> Result<Vec<RecordBatch>> {
-        if !self.deleted.is_empty() {
-            let mut gone = self.deleted.clone();
-            for batch in &mut batches {
-                *batch = without(batch, &mut gone)?;
-            }
-        }
-        batches.extend(self.inserted.iter().cloned());
-        Ok(batches)
+    pub(super) fn apply(&self, batches: Vec<RecordBatch>) -> Result<Vec<RecordBatch>> {
+        self.over(batches.into_iter().map(Ok)).collect()
+    }
+
+    /// The same, batch by batch.
+    pub(super) fn over<B>(&self, batches: B) -> impl Iterator<Item = Result<RecordBatch>> + use<B>
+    where
+        B: Iterator<Item = Result<RecordBatch>>,
+    {
+        let mut gone = self.deleted.clone();
+        let left = move |batch: Result<RecordBatch>| if gone.is_empty() { batch } else { without(&batch?, &mut gone) };
+        batches.map(left).chain(self.inserted.clone().into_iter().map(Ok))
     }
 }
 

@@ -321,6 +321,18 @@ impl Runtime {
         self.commit_leased(writes, None).await
     }
 
+    /// Errors: `54000` so many bytes are more than one transaction may have.
+    pub fn check_transaction(&self, bytes: usize, hint: &str) -> Result<()> {
+        let limit = self.inner.max_transaction;
+        if bytes <= limit {
+            return Ok(());
+        }
+        let limit =
+            if limit >> 30 << 30 == limit { format!("{} GiB", limit >> 30) } else { format!("{} MiB", limit >> 20) };
+        let message = format!("transaction is larger than max_transaction ({limit})");
+        Err(Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, message).with_hint(hint))
+    }
+
     /// Closes the open epoch as soon as there is room, whatever epoch_interval says.
     pub fn hurry(&self) {
         let _ = self.inner.shared.inbox.send(Message::Hurry);

@@ -24,6 +24,7 @@ mod driver;
 mod exchange;
 mod handle;
 mod ingest;
+mod limits;
 mod lookout;
 mod message;
 mod publisher;
@@ -47,9 +48,10 @@ pub use checkpoint::{CatalogEntry, Checkpoint};
 pub use claim::Requests;
 pub use digest::{Digest, InputEpoch};
 pub use handle::{Runtime, Snapshot, WriteLease, altered, is_altered, is_conflict};
+pub use limits::Limits;
 pub use recover::Kept;
 pub use spec::{
-    Committed, ForSubscription, LateTarget, Limits, OnConflict, Planned, ReadMode, RuntimeConfig, Settings, SinkSpec,
+    Committed, ForSubscription, LateTarget, OnConflict, Planned, ReadMode, RuntimeConfig, Settings, SinkSpec,
     SourceSpec, Spec, SubscribeSpec, TableAlter, TableRef, TableSpec, TableWrite, Target, ViewSpec, WatermarkSpec,
     WriteResult,
 };

@@ -11,7 +11,6 @@ use datafusion::common::ScalarValue;
 use datafusion::physical_expr::expressions::{Column, Literal};
 use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 
-use crate::config::SINK_BYTES;
 use crate::connectors::Connector;
 use crate::data::{ColumnNumbers, Epoch, ObjectId, Recast, Shape};
 use crate::error::{Error, Result};
@@ -22,6 +21,7 @@ use crate::spill::Memory;
 
 use super::CatalogEntry;
 use super::worker::abort;
+use super::limits::Limits;
 
 /// How a runtime is started.
 #[derive(Clone)]
@@ -63,63 +63,6 @@ impl Default for RuntimeConfig {
             metrics: Metrics::new(),
             compact: |_| Ok(()),
             failed: |error| abort("the sequencer failed", error),
-        }
-    }
-}
-
-/// The bounds of queues and buffers.
-#[derive(Clone, Debug)]
-pub struct Limits {
-    /// Epochs that may be under way (closed, not published).
-    pub epochs_in_flight: usize,
-    /// Rows of all epochs under way, above which no further one is closed.
-    pub rows_in_flight: usize,
-    /// Bytes of all epochs under way, above which no further one is closed.
-    pub bytes_in_flight: usize,
-    /// Rows of one epoch, above which it takes no more. A larger transaction has an epoch of its own.
-    pub epoch_rows: usize,
-    /// Bytes of one epoch, above which it takes no more.
-    pub epoch_bytes: usize,
-    /// Source rows of one epoch; pieces are cut where the source allows it.
-    pub source_rows: usize,
-    /// Rows of one batch that goes to one worker.
-    pub batch_rows: usize,
-    /// Bytes of one transaction; larger ones are 54000.
-    pub max_transaction: usize,
-    /// Bytes of writes that wait for the sequencer; further writers wait.
-    pub waiting_bytes: usize,
-    /// Rows read ahead per source partition.
-    pub ingest_rows: usize,
-    /// Rows that a new view is given of tables and views while the clock stands; more are read before.
-    pub hydrate_rows: usize,
-    /// Bytes read ahead per source partition.
-    pub ingest_bytes: usize,
-    /// Bytes of all tables' and views' history together.
-    pub history_bytes: usize,
-    /// Rows of `highwater.errors` kept per view or source.
-    pub errors_kept: usize,
-    /// Bytes of changes that all sinks together keep until they are written.
-    pub sink_bytes: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            epochs_in_flight: 4,
-            rows_in_flight: 1 << 20,
-            bytes_in_flight: 256 << 20,
-            epoch_rows: 65_536,
-            epoch_bytes: 16 << 20,
-            source_rows: 65_536,
-            batch_rows: 8192,
-            max_transaction: 1 << 30,
-            waiting_bytes: 256 << 20,
-            ingest_rows: 65_536,
-            hydrate_rows: 65_536,
-            ingest_bytes: 32 << 20,
-            history_bytes: 256 << 20,
-            errors_kept: 10_000,
-            sink_bytes: SINK_BYTES,
         }
     }
 }

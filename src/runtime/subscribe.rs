@@ -1,10 +1,11 @@
 //! SUBSCRIBE: a view's changes, epoch by epoch, through a bounded buffer.
 //!
 //! The publisher puts events into the buffer and never waits. A reader that lets its buffer fill up reads what is in it,
-//! and is then told the epoch to resume from. The snapshot does not count: it shares the view's rows.
+//! and is then told the epoch to resume from. The snapshot does not count: it shares the view's rows, wherever they are.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use prometheus_client::metrics::gauge::Gauge;
@@ -12,6 +13,7 @@ use tokio::sync::Notify;
 
 use crate::data::{Changes, Epoch};
 use crate::error::{Error, Result, SqlState};
+use crate::store::Version;
 
 use super::SubscribeSpec;
 
@@ -38,20 +40,45 @@ pub struct Subscription {
 }
 
 /// Between the publisher and one subscriber.
-#[derive(Default)]
 struct Buffer {
     state: Mutex<State>,
     notify: Notify,
+    all: Arc<Unread>,
+}
+
+/// What all subscribers together have not read.
+pub(super) struct Unread {
+    bytes: AtomicUsize,
+    /// At most; then those end that have more than their share.
+    most: usize,
+}
+
+impl Unread {
+    pub(super) fn new(most: usize) -> Arc<Self> {
+        Arc::new(Self { bytes: AtomicUsize::new(0), most })
+    }
+
+    /// Whether there is room for more, of one who will have as much, among so many.
+    fn has_room(&self, more: usize, own: usize, open: i64) -> bool {
+        let open = usize::try_from(open).unwrap_or_default().max(1);
+        self.bytes.load(Ordering::Relaxed).saturating_add(more) <= self.most || own <= self.most / open
+    }
 }
 
 #[derive(Default)]
 struct State {
     /// With the bytes that count.
-    events: VecDeque<(SubscriptionEvent, usize)>,
+    events: VecDeque<(Queued, usize)>,
     bytes: usize,
     end: Option<End>,
     /// The subscriber has gone.
     gone: bool,
+}
+
+enum Queued {
+    Event(SubscriptionEvent),
+    /// A chunk of the snapshot, which is read when it is its turn.
+    Stored(Epoch, Version, usize),
 }
 
 enum End {
@@ -80,9 +107,19 @@ impl Subscription {
     /// What is there now, without waiting: `Ok(None)` when nothing is (or after the end, see [`Self::is_ended`]).
     pub fn try_next(&mut self) -> Result<Option<SubscriptionEvent>> {
         let mut state = self.buffer.state.lock();
-        if let Some((event, bytes)) = state.events.pop_front() {
+        while let Some((event, bytes)) = state.events.pop_front() {
             state.bytes -= bytes;
-            return Ok(Some(event));
+            self.buffer.all.bytes.fetch_sub(bytes, Ordering::Relaxed);
+            let (epoch, version, chunk) = match event {
+                Queued::Event(event) => return Ok(Some(event)),
+                Queued::Stored(epoch, version, chunk) => (epoch, version, chunk),
+            };
+            // The publisher does not wait for the disk.
+            drop(state);
+            if let Some(rows) = version.batch(chunk)?.filter(|rows| rows.num_rows() > 0) {
+                return Ok(Some(SubscriptionEvent::Changes { epoch, changes: Changes::insertions(rows) }));
+            }
+            state = self.buffer.state.lock();
         }
         match &state.end {
             Some(End::Failed(error)) => Err(error.clone()),
@@ -102,6 +139,7 @@ impl Drop for Subscription {
         let mut state = self.buffer.state.lock();
         state.gone = true;
         state.events.clear();
+        self.buffer.all.bytes.fetch_sub(std::mem::take(&mut state.bytes), Ordering::Relaxed);
         self.open.dec();
     }
 }
@@ -109,6 +147,7 @@ impl Drop for Subscription {
 /// The publisher's end of a subscription.
 pub(super) struct Subscriber {
     buffer: Arc<Buffer>,
+    open: Gauge,
     up_to: Option<Epoch>,
     progress: bool,
     limit: usize,
@@ -118,12 +157,13 @@ pub(super) struct Subscriber {
 
 impl Subscriber {
     /// Both ends; what follows is above `as_of`.
-    pub(super) fn new(spec: &SubscribeSpec, as_of: Epoch, open: &Gauge) -> (Self, Subscription) {
-        let buffer = Arc::new(Buffer::default());
+    pub(super) fn new(spec: &SubscribeSpec, as_of: Epoch, open: &Gauge, all: &Arc<Unread>) -> (Self, Subscription) {
+        let (state, notify, all) = (Mutex::default(), Notify::new(), Arc::clone(all));
+        let buffer = Arc::new(Buffer { state, notify, all });
         open.inc();
         let subscription = Subscription { buffer: Arc::clone(&buffer), open: open.clone() };
         let SubscribeSpec { up_to, progress, buffer: limit, .. } = *spec;
-        (Self { buffer, up_to, progress, limit, through: as_of }, subscription)
+        (Self { buffer, open: open.clone(), up_to, progress, limit, through: as_of }, subscription)
     }
 
     /// The rows at the first epoch.
@@ -131,7 +171,14 @@ impl Subscriber {
         let mut state = self.buffer.state.lock();
         let epoch = self.through;
         let batches = batches.into_iter().filter(|c| !c.is_empty());
-        state.events.extend(batches.map(|changes| (SubscriptionEvent::Changes { epoch, changes }, 0)));
+        state.events.extend(batches.map(|changes| (Queued::Event(SubscriptionEvent::Changes { epoch, changes }), 0)));
+    }
+
+    /// The same, when they are still the view's.
+    pub(super) fn stored(&mut self, version: Version) {
+        let mut state = self.buffer.state.lock();
+        let chunks = (0..version.chunks()).map(|chunk| (Queued::Stored(self.through, version.clone(), chunk), 0));
+        state.events.extend(chunks);
     }
 
     /// Says that the first epoch is told; false when there is nothing to come.
@@ -150,14 +197,21 @@ impl Subscriber {
         if let Some(changes) = changes.filter(|c| !c.is_empty()) {
             let bytes = changes.bytes();
             let mut state = self.buffer.state.lock();
-            // One epoch alone always fits: resuming would meet it again.
-            if state.bytes > 0 && state.bytes + bytes > self.limit {
-                drop(state);
-                self.fail(full(self.through, self.limit));
+            if state.gone {
                 return false;
             }
-            state.bytes += bytes;
-            state.events.push_back((SubscriptionEvent::Changes { epoch, changes: changes.clone() }, bytes));
+            let (own, all) = (state.bytes + bytes, &self.buffer.all);
+            // One epoch alone always fits: resuming would meet it again.
+            if state.bytes > 0 && (own > self.limit || !all.has_room(bytes, own, self.open.get())) {
+                drop(state);
+                let limit = (own > self.limit).then_some(self.limit);
+                self.fail(full(self.through, limit, all.most));
+                return false;
+            }
+            state.bytes = own;
+            all.bytes.fetch_add(bytes, Ordering::Relaxed);
+            let event = SubscriptionEvent::Changes { epoch, changes: changes.clone() };
+            state.events.push_back((Queued::Event(event), bytes));
         }
         self.advance(epoch)
     }
@@ -167,10 +221,10 @@ impl Subscriber {
         let mut state = self.buffer.state.lock();
         let ended = self.up_to.is_some_and(|u| epoch >= u);
         if self.progress {
-            if let Some((SubscriptionEvent::Progress(_), _)) = state.events.back() {
+            if let Some((Queued::Event(SubscriptionEvent::Progress(_)), _)) = state.events.back() {
                 state.events.pop_back();
             }
-            state.events.push_back((SubscriptionEvent::Progress(epoch), 0));
+            state.events.push_back((Queued::Event(SubscriptionEvent::Progress(epoch)), 0));
         }
         if ended {
             state.end = Some(End::Reached);
@@ -188,13 +242,20 @@ impl Subscriber {
     }
 }
 
-fn full(through: Epoch, limit: usize) -> Error {
-    Error::new(
-        SqlState::CONFIGURATION_LIMIT_EXCEEDED,
-        format!("the subscription was not read, and its buffer of {limit} bytes is full"),
-    )
-    .with_detail(format!("Everything up to epoch {through} was sent."))
-    .with_hint(format!(
-        "Resume with SUBSCRIBE .. WITH (SNAPSHOT false) AS OF {through}, or raise the setting subscribe_buffer."
-    ))
+/// `limit` of its own buffer, or else what all buffers may have.
+fn full(through: Epoch, limit: Option<usize>, most: usize) -> Error {
+    let resume = format!("Resume with SUBSCRIBE .. WITH (SNAPSHOT false) AS OF {through}");
+    let (what, hint) = match limit {
+        Some(limit) => (
+            format!("its buffer of {limit} bytes is full"),
+            format!("{resume}, or raise the setting subscribe_buffer."),
+        ),
+        None => (
+            format!("the {most} bytes that all subscriptions may leave unread are used up"),
+            format!("{resume}, or start the server with a larger --memory-limit."),
+        ),
+    };
+    Error::new(SqlState::CONFIGURATION_LIMIT_EXCEEDED, format!("the subscription was not read, and {what}"))
+        .with_detail(format!("Everything up to epoch {through} was sent."))
+        .with_hint(hint)
 }

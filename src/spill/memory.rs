@@ -102,6 +102,11 @@ impl Memory {
         self.limit().map(|limit| part(limit, QUERIED))
     }
 
+    /// Where queries put what they have no memory for.
+    pub fn query_folder(&self) -> Option<PathBuf> {
+        self.bound.as_ref().map(|bound| bound.folder.join("queries"))
+    }
+
     /// How much all holders of a kind have.
     pub fn usage(&self, holder: Holder) -> Usage {
         let held = &self.held[holder as usize];
@@ -111,6 +116,14 @@ impl Memory {
     /// Whether holders have more than their part.
     pub fn is_short(&self) -> bool {
         self.bound.as_ref().is_some_and(|bound| self.all_held() > part(bound.limit, HELD))
+    }
+
+    /// To how much one who holds so many bytes is to shrink, if all together hold too much.
+    pub fn share(&self, bytes: usize) -> Option<usize> {
+        let most = part(self.bound.as_ref()?.limit, HELD);
+        let all = self.all_held();
+        // A good deal less than its share, so that it does not shrink again at once.
+        (all > most && bytes > 0).then(|| (bytes as u128 * most as u128 / all as u128 * 3 / 4) as usize)
     }
 
     /// A new holder.
@@ -192,10 +205,7 @@ impl Account {
         let held = &self.memory.held[self.holder as usize].memory;
         held.fetch_add(bytes, Ordering::Relaxed);
         held.fetch_sub(std::mem::replace(&mut self.bytes, bytes), Ordering::Relaxed);
-        let most = part(self.memory.bound.as_ref()?.limit, HELD);
-        let all = self.memory.all_held();
-        // A good deal less than its share, so that it does not shrink again at once.
-        (all > most && bytes > 0).then(|| (bytes as u128 * most as u128 / all as u128 * 3 / 4) as usize)
+        self.memory.share(bytes)
     }
 
     /// Says how much is on disk.
@@ -210,6 +220,12 @@ impl Drop for Account {
     fn drop(&mut self) {
         self.hold(0);
         self.spilled(0);
+    }
+}
+
+impl std::fmt::Debug for Memory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "memory of {:?} bytes", self.limit())
     }
 }
 

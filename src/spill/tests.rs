@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Int64Array, RecordBatch};
+use arrow::array::{Int64Array, RecordBatch, UInt32Array};
+use arrow::compute::take_record_batch;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
@@ -36,6 +37,16 @@ fn rows_come_back_as_they_were_and_their_file_goes_with_them() {
     let extent = Extent::write(&memory, &rows).unwrap();
     assert_eq!(extent.read().unwrap(), rows);
     assert!(extent.bytes() > 800);
+    drop(extent);
+    // Of several blocks.
+    let column: Int64Array = (0..50_000).map(|i| (i % 7 != 0).then_some(i)).collect();
+    let rows = RecordBatch::try_from_iter([("a", Arc::new(column) as _)]).unwrap();
+    let extent = Extent::write(&memory, &rows).unwrap();
+    assert_eq!(extent.read().unwrap(), rows);
+    for positions in [vec![], vec![49_999], vec![40_000, 3, 8191, 8192, 3]] {
+        let taken = take_record_batch(&rows, &UInt32Array::from(positions.clone())).unwrap();
+        assert_eq!(extent.take(&positions).unwrap(), taken);
+    }
     drop(extent);
     assert_eq!(std::fs::read_dir(folder.path().join("spill")).unwrap().count(), 0);
 }

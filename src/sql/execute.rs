@@ -9,8 +9,9 @@ use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
 use datafusion::datasource::provider_as_source;
 use datafusion::error::Result as DfResult;
 use datafusion::execution::context::{QueryPlanner, SessionState};
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::FairSpillPool;
-use datafusion::execution::runtime_env::RuntimeEnv;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{SessionStateBuilder, SessionStateDefaults, TaskContext};
 use datafusion::logical_expr::execution_props::ExecutionProps;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
@@ -23,9 +24,10 @@ use datafusion::prelude::SessionConfig;
 
 use super::interrupt::{Ended, interruptible, polled_alone};
 use super::window_exec::WindowPlanner;
-use crate::config::QUERY_BYTES;
+use crate::config::{QUERY_BYTES, QUERY_BYTES_MIN};
 use crate::error::Result;
 use crate::functions::registry;
+use crate::spill::Memory;
 
 /// What stands in for a scan's source; `None` leaves it.
 pub type Provide<'a> = dyn FnMut(&Arc<dyn TableSource>) -> Result<Option<Arc<dyn TableProvider>>> + 'a;
@@ -39,13 +41,30 @@ pub struct Executor {
 impl Executor {
     /// `partitions`: threads that one query may use.
     pub fn new(partitions: usize) -> Self {
+        Self::with_runtime(partitions, QUERY_BYTES, RuntimeEnv::default())
+    }
+
+    /// Whose queries sort and group in a folder what they have no memory for.
+    ///
+    /// Errors: `58030` of the folder.
+    pub fn bounded(partitions: usize, memory: &Memory) -> Result<Self> {
+        let (Some(bytes), Some(folder)) = (memory.queries(), memory.query_folder()) else {
+            return Ok(Self::new(partitions));
+        };
+        std::fs::create_dir_all(&folder)?;
+        let disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Directories(vec![folder]));
+        let runtime = RuntimeEnvBuilder::new().with_disk_manager_builder(disk).build()?;
+        Ok(Self::with_runtime(partitions, bytes.max(QUERY_BYTES_MIN), runtime))
+    }
+
+    fn with_runtime(partitions: usize, bytes: usize, runtime: RuntimeEnv) -> Self {
         polled_alone();
         let mut config = SessionConfig::new().with_target_partitions(partitions.max(1));
         config.options_mut().clone_from(super::binder::options());
         let config = config.with_target_partitions(partitions.max(1)).with_information_schema(false);
         let registry = registry();
-        let memory = Arc::new(FairSpillPool::new(QUERY_BYTES));
-        let runtime = Arc::new(RuntimeEnv { memory_pool: memory, ..RuntimeEnv::default() });
+        let memory = Arc::new(FairSpillPool::new(bytes));
+        let runtime = Arc::new(RuntimeEnv { memory_pool: memory, ..runtime });
         // DISTINCT ON becomes a call of this by its name.
         let first = SessionStateDefaults::default_aggregate_functions().into_iter().find(|f| f.name() == "first_value");
         let state = SessionStateBuilder::new()

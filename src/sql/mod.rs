@@ -3,7 +3,7 @@
 //! [`parse`] splits a text into [`Statement`]s of ours, a closed enum; queries inside are sqlparser's. The binder turns
 //! a query into a `LogicalPlan` whose expressions have PostgreSQL's names, types and errors.
 //!
-//! Uses: error, data, functions, catalog
+//! Uses: error, data, spill, functions, catalog
 
 pub mod binder;
 pub mod execute;

@@ -1,20 +1,34 @@
 //! A chunk: immutable rows with their ids, and a deletion mask that is copied when a version shares it.
+//!
+//! Its rows are in memory, or on disk, or both: what was written to disk once stays valid, since rows never change, so rows
+//! that were read back leave memory again without being written. Ids and mask stay in memory.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 
-use arrow::array::{Array, BooleanArray, RecordBatch, UInt64Array};
+use arrow::array::{Array, BooleanArray, RecordBatch, UInt32Array, UInt64Array};
 use arrow::buffer::BooleanBuffer;
-use arrow::compute::{filter, filter_record_batch};
+use arrow::compute::{filter, filter_record_batch, take_record_batch};
 use arrow::datatypes::SchemaRef;
+use parking_lot::Mutex;
 
 use crate::data::{KeyEncoder, batch_bytes};
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::spill::{Account, Extent, Holder, Memory};
 
+use super::ids::Ids;
 use super::index::identities;
+use super::lookup::{Filter, Lookup};
 
 /// The next chunk's serial.
 static SERIAL: AtomicU64 = AtomicU64::new(1);
+/// Moves on with every store that looks for what was used longest ago.
+static CLOCK: AtomicU64 = AtomicU64::new(1);
+
+/// One of as many rows of a chunk is few.
+const FEW: usize = 64;
+/// A chunk on disk of which rows were asked for so many times comes back.
+const OFTEN: u64 = 16;
 
 /// Some consecutive rows of a store.
 ///
@@ -26,35 +40,152 @@ pub(super) struct Chunk {
     live: usize,
 }
 
+/// What all versions of a chunk share.
 #[derive(Debug)]
-struct Data {
-    rows: RecordBatch,
+pub(super) struct Data {
+    schema: SchemaRef,
+    len: usize,
     ids: Ids,
+    /// Of the rows, in memory.
     bytes: usize,
     /// Tells it apart from all others of this process.
     serial: u64,
-    /// For readers' look-ups: identity (its low half) and position, sorted. Built by the first look-up.
-    lookup: OnceLock<Vec<(u64, u32)>>,
+    /// When its rows were asked for last.
+    used: AtomicU64,
+    /// How often some of its rows were asked for since they were in memory.
+    asked: AtomicU64,
+    held: Mutex<Held>,
 }
 
-/// The ids of a chunk's rows.
-#[derive(Clone, Debug)]
-pub(super) enum Ids {
-    /// Consecutive ones.
-    From(u64),
-    /// Any, ascending (after a merge left deleted rows out).
-    List(Vec<u64>),
+/// Where the rows are: in memory, on disk, or both.
+#[derive(Debug)]
+struct Held {
+    rows: Option<RecordBatch>,
+    extent: Option<Arc<Extent>>,
+    /// For readers' look-ups; made by the first.
+    lookup: Option<Arc<Lookup>>,
+    filter: Option<Arc<Filter>>,
+    account: Account,
+}
+
+impl Held {
+    /// Says how much there is of a chunk.
+    fn count(&mut self, data: &Data) {
+        let rows = if self.rows.is_some() { data.bytes } else { 0 };
+        let lookup = if self.lookup.is_some() { Lookup::bytes(data.len) } else { 0 };
+        let filter = if self.filter.is_some() { Filter::bytes(data.len) } else { 0 };
+        self.account.hold(rows + lookup + filter + data.ids.bytes());
+        self.account.spilled(self.extent.as_ref().map_or(0, |extent| extent.bytes()));
+    }
+}
+
+impl Data {
+    fn new(rows: RecordBatch, ids: Ids, bytes: usize, memory: &Arc<Memory>) -> Self {
+        let account = memory.account(Holder::Rows);
+        let (schema, len) = (rows.schema(), rows.num_rows());
+        let held = Held { rows: Some(rows), extent: None, lookup: None, filter: None, account };
+        let data = Self {
+            schema,
+            len,
+            ids,
+            bytes,
+            serial: SERIAL.fetch_add(1, Ordering::Relaxed),
+            used: AtomicU64::new(CLOCK.load(Ordering::Relaxed)),
+            asked: AtomicU64::new(0),
+            held: Mutex::new(held),
+        };
+        data.held.lock().count(&data);
+        data
+    }
+
+    /// The rows; what is read back stays, if it is asked for and memory is not short.
+    fn rows(&self, stay: bool) -> Result<RecordBatch> {
+        self.used.store(CLOCK.load(Ordering::Relaxed), Ordering::Relaxed);
+        let extent = {
+            let held = self.held.lock();
+            match (&held.rows, &held.extent) {
+                (Some(rows), _) => return Ok(rows.clone()),
+                (None, Some(extent)) => Arc::clone(extent),
+                (None, None) => return Err(Error::internal("a chunk has no rows")),
+            }
+        };
+        let rows = extent.read()?;
+        let rows = RecordBatch::try_new(Arc::clone(&self.schema), rows.columns().to_vec())?;
+        if stay {
+            let mut held = self.held.lock();
+            if !held.account.memory().is_short() {
+                held.rows = Some(rows.clone());
+                held.count(self);
+            }
+        }
+        Ok(rows)
+    }
+
+    /// Some of the rows, by position, in any order. Of few, on disk, no more is read than their blocks; of a chunk of which
+    /// some are asked for again and again all are read, and stay.
+    fn take(&self, positions: &[u32]) -> Result<RecordBatch> {
+        let few = positions.len() < self.len / FEW;
+        let extent = {
+            let held = self.held.lock();
+            let asked = self.asked.fetch_add(1, Ordering::Relaxed);
+            let on_disk = held.rows.is_none() && few && (asked < OFTEN || held.account.memory().is_short());
+            held.extent.as_ref().filter(|_| on_disk).map(Arc::clone)
+        };
+        let Some(extent) = extent else {
+            return Ok(take_record_batch(&self.rows(true)?, &UInt32Array::from(positions.to_vec()))?);
+        };
+        self.used.store(CLOCK.load(Ordering::Relaxed), Ordering::Relaxed);
+        let rows = extent.take(positions)?;
+        Ok(RecordBatch::try_new(Arc::clone(&self.schema), rows.columns().to_vec())?)
+    }
+
+    /// When it was used last.
+    pub(super) fn used(&self) -> u64 {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    /// Bytes in memory that it can give back.
+    pub(super) fn movable(&self) -> usize {
+        let held = self.held.lock();
+        let rows = if held.rows.is_some() { self.bytes } else { 0 };
+        rows + if held.lookup.is_some() { Lookup::bytes(self.len) } else { 0 }
+    }
+
+    /// Bytes in memory that it gives back last.
+    pub(super) fn stubborn(&self) -> usize {
+        let filter = if self.held.lock().filter.is_some() { Filter::bytes(self.len) } else { 0 };
+        self.ids.bytes() + filter
+    }
+
+    /// Gives memory back: rows, which go to disk unless they are there, and the list for look-ups.
+    pub(super) fn spill(&self) -> Result<()> {
+        let mut held = self.held.lock();
+        if let (Some(rows), None) = (&held.rows, &held.extent) {
+            held.extent = Some(Arc::new(Extent::write(held.account.memory(), rows)?));
+        }
+        (held.rows, held.lookup) = (None, None);
+        self.asked.store(0, Ordering::Relaxed);
+        held.count(self);
+        Ok(())
+    }
+
+    /// Gives back what makes look-ups fast.
+    pub(super) fn drop_filter(&self) {
+        let mut held = self.held.lock();
+        held.filter = None;
+        held.count(self);
+    }
+}
+
+/// A moment has passed: what is used from here on is used later than what was.
+pub(super) fn tick() {
+    CLOCK.fetch_add(1, Ordering::Relaxed);
 }
 
 impl Chunk {
-    pub(super) fn new(rows: RecordBatch, ids: Ids) -> Self {
-        debug_assert!(match &ids {
-            Ids::From(_) => true,
-            Ids::List(list) => list.len() == rows.num_rows() && list.is_sorted(),
-        });
+    pub(super) fn new(rows: RecordBatch, ids: Ids, memory: &Arc<Memory>) -> Self {
         let (live, bytes) = (rows.num_rows(), batch_bytes(&rows));
-        let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
-        Self { data: Arc::new(Data { rows, ids, bytes, serial, lookup: OnceLock::new() }), deleted: None, live }
+        Self { data: Arc::new(Data::new(rows, ids, bytes, memory)), deleted: None, live }
     }
 
     /// With these rows deleted, as bits: one word for 64 rows.
@@ -69,13 +200,44 @@ impl Chunk {
 
     /// With the fields of a schema, where it has fields of its own.
     pub(super) fn with_schema(self, schema: &SchemaRef) -> Result<Self> {
-        if self.data.rows.schema_ref() == schema {
+        if &self.data.schema == schema {
             return Ok(self);
         }
-        let Data { rows, ids, bytes, serial, .. } = self.data.as_ref();
-        let (bytes, serial) = (*bytes, *serial);
-        let rows = RecordBatch::try_new(Arc::clone(schema), rows.columns().to_vec())?;
-        Ok(Self { data: Arc::new(Data { rows, ids: ids.clone(), bytes, serial, lookup: OnceLock::new() }), ..self })
+        let Data { ids, bytes, serial, used, held, len, .. } = self.data.as_ref();
+        let held = held.lock();
+        let again = |rows: &RecordBatch| RecordBatch::try_new(Arc::clone(schema), rows.columns().to_vec());
+        let data = Data {
+            schema: Arc::clone(schema),
+            len: *len,
+            ids: ids.clone(),
+            bytes: *bytes,
+            serial: *serial,
+            used: AtomicU64::new(used.load(Ordering::Relaxed)),
+            asked: AtomicU64::new(0),
+            held: Mutex::new(Held {
+                rows: held.rows.as_ref().map(again).transpose()?,
+                extent: held.extent.clone(),
+                lookup: None,
+                filter: None,
+                account: held.account.memory().account(Holder::Rows),
+            }),
+        };
+        drop(held);
+        data.held.lock().count(&data);
+        Ok(Self { data: Arc::new(data), ..self })
+    }
+
+    /// From now on its bytes are those of this memory.
+    pub(super) fn count_in(&self, memory: &Arc<Memory>) {
+        let mut held = self.data.held.lock();
+        if !Arc::ptr_eq(held.account.memory(), memory) {
+            held.account = memory.account(Holder::Rows);
+            held.count(&self.data);
+        }
+    }
+
+    pub(super) fn data(&self) -> &Arc<Data> {
+        &self.data
     }
 
     pub(super) fn serial(&self) -> u64 {
@@ -90,28 +252,46 @@ impl Chunk {
         self.deleted.as_ref().map(|mask| mask.as_slice())
     }
 
-    /// All rows, deleted ones too.
-    pub(super) fn rows(&self) -> &RecordBatch {
-        &self.data.rows
+    /// All rows, deleted ones too; they stay in memory if they are read back and there is room.
+    pub(super) fn rows(&self) -> Result<RecordBatch> {
+        self.data.rows(true)
+    }
+
+    /// All rows, deleted ones too, for one who passes over many chunks: they leave memory again if they were not there.
+    pub(super) fn passing_rows(&self) -> Result<RecordBatch> {
+        self.data.rows(false)
+    }
+
+    /// Some of its rows, by position, in any order.
+    pub(super) fn take(&self, positions: &[u32]) -> Result<RecordBatch> {
+        self.data.take(positions)
+    }
+
+    /// Whether its rows are in memory.
+    pub(super) fn is_resident(&self) -> bool {
+        self.data.held.lock().rows.is_some()
     }
 
     pub(super) fn len(&self) -> usize {
-        self.data.rows.num_rows()
+        self.data.len
     }
 
     pub(super) fn live(&self) -> usize {
         self.live
     }
 
+    /// Of its rows, wherever they are.
     pub(super) fn bytes(&self) -> usize {
         self.data.bytes
     }
 
+    /// Of the mask.
+    pub(super) fn mask_bytes(&self) -> usize {
+        self.deleted.as_ref().map_or(0, |mask| size_of_val(mask.as_slice()))
+    }
+
     pub(super) fn id(&self, position: usize) -> u64 {
-        match &self.data.ids {
-            Ids::From(first) => first + position as u64,
-            Ids::List(list) => list[position],
-        }
+        self.data.ids.id(position)
     }
 
     /// The id of the first row; chunks are never empty.
@@ -121,19 +301,12 @@ impl Chunk {
 
     /// Where a live row is.
     pub(super) fn position(&self, id: u64) -> Option<usize> {
-        let position = match &self.data.ids {
-            Ids::From(first) => usize::try_from(id.checked_sub(*first)?).ok()?,
-            Ids::List(list) => list.binary_search(&id).ok()?,
-        };
-        (position < self.len() && self.is_live(position)).then_some(position)
+        self.any_position(id).filter(|position| self.is_live(*position))
     }
 
     /// Where a row is, live or deleted.
     pub(super) fn any_position(&self, id: u64) -> Option<usize> {
-        match &self.data.ids {
-            Ids::From(first) => usize::try_from(id.checked_sub(*first)?).ok().filter(|p| *p < self.len()),
-            Ids::List(list) => list.binary_search(&id).ok(),
-        }
+        self.data.ids.position(id).filter(|position| *position < self.len())
     }
 
     pub(super) fn is_live(&self, position: usize) -> bool {
@@ -186,20 +359,26 @@ impl Chunk {
         Some(BooleanArray::new(bits, None))
     }
 
-    /// The live rows; no copy when nothing is deleted.
+    /// The live rows; no copy when nothing is deleted. As [`Self::passing_rows`].
     pub(super) fn live_rows(&self) -> Result<RecordBatch> {
+        let rows = self.passing_rows()?;
         Ok(match self.keep() {
-            Some(keep) => filter_record_batch(&self.data.rows, &keep)?,
-            None => self.data.rows.clone(),
+            Some(keep) => filter_record_batch(&rows, &keep)?,
+            None => rows,
         })
+    }
+
+    /// The ids of all rows.
+    pub(super) fn all_ids(&self) -> UInt64Array {
+        match &self.data.ids {
+            Ids::From(first) => UInt64Array::from_iter_values(*first..first + self.len() as u64),
+            Ids::Listed(_) => UInt64Array::from_iter_values((0..self.len()).map(|position| self.id(position))),
+        }
     }
 
     /// The ids of the live rows.
     pub(super) fn live_ids(&self) -> Result<UInt64Array> {
-        let all = match &self.data.ids {
-            Ids::From(first) => UInt64Array::from_iter_values(*first..first + self.len() as u64),
-            Ids::List(list) => UInt64Array::from(list.clone()),
-        };
+        let all = self.all_ids();
         Ok(match self.keep() {
             Some(keep) => {
                 let kept = filter(&all, &keep)?;
@@ -209,20 +388,39 @@ impl Chunk {
         })
     }
 
-    /// Positions of live rows whose identity may be this one (its low half matches).
-    pub(super) fn candidates(&self, encoder: &KeyEncoder, identity: u128) -> Result<Vec<usize>> {
-        let lookup = match self.data.lookup.get() {
-            Some(lookup) => lookup,
-            None => {
-                let identities = identities(encoder, &self.data.rows)?;
-                let mut sorted: Vec<(u64, u32)> = identities.iter().map(|&i| i as u64).zip(0..).collect();
-                sorted.sort_unstable();
-                self.data.lookup.get_or_init(|| sorted)
-            }
+    /// Positions of live rows whose identity may be one of these (its low half matches), as many times as they do.
+    pub(super) fn candidates(&self, encoder: &KeyEncoder, wanted: &[u128]) -> Result<Vec<(usize, u128)>> {
+        let (lookup, filter) = {
+            let held = self.data.held.lock();
+            (held.lookup.clone(), held.filter.clone())
         };
-        let low = identity as u64;
-        let start = lookup.partition_point(|(i, _)| *i < low);
-        let matching = lookup[start..].iter().take_while(|(i, _)| *i == low);
-        Ok(matching.map(|(_, p)| *p as usize).filter(|p| self.is_live(*p)).collect())
+        if lookup.is_none() && filter.is_some_and(|filter| !wanted.iter().any(|i| filter.may_have(*i))) {
+            return Ok(vec![]);
+        }
+        let lookup = match lookup {
+            Some(lookup) => lookup,
+            None => self.make_lookup(encoder)?,
+        };
+        let mut found = vec![];
+        for &identity in wanted {
+            let candidates = lookup.candidates(identity).iter().map(|p| *p as usize);
+            found.extend(candidates.filter(|p| self.is_live(*p)).map(|p| (p, identity)));
+        }
+        Ok(found)
+    }
+
+    fn make_lookup(&self, encoder: &KeyEncoder) -> Result<Arc<Lookup>> {
+        let identities = identities(encoder, &self.rows()?)?;
+        let lookup = Arc::new(Lookup::new(&identities));
+        let mut held = self.data.held.lock();
+        let memory = Arc::clone(held.account.memory());
+        if memory.limit().is_some() && held.filter.is_none() {
+            held.filter = Some(Arc::new(Filter::new(&identities)));
+        }
+        if !memory.is_short() {
+            held.lookup = Some(Arc::clone(&lookup));
+        }
+        held.count(&self.data);
+        Ok(lookup)
     }
 }

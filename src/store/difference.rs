@@ -64,7 +64,7 @@ impl Picked<'_> {
         let Self { chunk, positions, diff } = self;
         let count = positions.len();
         let whole = count == chunk.len();
-        let all = Changes::insertions(chunk.rows().clone());
+        let all = Changes::insertions(chunk.passing_rows()?);
         let rows = if whole { all } else { all.take(&UInt32Array::from(positions))? };
         Ok(if diff == 1 { rows } else { Changes::new(rows.rows, Int64Array::from(vec![diff; count])) })
     }

@@ -13,12 +13,17 @@
 //! A row has an id for life, ascending in the order of insertion, whatever chunk it lies in. A row's *identity* is the
 //! 128-bit XXH3 hash of its key bytes: of the key columns where there is a key, of the whole row where there is none.
 //!
-//! Uses: error, data
+//! Where memory is bounded, chunks that nobody has asked for lately are on disk: `balance.rs` says when, and which.
+//!
+//! Uses: error, data, spill
 
+mod balance;
 mod chunk;
 mod difference;
+mod ids;
 mod image;
 mod index;
+mod lookup;
 mod merge;
 mod recast;
 mod version;
@@ -30,6 +35,8 @@ pub use writer::Store;
 
 /// Rows of a chunk at most.
 pub const CHUNK_ROWS: usize = 65_536;
+/// Bytes of a chunk, about, at most; a row may be larger.
+pub const CHUNK_BYTES: usize = 8 << 20;
 
 #[cfg(test)]
 mod tests;

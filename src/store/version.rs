@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use arrow::array::{RecordBatch, UInt64Array};
-use arrow::compute::interleave_record_batch;
+use arrow::array::{BooleanArray, RecordBatch, UInt64Array};
+use arrow::compute::{concat_batches, filter_record_batch};
 use arrow::datatypes::SchemaRef;
 
 use crate::data::KeyEncoder;
@@ -21,6 +21,7 @@ pub struct Version {
     pub(super) chunks: Arc<Vec<Chunk>>,
     pub(super) rows: usize,
     pub(super) bytes: usize,
+    pub(super) bounded: bool,
 }
 
 impl Version {
@@ -39,8 +40,13 @@ impl Version {
         self.bytes
     }
 
+    /// Whether rows may be on disk.
+    pub fn is_bounded(&self) -> bool {
+        self.bounded
+    }
+
     /// All rows: batches of at most [`super::CHUNK_ROWS`] rows, in the order of insertion. Rows are copied only out of
-    /// chunks that hold deleted ones.
+    /// chunks that hold deleted ones, or that are on disk: take [`Self::batch`] where there may be many.
     pub fn batches(&self) -> Result<Vec<RecordBatch>> {
         self.chunks.iter().map(Chunk::live_rows).collect()
     }
@@ -68,24 +74,23 @@ impl Version {
     /// The rows that have one of these keys, without a scan. `keys` holds the key columns, with the types of the rows'
     /// columns, in the order of [`Self::key`] (of all columns when there is no key).
     pub fn lookup(&self, keys: &RecordBatch) -> Result<RecordBatch> {
-        let wanted = key_identities(&self.encoder, keys.columns(), keys.num_rows())?;
-        let mut found: Vec<(usize, usize)> = Vec::new();
-        for identity in wanted {
-            for (c, chunk) in self.chunks.iter().enumerate() {
-                for position in chunk.candidates(&self.encoder, identity)? {
-                    let row = chunk.rows().slice(position, 1);
-                    if identities(&self.encoder, &row)?.first() == Some(&identity) {
-                        found.push((c, position));
-                    }
-                }
+        let mut wanted = key_identities(&self.encoder, keys.columns(), keys.num_rows())?;
+        wanted.sort_unstable();
+        wanted.dedup();
+        let mut found = vec![];
+        for chunk in self.chunks.iter() {
+            let mut candidates = chunk.candidates(&self.encoder, &wanted)?;
+            if candidates.is_empty() {
+                continue;
             }
+            candidates.sort_unstable();
+            let positions: Vec<u32> = candidates.iter().map(|(position, _)| *position as u32).collect();
+            let rows = chunk.take(&positions)?;
+            let own = identities(&self.encoder, &rows)?;
+            let keep: BooleanArray =
+                own.iter().zip(&candidates).map(|(own, (_, wanted))| Some(own == wanted)).collect();
+            found.push(filter_record_batch(&rows, &keep)?);
         }
-        found.sort_unstable();
-        found.dedup();
-        if found.is_empty() {
-            return Ok(RecordBatch::new_empty(Arc::clone(&self.schema)));
-        }
-        let batches: Vec<&RecordBatch> = self.chunks.iter().map(Chunk::rows).collect();
-        Ok(interleave_record_batch(&batches, &found)?)
+        Ok(concat_batches(&self.schema, &found)?)
     }
 }

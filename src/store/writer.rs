@@ -1,19 +1,21 @@
 //! [`Store`]: the one writer of a table's or view's rows.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use arrow::array::{RecordBatch, UInt32Array, UInt64Array};
 use arrow::compute::interleave_record_batch;
 use arrow::datatypes::SchemaRef;
 
-use crate::data::{Changes, KeyEncoder};
+use crate::data::{Changes, KeyEncoder, batch_bytes};
 use crate::error::{Error, Result};
+use crate::spill::{Account, Holder, Memory};
 
-use super::chunk::{Chunk, Ids};
+use super::chunk::{Chunk, Data};
+use super::ids::Ids;
 use super::index::{Index, identities, key_identities};
 use super::merge::tidy;
-use super::{CHUNK_ROWS, Version};
+use super::{CHUNK_BYTES, CHUNK_ROWS, Version};
 
 /// The rows of a table or view, for its one writer.
 ///
@@ -26,12 +28,20 @@ pub struct Store {
     encoder: Arc<KeyEncoder>,
     pub(super) chunks: Vec<Chunk>,
     /// Built when it is needed first: append-only views never do.
-    index: Option<Index>,
+    pub(super) index: Option<Index>,
     pub(super) next_row: u64,
     pub(super) rows: usize,
     journal: Option<Journal>,
     changed: bool,
     sealed: Option<Version>,
+    /// Where chunks are counted.
+    pub(super) memory: Arc<Memory>,
+    /// Of the index and the masks.
+    pub(super) account: Account,
+    /// Chunks that are no more in the list, but perhaps in a version that somebody reads.
+    pub(super) gone: Vec<Weak<Data>>,
+    /// Whether the disk refused something.
+    pub(super) refused: bool,
 }
 
 /// What a transaction has done so far.
@@ -51,6 +61,7 @@ impl Store {
         };
         let encoder = Arc::new(encoder);
         let key = key.map(Arc::from);
+        let memory = Memory::unbounded();
         Ok(Self {
             schema,
             key,
@@ -62,7 +73,19 @@ impl Store {
             journal: None,
             changed: true,
             sealed: None,
+            account: memory.account(Holder::Rows),
+            memory,
+            gone: vec![],
+            refused: false,
         })
+    }
+
+    /// The same store, whose rows go to disk when this memory is short.
+    pub fn bounded(mut self, memory: &Arc<Memory>) -> Self {
+        self.memory = Arc::clone(memory);
+        self.account = memory.account(Holder::Rows);
+        self.chunks.iter().for_each(|chunk| chunk.count_in(memory));
+        self
     }
 
     /// The columns.
@@ -80,7 +103,7 @@ impl Store {
         self.rows
     }
 
-    /// Approximate bytes, the index included.
+    /// Approximate bytes, in memory and on disk, the index included.
     pub fn bytes(&self) -> usize {
         self.chunks.iter().map(Chunk::bytes).sum::<usize>() + self.index.as_ref().map_or(0, Index::bytes)
     }
@@ -97,14 +120,20 @@ impl Store {
 
     /// A row of this identity, by id.
     pub fn find(&mut self, identity: u128) -> Result<Option<u64>> {
-        self.build_index()?;
-        let chunks = &self.chunks;
-        Ok(self.index.as_ref().and_then(|index| index.find(identity, |id| position(chunks, id).is_some())))
+        Ok(self.find_all(&[identity])?.pop().flatten())
+    }
+
+    /// For each of these identities a row, by id.
+    pub fn find_all(&mut self, identities: &[u128]) -> Result<Vec<Option<u64>>> {
+        self.load(identities)?;
+        let (chunks, Some(index)) = (&self.chunks, &self.index) else { return Ok(vec![None; identities.len()]) };
+        let find = |identity: &u128| index.find(*identity, |id| position(chunks, id).is_some());
+        Ok(identities.iter().map(find).collect())
     }
 
     /// For rows with these identities: their ids, a different one each; `None` when one is not there.
     pub fn find_distinct(&mut self, identities: &[u128]) -> Result<Option<Vec<u64>>> {
-        self.build_index()?;
+        self.load(identities)?;
         let (chunks, Some(index)) = (&self.chunks, &self.index) else { return Ok(None) };
         let mut taken: HashMap<u128, usize> = HashMap::new();
         let mut ids = Vec::with_capacity(identities.len());
@@ -151,9 +180,11 @@ impl Store {
                 filled += usize::from(index.fill(*identity, id));
             }
         }
-        for offset in (0..rows.num_rows()).step_by(CHUNK_ROWS) {
-            let slice = rows.slice(offset, CHUNK_ROWS.min(rows.num_rows() - offset));
-            self.chunks.push(Chunk::new(slice, Ids::From(first + offset as u64)));
+        let pieces = batch_bytes(&rows).div_ceil(CHUNK_BYTES).max(1);
+        let piece = rows.num_rows().div_ceil(pieces).clamp(1, CHUNK_ROWS);
+        for offset in (0..rows.num_rows()).step_by(piece) {
+            let slice = rows.slice(offset, piece.min(rows.num_rows() - offset));
+            self.chunks.push(Chunk::new(slice, Ids::From(first + offset as u64), &self.memory));
         }
         self.next_row += rows.num_rows() as u64;
         self.rows += rows.num_rows();
@@ -164,21 +195,31 @@ impl Store {
     /// Deletes a row; false when it is not there.
     pub fn delete(&mut self, id: u64) -> Result<bool> {
         let Some((c, p)) = position(&self.chunks, id) else { return Ok(false) };
-        if self.index.is_some() {
-            let row = self.chunks[c].rows().slice(p, 1);
-            let identity = identities(&self.encoder, &row)?;
-            self.delete_at(id, c, p, identity.first().copied());
-        } else {
-            self.delete_at(id, c, p, None);
-        }
+        let identity = match self.index.is_some() {
+            true => identities(&self.encoder, &self.chunks[c].take(&[p as u32])?)?.first().copied(),
+            false => None,
+        };
+        identity.map_or(Ok(()), |identity| self.load(&[identity]))?;
+        self.delete_at(id, c, p, identity);
         Ok(true)
     }
 
-    /// Deletes a row whose identity is known; false when it is not there.
-    pub fn delete_identified(&mut self, id: u64, identity: u128) -> bool {
-        let Some((c, p)) = position(&self.chunks, id) else { return false };
-        self.delete_at(id, c, p, Some(identity));
-        true
+    /// Deletes the rows with these ids, which are these; those that are not there are left out.
+    pub fn delete_rows(&mut self, ids: &[u64], rows: &RecordBatch) -> Result<()> {
+        debug_assert_eq!(ids.len(), rows.num_rows());
+        let identities = match self.index.is_some() {
+            true => identities(&self.encoder, rows)?,
+            false => vec![],
+        };
+        if self.index.is_some() {
+            self.load(&identities)?;
+        }
+        for (i, id) in ids.iter().enumerate() {
+            if let Some((c, p)) = position(&self.chunks, *id) {
+                self.delete_at(*id, c, p, identities.get(i).copied());
+            }
+        }
+        Ok(())
     }
 
     fn delete_at(&mut self, id: u64, chunk: usize, position_in: usize, identity: Option<u128>) {
@@ -204,10 +245,20 @@ impl Store {
         let mut used: Vec<usize> = found.iter().map(|(c, _)| *c).collect();
         used.sort_unstable();
         used.dedup();
-        for (c, _) in &mut found {
+        let (mut batches, mut wanted) = (Vec::with_capacity(used.len()), vec![Vec::new(); used.len()]);
+        for (c, p) in &mut found {
             *c = used.binary_search(c).unwrap_or_default();
+            if !self.chunks[used[*c]].is_resident() {
+                // Of a chunk that is read from disk only what is asked for stays.
+                wanted[*c].push(*p as u32);
+                *p = wanted[*c].len() - 1;
+            }
         }
-        let batches: Vec<&RecordBatch> = used.iter().map(|&c| self.chunks[c].rows()).collect();
+        for (c, wanted) in used.into_iter().zip(wanted) {
+            let chunk = &self.chunks[c];
+            batches.push(if wanted.is_empty() { chunk.passing_rows()? } else { chunk.take(&wanted)? });
+        }
+        let batches: Vec<&RecordBatch> = batches.iter().collect();
         Ok(interleave_record_batch(&batches, &found)?)
     }
 
@@ -218,8 +269,10 @@ impl Store {
             self.insert(&changes.rows)?;
             return Ok(0);
         };
-        self.build_index()?;
         let identities = self.identities(&changes.rows)?;
+        let retracted: Vec<u128> =
+            identities.iter().zip(diffs.values()).filter(|(_, d)| **d < 0).map(|(identity, _)| *identity).collect();
+        self.load(&retracted)?;
         let (mut missing, mut taken, mut hint) = (0, vec![], 0);
         for (&identity, &diff) in identities.iter().zip(diffs.values()).filter(|(_, d)| **d < 0) {
             for _ in 0..diff.unsigned_abs() {
@@ -315,7 +368,9 @@ impl Store {
             self.rows -= chunk.live();
             if let Some(index) = &mut self.index {
                 let chunks = &self.chunks;
-                for (p, identity) in identities(&self.encoder, chunk.rows())?.into_iter().enumerate() {
+                let identities = identities(&self.encoder, &chunk.passing_rows()?)?;
+                index.load(&identities)?;
+                for (p, identity) in identities.into_iter().enumerate() {
                     index.remove(identity, chunk.id(p), |id| position(chunks, id).is_some());
                 }
             }
@@ -328,8 +383,10 @@ impl Store {
                 self.chunks[c].undelete(p);
                 self.rows += 1;
                 if let Some(index) = &mut self.index {
-                    let row = self.chunks[c].rows().slice(p, 1);
-                    identities(&self.encoder, &row)?.into_iter().for_each(|identity| index.reinsert(identity, id));
+                    let row = self.chunks[c].take(&[p as u32])?;
+                    let identities = identities(&self.encoder, &row)?;
+                    index.load(&identities)?;
+                    identities.into_iter().for_each(|identity| index.reinsert(identity, id));
                 }
             }
         }
@@ -342,7 +399,8 @@ impl Store {
         if let Some(version) = self.sealed.as_ref().filter(|_| !self.changed) {
             return Ok(version.clone());
         }
-        self.chunks = tidy(&self.schema, std::mem::take(&mut self.chunks))?;
+        self.chunks = tidy(&self.schema, &self.chunks, &self.memory, &mut self.gone)?;
+        self.relieve();
         let version = Version {
             schema: Arc::clone(&self.schema),
             key: self.key.clone(),
@@ -350,25 +408,38 @@ impl Store {
             chunks: Arc::new(self.chunks.clone()),
             rows: self.rows,
             bytes: self.bytes(),
+            bounded: self.memory.limit().is_some(),
         };
         self.changed = false;
         self.sealed = Some(version.clone());
         Ok(version)
     }
 
-    fn build_index(&mut self) -> Result<()> {
-        if self.index.is_some() {
-            return Ok(());
+    /// Has in memory what the index knows of these identities.
+    fn load(&mut self, identities: &[u128]) -> Result<()> {
+        if self.index.is_none() {
+            let built = self.build_index();
+            if built.is_err() {
+                self.index = None;
+            }
+            built?;
         }
-        let mut index = Index::default();
-        for chunk in &self.chunks {
-            for (p, identity) in identities(&self.encoder, chunk.rows())?.into_iter().enumerate() {
+        self.index.as_mut().map_or(Ok(()), |index| index.load(identities))
+    }
+
+    fn build_index(&mut self) -> Result<()> {
+        self.index = Some(Index::new(self.key.is_some()));
+        for c in 0..self.chunks.len() {
+            let chunk = &self.chunks[c];
+            let identities = identities(&self.encoder, &chunk.passing_rows()?)?;
+            let Some(index) = &mut self.index else { break };
+            for (p, identity) in identities.into_iter().enumerate() {
                 if chunk.is_live(p) {
                     index.insert(identity, chunk.id(p));
                 }
             }
+            self.relieve();
         }
-        self.index = Some(index);
         Ok(())
     }
 }

@@ -12,6 +12,7 @@ use crate::error::{Error, Result, SqlState};
 use crate::log::{LogPlace, read_changes, write_changes};
 use crate::operators::{LateRows, RowError};
 use crate::sink::Item;
+use crate::spill::Memory;
 use crate::state::Delta;
 use crate::store::ChunkImage;
 
@@ -40,10 +41,10 @@ impl Checkpoint {
     /// The newest one that is whole; a warning tells of others. `None`: there is none.
     ///
     /// Errors: `XX001` there are some, and none is whole, `0A000` another version wrote them, `58030`.
-    pub fn newest(objects: &Arc<dyn Objects>) -> Result<Option<Self>> {
+    pub fn newest(objects: &Arc<dyn Objects>, memory: &Arc<Memory>) -> Result<Option<Self>> {
         let mut why = None;
         for number in find(objects.as_ref())?.checkpoints.into_iter().rev() {
-            match Self::load(objects, number) {
+            match Self::load(objects, number, memory) {
                 Ok(checkpoint) => return Ok(Some(checkpoint)),
                 Err(error) if error.code() == SqlState::FEATURE_NOT_SUPPORTED => return Err(error),
                 Err(error) => {
@@ -60,9 +61,10 @@ impl Checkpoint {
     }
 
     /// Reads all of one.
-    fn load(objects: &Arc<dyn Objects>, number: u64) -> Result<Self> {
+    fn load(objects: &Arc<dyn Objects>, number: u64, memory: &Arc<Memory>) -> Result<Self> {
         let manifest: Manifest<Content> = Manifest::get(objects.as_ref(), number)?;
-        let mut reading = Reading { parts: Parts(Arc::clone(objects)), known: Known::default() };
+        let mut reading =
+            Reading { parts: Parts(Arc::clone(objects)), known: Known::default(), memory: Arc::clone(memory) };
         let mut image = reading.image(&manifest.content)?;
         (image.epoch, image.log) = (manifest.epoch, Some(manifest.log));
         let loaded = Loaded { manifest, known: reading.known };
@@ -118,6 +120,7 @@ impl Checkpoint {
 }
 
 struct Reading {
+    memory: Arc<Memory>,
     parts: Parts,
     known: Known,
 }
@@ -208,7 +211,7 @@ impl Reading {
         let mut chunks = vec![];
         for (place, chunk) in (0_u32..).zip(&store.chunks) {
             let batch = self.batches(&chunk.rows)?.pop().ok_or_else(corrupt)?;
-            let image = ChunkImage::new(batch, chunk.first, masks.remove(&place))?;
+            let image = ChunkImage::new(batch, chunk.first, masks.remove(&place), &self.memory)?;
             self.known.chunks.insert(image.serial(), chunk.clone());
             chunks.push(image);
         }

@@ -37,7 +37,7 @@ impl Publisher {
     }
 
     pub(super) fn restore_view(&mut self, new: NewView, shown: ShownImage) -> Result<()> {
-        let mut view = View::restored(new, shown)?;
+        let mut view = View::restored(new, shown, &self.config.memory)?;
         let (version, errors) = (view.store.seal()?, u64::try_from(view.errors.standing).unwrap_or(0));
         self.objects.insert(view.id, Entry { version, errors, left: None });
         self.views.insert(view.id, view);
@@ -47,6 +47,19 @@ impl Publisher {
     pub(super) fn restore_table(&mut self, id: ObjectId, name: &str, version: Version, history: Option<HistoryImage>) {
         self.tables.insert(id, Table { name: name.into(), history: history.map(History::restored) });
         self.objects.insert(id, Entry { version, errors: 0, left: None });
+    }
+
+    /// Takes all view stores apart and puts them together again.
+    pub(super) fn restart(&mut self) -> Result<()> {
+        for view in self.views.values_mut() {
+            view.store = view.store.rebuilt()?;
+            view.operators.clear();
+            if let Some(entry) = self.objects.get_mut(&view.id) {
+                entry.version = view.store.seal()?;
+            }
+        }
+        self.show();
+        Ok(())
     }
 
     pub(super) fn restore_errors(&mut self, all: BTreeMap<ObjectId, SourceErrors>) {

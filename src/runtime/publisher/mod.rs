@@ -29,6 +29,7 @@ use super::command::Report;
 use super::digest::Digest;
 use super::message::{EpochInfo, Message, NewView, Publish, shut_down};
 use super::shared::{Entry, Paused, Published, Shared};
+use super::subscribe::Unread;
 use super::worker::abort;
 use super::{EpochStatus, Missing, RuntimeConfig, SubscribeSpec, Subscription};
 
@@ -64,6 +65,7 @@ pub(super) fn start(
         source_errors: BTreeMap::new(),
         missing: Arc::default(),
         subscribing: vec![],
+        unread: Unread::new(config.limits.subscribe_bytes),
         digests: vec![],
         stranded: Arc::default(),
         taps: BTreeMap::new(),
@@ -104,6 +106,7 @@ struct Publisher {
     missing: Arc<HashMap<ObjectId, Missing>>,
     /// Subscriptions that begin at an epoch that is not published yet.
     subscribing: Vec<(Epoch, SubscribeSpec, Reply<Result<Subscription>>)>,
+    unread: Arc<Unread>,
     digests: Vec<Digest>,
     stranded: Arc<HashMap<ObjectId, Arc<str>>>,
     taps: BTreeMap<ObjectId, sinks::Tap>,
@@ -134,8 +137,10 @@ impl Publisher {
 
     /// Waits for something and takes it.
     fn receive(&mut self) -> Result<()> {
-        // Nothing changes as time passes when no history is kept and nobody is waited for.
-        let ticks = !self.waiting.is_empty() || self.histories().any(|h| h.oldest().is_some());
+        // Nothing changes as time passes when no history is kept, nobody is waited for, and there is room.
+        let ticks = !self.waiting.is_empty()
+            || self.histories().any(|h| h.oldest().is_some())
+            || self.config.memory.limit().is_some();
         let messages = self.messages.clone();
         let reports = self.reports.clone();
         let timeout = if ticks { crossbeam_channel::after(Duration::from_secs(1)) } else { crossbeam_channel::never() };
@@ -153,21 +158,9 @@ impl Publisher {
             },
             recv(timeout) -> _ => {
                 self.forget();
+                self.relieve();
                 self.show_lag();
                 Ok(())
-            }
-        }
-    }
-
-    /// Shows on `/metrics` how far the views are behind that are waited for.
-    fn show_lag(&mut self) {
-        for (epoch, closed, views) in self.waiting.iter().map(|e| (e.epoch, e.closed, &e.views)).rev() {
-            for id in views {
-                if let Some(view) = self.views.get_mut(id).filter(|v| !v.is_complete(epoch)) {
-                    let lag = i64::try_from(closed.elapsed().as_millis()).unwrap_or(i64::MAX);
-                    set(&self.config.metrics.lag_ms, "view", &view.name, lag);
-                    view.shows_lag = true;
-                }
             }
         }
     }
@@ -183,7 +176,9 @@ impl Publisher {
         match message {
             Publish::Epoch(info) => self.waiting.push_back(info),
             Publish::AddView(new) => self.add_view(new)?,
-            Publish::Fill(new, fill) => drop(self.filling.insert(new.id, View::filled(new, fill)?)),
+            Publish::Fill(new, fill) => {
+                drop(self.filling.insert(new.id, View::filled(new, fill, &self.config.memory)?))
+            }
             Publish::NotFilled(view) => drop(self.filling.remove(&view)),
             Publish::AddTable { id, name } => {
                 self.tables.insert(id, Table { name: name.into(), history: None });
@@ -287,7 +282,7 @@ impl Publisher {
     fn add_view(&mut self, new: NewView) -> Result<()> {
         let view = match self.filling.remove(&new.id) {
             Some(filled) => filled.added(new),
-            None => View::new(new)?,
+            None => View::new(new, &self.config.memory)?,
         };
         self.objects.remove(&view.id);
         self.views.insert(view.id, view);
@@ -394,6 +389,7 @@ impl Publisher {
             self.recent.pop_front();
         }
         self.forget();
+        self.relieve();
         self.subscribe();
         Ok(())
     }
@@ -455,7 +451,9 @@ impl Publisher {
             let called = view.as_ref().map_or_else(String::new, |v| v.called());
             let readable = self.shared.published().version(spec.view, &called);
             let answer = match (readable, view) {
-                (Ok(_), Some(view)) => view.subscribe(&spec, self.published, &self.config.metrics.subscriptions),
+                (Ok(_), Some(view)) => {
+                    view.subscribe(&spec, self.published, &self.config.metrics.subscriptions, &self.unread)
+                }
                 (Err(error), _) => Err(error),
                 (Ok(_), None) => Err(Error::unsupported(
                     "SUBSCRIBE to a table",
@@ -483,19 +481,6 @@ impl Publisher {
             oldest.forget_oldest();
             bytes += oldest.bytes;
         }
-    }
-
-    /// Takes all view stores apart and puts them together again.
-    fn restart(&mut self) -> Result<()> {
-        for view in self.views.values_mut() {
-            view.store = view.store.rebuilt()?;
-            view.operators.clear();
-            if let Some(entry) = self.objects.get_mut(&view.id) {
-                entry.version = view.store.seal()?;
-            }
-        }
-        self.show();
-        Ok(())
     }
 
     fn shut_down(&mut self) {

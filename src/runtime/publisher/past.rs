@@ -42,6 +42,13 @@ impl Publisher {
         Ok(Past { rows, later, through: self.published })
     }
 
+    /// Views that did not change give memory back too.
+    pub(super) fn relieve(&mut self) {
+        if self.config.memory.is_short() {
+            self.views.values_mut().for_each(|view| view.store.relieve());
+        }
+    }
+
     /// The histories of all views and tables.
     pub(super) fn histories(&mut self) -> impl Iterator<Item = &mut History> {
         let tables = self.tables.values_mut().map(|t| &mut t.history);

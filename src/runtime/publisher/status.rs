@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::data::ObjectId;
-use crate::metrics::forget;
+use crate::metrics::{forget, set};
 
 use super::super::command::OperatorStats;
 use super::super::{EpochStatus, OperatorStatus, Status, TableStatus, ViewPhase, ViewStatus};
@@ -11,6 +11,19 @@ use super::Publisher;
 use super::view::View;
 
 impl Publisher {
+    /// Shows on `/metrics` how far the views are behind that are waited for.
+    pub(super) fn show_lag(&mut self) {
+        for (epoch, closed, views) in self.waiting.iter().map(|e| (e.epoch, e.closed, &e.views)).rev() {
+            for id in views {
+                if let Some(view) = self.views.get_mut(id).filter(|v| !v.is_complete(epoch)) {
+                    let lag = i64::try_from(closed.elapsed().as_millis()).unwrap_or(i64::MAX);
+                    set(&self.config.metrics.lag_ms, "view", &view.name, lag);
+                    view.shows_lag = true;
+                }
+            }
+        }
+    }
+
     /// An object has another name.
     pub(super) fn rename(&mut self, object: ObjectId, name: &str) {
         if let Some(view) = self.views.get_mut(&object) {

@@ -10,6 +10,7 @@ use arrow::datatypes::SchemaRef;
 use crate::data::{Changes, Epoch, KeyEncoder, ObjectId, consolidate, ordered};
 use crate::error::{Error, Result, SqlState};
 use crate::operators::{Counters, Output, RowError};
+use crate::spill::Memory;
 use crate::store::{Store, Version};
 
 use super::super::checkpoint::{ShownImage, StoreImage};
@@ -17,7 +18,7 @@ use super::super::command::OperatorStats;
 use super::super::digest::Digest;
 use super::super::message::Left;
 use super::super::message::NewView;
-use super::super::subscribe::{Subscriber, Subscription};
+use super::super::subscribe::{Subscriber, Subscription, Unread};
 use super::super::{Limits, Settings, SubscribeSpec};
 use super::errors::Errors;
 use super::history::History;
@@ -79,14 +80,14 @@ pub(super) struct Epochal {
 }
 
 impl View {
-    pub(super) fn new(new: NewView) -> Result<Self> {
+    pub(super) fn new(new: NewView, memory: &Arc<Memory>) -> Result<Self> {
         let NewView { id, name, schema, graph, late_into, subscription } = new;
         let all: Vec<usize> = (0..schema.fields().len()).collect();
         Ok(Self {
             id,
             name: name.into(),
             encoder: KeyEncoder::exact(&schema, &all)?,
-            store: Store::new(Arc::clone(&schema), graph.key.as_deref())?,
+            store: Store::new(Arc::clone(&schema), graph.key.as_deref())?.bounded(memory),
             schema,
             consolidated: graph.consolidated,
             late_into,
@@ -108,8 +109,8 @@ impl View {
     }
 
     /// One that is being filled.
-    pub(super) fn filled(new: NewView, fill: u64) -> Result<Self> {
-        Ok(Self { fill: Some(fill), ..Self::new(new)? })
+    pub(super) fn filled(new: NewView, fill: u64, memory: &Arc<Memory>) -> Result<Self> {
+        Ok(Self { fill: Some(fill), ..Self::new(new, memory)? })
     }
 
     /// One that was filled, and joins.
@@ -128,7 +129,8 @@ impl View {
             }
             self.store.apply(changes)?;
         }
-        Ok(())
+        // Merges small chunks, and moves what there is no memory for.
+        self.store.seal().map(drop)
     }
 
     /// All of it, but what a history has had until an epoch.
@@ -141,11 +143,11 @@ impl View {
     }
 
     /// The view that [`Self::image`] gave.
-    pub(super) fn restored(new: NewView, image: ShownImage) -> Result<Self> {
-        let mut view = Self::new(new)?;
+    pub(super) fn restored(new: NewView, image: ShownImage, memory: &Arc<Memory>) -> Result<Self> {
+        let mut view = Self::new(new, memory)?;
         let key = view.store.key().map(<[usize]>::to_vec);
         let StoreImage { next_row, chunks } = image.rows;
-        view.store = Store::from_image(Arc::clone(&view.schema), key.as_deref(), next_row, chunks)?;
+        view.store = Store::from_image(Arc::clone(&view.schema), key.as_deref(), next_row, chunks)?.bounded(memory);
         view.history = Some(History::restored(image.history));
         view.counters = image.counters;
         view.errors = Errors::restored(image.errors.0, &image.errors.1);
@@ -307,6 +309,7 @@ impl View {
         spec: &SubscribeSpec,
         now: Epoch,
         open: &prometheus_client::metrics::gauge::Gauge,
+        unread: &Arc<Unread>,
     ) -> Result<Subscription> {
         let as_of = spec.as_of.unwrap_or(now);
         if let Some(up_to) = spec.up_to.filter(|u| *u < as_of) {
@@ -319,9 +322,12 @@ impl View {
         if as_of < since {
             return Err(too_old(&self.called(), as_of, since));
         }
-        let (mut subscriber, subscription) = Subscriber::new(spec, as_of, open);
+        let (mut subscriber, subscription) = Subscriber::new(spec, as_of, open, unread);
         if spec.snapshot {
-            subscriber.snapshot(self.rows_at(as_of)?);
+            match as_of == now {
+                true => subscriber.stored(self.store.seal()?),
+                false => subscriber.snapshot(self.rows_at(as_of)?),
+            }
         }
         let mut more = subscriber.begin();
         for (epoch, changes) in self.history.iter().flat_map(|h| h.after(as_of)) {

@@ -182,7 +182,7 @@ impl Sequencer {
         let values = self.values.take().filter(|rows| valued && is_of(rows, id, head.store.rows()));
         head.store = match &values {
             Some(rows) => {
-                let mut store = Store::new(Arc::clone(&spec.schema), key)?;
+                let mut store = Store::new(Arc::clone(&spec.schema), key)?.bounded(&self.config.memory);
                 rows.changes.iter().try_for_each(|changes| store.insert(&changes.rows).map(drop))?;
                 store
             }

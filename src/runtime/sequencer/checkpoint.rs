@@ -319,9 +319,9 @@ impl Sequencer {
         let Some(TableImage { rows, clock, history }) = image.tables.remove(&id) else { return Err(missing(id)) };
         let connector = spec.connector.clone();
         let time = spec.watermark.as_ref().map(|w| w.column);
-        let mut head = TableHead::new(spec)?;
+        let mut head = TableHead::new(spec, &self.config.memory)?;
         let key = head.store.key().map(<[usize]>::to_vec);
-        head.store = restore_store(Arc::clone(&head.spec.schema), key.as_deref(), rows)?;
+        head.store = restore_store(Arc::clone(&head.spec.schema), key.as_deref(), rows)?.bounded(&self.config.memory);
         clock.restore(&mut head.clock);
         let version = head.store.seal()?;
         let _ = self.shared.publisher.send(Publish::RestoreTable { id, name: name.clone(), version, history });

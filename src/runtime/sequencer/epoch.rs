@@ -308,6 +308,9 @@ impl Sequencer {
         }
         self.late_written.retain(|(_, written)| *written > epoch || !self.flushes.is_empty());
         self.log.cut(epoch.next())?;
+        if self.config.memory.is_short() {
+            self.tables.values_mut().for_each(|table| table.store.relieve());
+        }
         self.views_published(epoch)
     }
 }

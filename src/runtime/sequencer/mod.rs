@@ -390,7 +390,7 @@ impl Sequencer {
         let connector = spec.connector.clone();
         let watermark = spec.watermark.clone();
         let time = watermark.as_ref().map(|w| w.column);
-        let head = TableHead::new(spec)?;
+        let head = TableHead::new(spec, &self.config.memory)?;
         if watermark.is_some() {
             let entry = PartitionWatermark { watermark: EventTime::MIN, idle: false };
             Arc::make_mut(&mut self.vector).0.insert(head.clock.partition, entry);

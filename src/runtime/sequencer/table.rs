@@ -12,6 +12,7 @@ use datafusion::physical_expr::PhysicalExpr;
 use crate::data::text::{self, TimeZone};
 use crate::data::{Changes, Partition};
 use crate::error::{Error, Result, SqlState};
+use crate::spill::Memory;
 use crate::stack;
 use crate::store::Store;
 
@@ -35,9 +36,9 @@ struct Found {
 }
 
 impl TableHead {
-    pub(in crate::runtime) fn new(spec: TableSpec) -> Result<Self> {
+    pub(in crate::runtime) fn new(spec: TableSpec, memory: &Arc<Memory>) -> Result<Self> {
         let key = (!spec.primary_key.is_empty()).then_some(spec.primary_key.as_slice());
-        let store = Store::new(Arc::clone(&spec.schema), key)?;
+        let store = Store::new(Arc::clone(&spec.schema), key)?.bounded(memory);
         let clock = Clock::new(Partition { source: spec.id, index: 0 }, spec.watermark.clone());
         Ok(Self { spec, store, clock })
     }
@@ -135,8 +136,9 @@ impl TableHead {
             OnConflict::Nothing => {
                 let mut seen = HashSet::new();
                 let mut keep: Vec<u32> = Vec::new();
-                for (i, identity) in (0..).zip(&identities) {
-                    if self.store.find(*identity)?.is_none() && seen.insert(*identity) {
+                let there = self.store.find_all(&identities)?;
+                for ((i, identity), there) in (0..).zip(&identities).zip(there) {
+                    if there.is_none() && seen.insert(*identity) {
                         keep.push(i);
                     }
                 }
@@ -154,8 +156,9 @@ impl TableHead {
     /// 23505 when one of these rows, or a row of the table, has the key of another of them.
     fn check_new(&mut self, rows: &RecordBatch, identities: &[u128]) -> Result<()> {
         let mut seen = HashSet::with_capacity(if identities.len() > 1 { identities.len() } else { 0 });
-        for (i, identity) in identities.iter().enumerate() {
-            if self.store.find(*identity)?.is_some() || (identities.len() > 1 && !seen.insert(*identity)) {
+        let there = self.store.find_all(identities)?;
+        for ((i, identity), there) in identities.iter().enumerate().zip(there) {
+            if there.is_some() || (identities.len() > 1 && !seen.insert(*identity)) {
                 return Err(self.duplicate(rows, i));
             }
         }
@@ -187,14 +190,15 @@ impl TableHead {
     ) -> Result<WriteResult> {
         let (mut new, mut ids, mut excluded) = (Vec::new(), Vec::new(), Vec::new());
         let mut seen = HashSet::new();
-        for (i, identity) in (0u32..).zip(identities) {
+        let there = self.store.find_all(identities)?;
+        for ((i, identity), there) in (0u32..).zip(identities).zip(there) {
             if !seen.insert(*identity) {
                 let message = "ON CONFLICT DO UPDATE command cannot affect row a second time";
                 return Err(Error::new(SqlState::CARDINALITY_VIOLATION, message).with_hint(
                     "Ensure that no rows proposed for insertion within the same command have duplicate constrained values.",
                 ));
             }
-            match self.store.find(*identity)? {
+            match there {
                 Some(id) => {
                     ids.push(id);
                     excluded.push(i);
@@ -235,10 +239,8 @@ impl TableHead {
         for (i, identity) in identities.iter().enumerate() {
             last.insert(*identity, i);
         }
-        let mut ids = Vec::new();
-        for identity in last.keys() {
-            ids.extend(self.store.find(*identity)?);
-        }
+        let keys: Vec<u128> = last.keys().copied().collect();
+        let mut ids: Vec<u64> = self.store.find_all(&keys)?.into_iter().flatten().collect();
         ids.sort_unstable();
         let old = Found { rows: self.store.take(&ids)?, ids };
         if !old.ids.is_empty() {
@@ -270,9 +272,7 @@ impl TableHead {
         let new = self.conform(&new)?;
         let count = found.ids.len();
         if count > 0 {
-            for id in &found.ids {
-                self.store.delete(*id)?;
-            }
+            self.store.delete_rows(&found.ids, &found.rows)?;
             if !self.spec.primary_key.is_empty() {
                 let identities = self.store.identities(&new)?;
                 self.check_new(&new, &identities)?;
@@ -288,9 +288,7 @@ impl TableHead {
     }
 
     fn delete(&mut self, found: Found, returning: bool, changes: &mut Vec<Changes>) -> Result<WriteResult> {
-        for id in &found.ids {
-            self.store.delete(*id)?;
-        }
+        self.store.delete_rows(&found.ids, &found.rows)?;
         let count = found.ids.len() as u64;
         if count > 0 {
             changes.push(negative(found.rows.clone()));
@@ -330,8 +328,8 @@ impl TableHead {
 
     fn by_identity(&mut self, identities: &[u128], may_lack: bool) -> Result<Found> {
         let mut ids = Vec::with_capacity(identities.len());
-        for identity in identities {
-            match self.store.find(*identity)? {
+        for there in self.store.find_all(identities)? {
+            match there {
                 Some(id) => ids.push(id),
                 None if may_lack => {}
                 None => return Err(conflict()),

@@ -29,7 +29,7 @@ use serde_json::json;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use crate::config::{INGEST_REQUESTS, INGEST_STALL_S, MAX_TRANSACTION_BYTES};
+use crate::config::{INGEST_REQUESTS, INGEST_STALL_S};
 use crate::engine::{Engine, Startup};
 use crate::error::{Error, Result, SqlState};
 use body::Rows;
@@ -85,7 +85,7 @@ async fn ingest(ingesting: &Ingesting, table: &str, headers: &HeaderMap, body: B
         let hint = "Try again, and put more rows into each request.";
         return Err(Refusal::with(StatusCode::TOO_MANY_REQUESTS, SqlState::TOO_MANY_CONNECTIONS, message, hint));
     };
-    check_headers(headers)?;
+    check_headers(ingesting, headers)?;
     let kind = body::Kind::of(headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default());
     let Some(kind) = kind else {
         let hint = "Send application/x-ndjson (one object per line), application/json or text/csv.";
@@ -112,9 +112,7 @@ async fn ingest(ingesting: &Ingesting, table: &str, headers: &HeaderMap, body: B
         let Some(chunk) = next else { break };
         let chunk = chunk.map_err(|error| Error::new(SqlState::CONNECTION_FAILURE, error.to_string()))?;
         bytes += chunk.len();
-        if bytes > MAX_TRANSACTION_BYTES {
-            return Err(too_large().into());
-        }
+        check_size(ingesting, bytes)?;
         rows.push(&chunk)?;
     }
     let (epoch, rows) = rows.finish()?.commit().await?;
@@ -122,11 +120,9 @@ async fn ingest(ingesting: &Ingesting, table: &str, headers: &HeaderMap, body: B
 }
 
 /// What can be refused before the body is read.
-fn check_headers(headers: &HeaderMap) -> Result<(), Refusal> {
-    let number = |value: &HeaderValue| value.to_str().ok().and_then(|text| text.parse::<u64>().ok());
-    if headers.get(CONTENT_LENGTH).and_then(number).is_some_and(|length| length > MAX_TRANSACTION_BYTES as u64) {
-        return Err(too_large().into());
-    }
+fn check_headers(ingesting: &Ingesting, headers: &HeaderMap) -> Result<(), Refusal> {
+    let number = |value: &HeaderValue| value.to_str().ok().and_then(|text| text.parse::<usize>().ok());
+    check_size(ingesting, headers.get(CONTENT_LENGTH).and_then(number).unwrap_or_default())?;
     match headers.get(CONTENT_ENCODING) {
         Some(encoding) if encoding != "identity" => {
             let (status, code) = (StatusCode::UNSUPPORTED_MEDIA_TYPE, SqlState::FEATURE_NOT_SUPPORTED);
@@ -136,9 +132,8 @@ fn check_headers(headers: &HeaderMap) -> Result<(), Refusal> {
     }
 }
 
-fn too_large() -> Error {
-    Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "transaction is larger than max_transaction (1 GiB)")
-        .with_hint("Send it in several requests.")
+fn check_size(ingesting: &Ingesting, bytes: usize) -> crate::error::Result<()> {
+    ingesting.engine.runtime.check_transaction(bytes, "Send it in several requests.")
 }
 
 fn stopping() -> Error {

@@ -10,13 +10,14 @@ use super::*;
 use crate::checkpoint::{MemoryObjects, Objects};
 use crate::log::{Ddl, LogFiles, LogPlace, MemoryDisk};
 use crate::runtime::{Checkpoint, Kept};
+use crate::spill::Memory;
 
 /// A runtime that goes on with the newest checkpoint and the log behind it.
 fn recover(disk: &MemoryDisk, objects: &MemoryObjects, workers: usize) -> Result<(Runtime, Option<Epoch>)> {
     let settings = Settings { checkpoint_interval: Duration::from_millis(1), ..Settings::default() };
     let runtime = Runtime::start(RuntimeConfig { workers, settings, keep_log: false, ..config() })?;
     let objects: Arc<dyn Objects> = Arc::new(objects.clone());
-    let newest = Checkpoint::newest(&objects)?;
+    let newest = Checkpoint::newest(&objects, &Memory::unbounded())?;
     let epoch = newest.as_ref().map(Checkpoint::epoch);
     let files = LogFiles::find(Arc::new(disk.clone()), newest.as_ref().map_or(LogPlace::START, Checkpoint::log))?;
     runtime.recover(files, Some(Kept { objects, newest }), vec![], |ddl: &Ddl| rebuild(&ddl.payload))?;
@@ -99,7 +100,7 @@ fn every_flipped_byte_of_checkpoints_is_noticed_or_harmless() {
         runtime.shutdown().await;
     });
     let shelf: Arc<dyn Objects> = Arc::new(objects.clone());
-    let whole = Checkpoint::newest(&shelf).unwrap().unwrap();
+    let whole = Checkpoint::newest(&shelf, &Memory::unbounded()).unwrap().unwrap();
     let older = Checkpoint::check(&shelf).unwrap()[0].1;
     assert!(older < whole.epoch());
     for name in shelf.list().unwrap() {
@@ -107,7 +108,7 @@ fn every_flipped_byte_of_checkpoints_is_noticed_or_harmless() {
         for at in (0..shelf.size(&name).unwrap() as usize).step_by(if every { 1 } else { 17 }) {
             let flip = || objects.change(&name, |bytes| bytes[at] ^= 1 << (at % 8));
             flip();
-            match Checkpoint::newest(&shelf) {
+            match Checkpoint::newest(&shelf, &Memory::unbounded()) {
                 // What it does not name, or what another one names.
                 Ok(Some(newest)) => assert!([older, whole.epoch()].contains(&newest.epoch()), "byte {at} of {name}"),
                 Ok(None) => panic!("byte {at} of {name}: no checkpoint is left"),
