@@ -77,6 +77,8 @@ impl Database {
             // Nothing of it fits into memory.
             memory_limit: (mode == Mode::Restart).then_some(0),
             keep_log: true,
+            // What the log has behind a checkpoint is read back too.
+            last_checkpoint: false,
             ..EngineConfig::default()
         };
         Self::with(mode, config).await
@@ -97,6 +99,8 @@ impl Database {
             http_listen: any,
             workers: engine.config.workers,
             data_dir: None,
+            checkpoint_url: None,
+            restore: false,
             file_root: None,
         };
         let server = Server::start(&serve, engine.clone()).await.map_err(|e| format!("{e:?}"))?;

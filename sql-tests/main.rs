@@ -7,6 +7,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 mod alone;
 mod bag;
 mod bench;
+mod buckets;
 mod clients;
 mod connection;
 mod consistency;
@@ -26,6 +27,7 @@ mod recovery;
 mod sinks;
 mod slt;
 mod sources;
+mod starts;
 mod tidy;
 
 /// The one tokio runtime that all servers and clients of the tests share.
@@ -72,6 +74,8 @@ fn main() {
     trials.extend(sinks::trials());
     trials.extend(random::trials());
     trials.extend(recovery::trials());
+    trials.extend(buckets::trials());
+    trials.extend(starts::trials());
     trials.extend(poison::trials());
     trials.extend(bench::trials());
     trials.extend(faults::trials());

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use highwater::catalog::object::{Kind, Object};
 use highwater::config::EngineConfig;
-use highwater::engine::Engine;
+use highwater::engine::{DataDir, Engine};
 use highwater::runtime::{ReadMode, Status};
 use libtest_mimic::Trial;
 use tempfile::TempDir;
@@ -119,20 +119,28 @@ async fn start_and_compare(before: &Shown, config: &EngineConfig, folder: &Path)
 /// Servers one after the other on one directory.
 pub fn trials() -> Vec<Trial> {
     vec![
-        trial("recovery::followed_files_go_on", followed_files_go_on()),
+        trial("recovery::followed_files_go_on", followed_files_go_on(false)),
+        trial("recovery::followed_files_go_on_from_a_checkpoint", followed_files_go_on(true)),
         trial("recovery::streams_of_one_auction_house", streams_of_one_auction_house()),
         trial("recovery::other_files_of_a_pattern", other_files_of_a_pattern()),
         trial("recovery::a_lost_file_keeps_nothing_else_from_starting", a_lost_file()),
         trial("recovery::one_server_at_a_time", one_server_at_a_time()),
         trial("recovery::what_was_going_on", what_was_going_on()),
         trial("recovery::what_was_read_back_is_no_larger", what_was_read_back_is_no_larger()),
+        trial("recovery::a_clean_stop_leaves_no_log_to_read", a_clean_stop()),
         trial("recovery::views_that_are_still_being_filled", views_that_are_still_being_filled()),
     ]
 }
 
-/// One life of the directory: runs statements, and then a query that gives one column.
+/// One life of the directory: runs statements, and then a query that gives one column. The next one reads the log back.
 async fn life(folder: &Path, statements: &[String], query: &str) -> Result<Vec<String>> {
-    let config = EngineConfig { workers: 2, data_dir: Some(folder.join("data")), ..EngineConfig::default() };
+    live(folder, false, statements, query).await
+}
+
+/// `last_checkpoint`: the next one begins with a checkpoint of all that.
+async fn live(folder: &Path, last_checkpoint: bool, statements: &[String], query: &str) -> Result<Vec<String>> {
+    let config =
+        EngineConfig { workers: 2, data_dir: Some(folder.join("data")), last_checkpoint, ..EngineConfig::default() };
     let database = Database::with(Mode::One, config).await?;
     let found = ask(&database, statements, query).await;
     database.stop().await;
@@ -183,7 +191,7 @@ async fn streams_of_one_auction_house() -> Result<()> {
 }
 
 /// Files that grow in turn, a header that came alone, half a line, a new file, a renamed one.
-async fn followed_files_go_on() -> Result<()> {
+async fn followed_files_go_on(last_checkpoint: bool) -> Result<()> {
     let folder = TempDir::new().map_err(text)?;
     let [a, b, c] = ["a.csv", "b.csv", "c.csv"].map(|name| folder.path().join(name));
     append(&a, "n,s\n1,x\n2,")?;
@@ -196,20 +204,20 @@ async fn followed_files_go_on() -> Result<()> {
         folder.path().display()
     );
     let create = [source, "CREATE MATERIALIZED VIEW v AS SELECT n, s FROM f".into(), flush.clone()];
-    expect(life(folder.path(), &create, rows).await?, &["1x"])?;
+    expect(live(folder.path(), last_checkpoint, &create, rows).await?, &["1x"])?;
     append(&a, "y\n")?;
     append(&b, "3,z\n")?;
-    expect(life(folder.path(), std::slice::from_ref(&flush), rows).await?, &["1x", "2y", "3z"])?;
+    expect(live(folder.path(), last_checkpoint, std::slice::from_ref(&flush), rows).await?, &["1x", "2y", "3z"])?;
     append(&c, "s,n\nw,5\n")?;
     append(&a, "4,v\n")?;
     std::fs::rename(&b, folder.path().join("d.csv")).map_err(text)?;
     append(&folder.path().join("d.csv"), "6,u\n")?;
     let later = "CREATE MATERIALIZED VIEW later AS SELECT count(*) AS n FROM f".to_owned();
     let again = [flush.clone(), later, flush.clone()];
-    expect(life(folder.path(), &again, rows).await?, &["1x", "2y", "3z", "4v", "5w", "6u"])?;
+    expect(live(folder.path(), last_checkpoint, &again, rows).await?, &["1x", "2y", "3z", "4v", "5w", "6u"])?;
     append(&c, "t,7\n")?;
-    expect(life(folder.path(), std::slice::from_ref(&flush), "SELECT n FROM later").await?, &["7"])?;
-    expect(life(folder.path(), &[flush], rows).await?, &["1x", "2y", "3z", "4v", "5w", "6u", "7t"])
+    expect(live(folder.path(), last_checkpoint, std::slice::from_ref(&flush), "SELECT n FROM later").await?, &["7"])?;
+    expect(live(folder.path(), last_checkpoint, &[flush], rows).await?, &["1x", "2y", "3z", "4v", "5w", "6u", "7t"])
 }
 
 /// A source keeps the files that it had when it was first read.
@@ -334,6 +342,31 @@ async fn views_that_are_still_being_filled() -> Result<()> {
     };
     database.stop().await;
     expect(counted?, &["10 200000"])
+}
+
+/// All is in the checkpoint of the stop, also what comes in by itself until then.
+async fn a_clean_stop() -> Result<()> {
+    let folder = TempDir::new().map_err(text)?;
+    let out = folder.path().join("out");
+    let create = [
+        "CREATE TABLE t (n INT)".to_owned(),
+        "CREATE SOURCE bid WITH (connector = 'nexmark', stream = 'bid', rate = '2000')".into(),
+        "CREATE MATERIALIZED VIEW v AS SELECT sum(n) AS n FROM t".into(),
+        "CREATE MATERIALIZED VIEW bids AS SELECT auction % 7 AS a, count(*) AS c FROM bid GROUP BY auction % 7".into(),
+        format!("CREATE SINK k FROM v WITH (connector = 'file', path = '{}') FORMAT UPSERT ENCODE JSON", out.display()),
+        "INSERT INTO t VALUES (1), (2)".into(),
+    ];
+    expect(live(folder.path(), true, &create, "SELECT n FROM v").await?, &["3"])?;
+    for (value, sum) in [(3, "6"), (4, "10")] {
+        let (log, checkpoints) = DataDir::inspect(&folder.path().join("data")).map_err(text)?;
+        let newest = checkpoints.last().map(|(_, _, log)| *log);
+        if newest.is_none_or(|newest| log.bytes_from(newest) > 0) {
+            return Err("the log has more than the newest checkpoint".into());
+        }
+        let insert = [format!("INSERT INTO t VALUES ({value})")];
+        expect(live(folder.path(), true, &insert, "SELECT n FROM v").await?, &[sum])?;
+    }
+    Ok(())
 }
 
 /// A table as it was read back is as large as it was.

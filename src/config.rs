@@ -28,6 +28,10 @@ pub struct ServeConfig {
     pub workers: usize,
     /// Where everything is kept; `None`: nothing outlives the process.
     pub data_dir: Option<PathBuf>,
+    /// Where checkpoints are kept; `None`: where they were, in the data directory at first.
+    pub checkpoint_url: Option<String>,
+    /// A new data directory begins with a checkpoint that is there.
+    pub restore: bool,
     /// Files are read only below it, when given.
     pub file_root: Option<PathBuf>,
     /// Bytes that states, rows, history and queries may have together; more goes to disk. `None`: there is no limit.
@@ -59,6 +63,13 @@ pub const INGEST_STALL_S: u64 = 60;
 /// Seconds that clients get on shutdown to be told 57P01.
 pub const SHUTDOWN_S: u64 = 3;
 
+/// Bytes of a file of the input log, above which the next one begins.
+pub const LOG_FILE_BYTES: u64 = 64 << 20;
+/// How often a start that takes its time says how far it is.
+pub const TELL_EVERY: Duration = Duration::from_secs(1);
+/// Seconds that a clean stop waits for its checkpoint to be written; without it the next start reads the log back.
+pub const STOP_CHECKPOINT_S: u64 = 20;
+
 /// How a server is started.
 #[derive(Clone, Debug)]
 pub struct EngineConfig {
@@ -66,6 +77,10 @@ pub struct EngineConfig {
     pub workers: usize,
     /// Where everything is kept; `None`: nothing outlives the process.
     pub data_dir: Option<PathBuf>,
+    /// Where checkpoints are kept; `None`: where they were, in the data directory at first.
+    pub checkpoint_url: Option<String>,
+    /// A new data directory begins with a checkpoint that is there.
+    pub restore: bool,
     /// Files of `connector = 'file'` must lie below this folder, when given.
     pub file_root: Option<PathBuf>,
     /// Bytes of memory, beyond which states and rows go to disk: to the data directory, or, where there is none, to the
@@ -79,6 +94,8 @@ pub struct EngineConfig {
     pub source_rows: usize,
     /// What the setting `checkpoint_interval` is at first.
     pub checkpoint_interval: Duration,
+    /// A checkpoint is taken at a clean stop.
+    pub last_checkpoint: bool,
     /// Keeps the whole input log and a digest of what every view changed in every epoch, so that the log can be replayed.
     pub keep_log: bool,
     /// There is a function `panic(text)` that panics: `'plan'` while the statement is planned, anything else while it runs
@@ -92,12 +109,15 @@ impl Default for EngineConfig {
         Self {
             workers,
             data_dir: None,
+            checkpoint_url: None,
+            restore: false,
             file_root: None,
             memory_limit: None,
             batch_rows: BATCH_ROWS,
             one_row_batches: false,
             source_rows: EPOCH_ROWS,
             checkpoint_interval: Duration::from_secs(10),
+            last_checkpoint: true,
             keep_log: false,
             panic_function: false,
         }
@@ -171,6 +191,12 @@ pub const SINK_BYTES: usize = 256 << 20;
 pub const SINK_ROLL_BYTES: usize = 64 << 20;
 /// How long a sink's file takes in changes, unless the option `roll_interval` says otherwise.
 pub const SINK_ROLL_INTERVAL: Duration = Duration::from_secs(10);
+/// Seconds that connecting to a bucket may take.
+pub const BUCKET_CONNECT_S: u64 = 5;
+/// Seconds that one request to a bucket may take: it moves a pack of 64 MiB.
+pub const BUCKET_REQUEST_S: u64 = 120;
+/// Seconds after which a request to a bucket that failed is not repeated at once.
+pub const BUCKET_RETRY_S: u64 = 10;
 /// How long a sink waits before it tries again what the disk refused; twice as long each time, up to the longest.
 pub const SINK_RETRY: Duration = Duration::from_secs(1);
 /// The longest.

@@ -19,17 +19,32 @@ const WORD: &str = "highwater-checkpoint";
 const FORMAT: u32 = 1;
 const ENDING: &str = ".checkpoint";
 
+/// Who wrote a checkpoint.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owner {
+    /// The data directory whose it is: its id.
+    pub directory: String,
+    /// The process: another one each time.
+    pub server: String,
+}
+
 /// One checkpoint; `T` is what is in it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Manifest<T> {
     /// Ascending.
     pub number: u64,
+    /// Who wrote it.
+    #[serde(default)]
+    pub owner: Owner,
     /// The last epoch in it.
     pub epoch: Epoch,
     /// From here on the input log says what followed.
     pub log: LogPlace,
     /// When, in microseconds since 1970.
     pub taken: i64,
+    /// Epochs of which nothing is known any more: after the first of two, up to the second.
+    #[serde(default)]
+    pub lost: Vec<(Epoch, Epoch)>,
     /// The packs that it names, their bytes, and how many of these.
     pub packs: Vec<Used>,
     /// What is in it.
@@ -78,7 +93,8 @@ impl<T: Serialize + DeserializeOwned> Manifest<T> {
         let name = name(number);
         let bytes = objects.get(&name)?;
         let damaged = |what: &str| {
-            let message = format!("\"{}\" is damaged: {what}", objects.path(&name));
+            let path = objects.path(&name);
+            let message = format!("\"{path}\" is damaged between bytes 0 and {}: {what}", bytes.len());
             Error::new(SqlState::DATA_CORRUPTED, message)
         };
         let end = bytes.iter().take(64).position(|b| *b == b'\n').ok_or_else(|| damaged("it has no first line"))?;
@@ -95,6 +111,27 @@ impl<T: Serialize + DeserializeOwned> Manifest<T> {
         }
         serde_json::from_slice(json).map_err(|error| damaged(&error.to_string()))
     }
+}
+
+/// Who wrote a checkpoint, whatever is in it.
+pub fn owner(objects: &dyn Objects, number: u64) -> Result<Owner> {
+    Ok(Manifest::<serde_json::Value>::get(objects, number)?.owner)
+}
+
+/// Copies all of one place into another, so that it can take its place: manifests last, oldest first.
+pub fn copy(from: &dyn Objects, to: &dyn Objects) -> Result<()> {
+    let Found { checkpoints, packs } = find(from)?;
+    for name in packs.into_iter().map(pack::name).chain(checkpoints.into_iter().map(name)) {
+        to.put(&name, from.get(&name)?)?;
+    }
+    Ok(())
+}
+
+/// Removes all of a place: manifests first, newest last.
+pub fn clear(objects: &dyn Objects) -> Result<()> {
+    let Found { checkpoints, packs } = find(objects)?;
+    let mut names = checkpoints.into_iter().map(name).chain(packs.into_iter().map(pack::name));
+    names.try_for_each(|name| objects.remove(&name))
 }
 
 /// What is there.

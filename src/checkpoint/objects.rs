@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures::executor::block_on;
-use futures::{StreamExt, TryStreamExt};
+use futures::TryStreamExt;
 use object_store::local::LocalFileSystem;
 use object_store::{ObjectStore, ObjectStoreExt};
+use tokio::runtime::Runtime;
 
 use crate::error::{Error, Result, SqlState};
+
+use super::url::{self, Kind};
 
 /// Named objects. Their users wait for it: threads of their own.
 pub trait Objects: Send + Sync {
@@ -47,8 +49,16 @@ pub trait Objects: Send + Sync {
 /// A folder, or a bucket, by way of `object_store`.
 pub struct Bucket {
     store: Arc<dyn ObjectStore>,
+    /// What messages call it.
+    place: String,
+    kind: Where,
+}
+
+enum Where {
     /// The folder, whose files are to be synced.
-    folder: Option<PathBuf>,
+    Folder(PathBuf),
+    /// Where its requests run; there until it is dropped.
+    Bucket(Option<Runtime>),
 }
 
 impl Bucket {
@@ -60,13 +70,64 @@ impl Bucket {
 
     /// A folder that is there.
     pub fn at(path: &Path) -> Result<Self> {
-        let store = LocalFileSystem::new_with_prefix(path).map_err(|error| failed(&error))?;
-        Ok(Self { store: Arc::new(store), folder: Some(path.to_owned()) })
+        let store = LocalFileSystem::new_with_prefix(path).map_err(|error| failed("", &error))?;
+        let place = path.display().to_string();
+        Ok(Self { store: Arc::new(store), place, kind: Where::Folder(path.to_owned()) })
+    }
+
+    /// What a URL names: `s3://bucket/prefix`, as the environment's AWS_* variables say, or `file:///folder`. Nothing is
+    /// asked of a bucket yet.
+    ///
+    /// Errors: `22023` it is no such URL, or what it needs is not in the environment.
+    pub fn open(url: &str) -> Result<Self> {
+        match url::open(url)? {
+            Kind::Folder(path) => Self::folder(&path),
+            Kind::Bucket(store) => {
+                let mut threads = tokio::runtime::Builder::new_multi_thread();
+                let runtime = threads.worker_threads(1).thread_name("bucket").enable_all().build()?;
+                let place = url.trim_end_matches('/').to_owned();
+                Ok(Self { store, place, kind: Where::Bucket(Some(runtime)) })
+            }
+        }
+    }
+
+    /// Asks, and waits for the answer: on the bucket's own threads, so that it does not matter who waits.
+    fn ask<T: Send + 'static, F>(&self, ask: impl FnOnce(Arc<dyn ObjectStore>) -> F) -> Result<T>
+    where
+        F: Future<Output = object_store::Result<T>> + Send + 'static,
+    {
+        let future = ask(Arc::clone(&self.store));
+        match &self.kind {
+            Where::Bucket(Some(runtime)) => {
+                let (reply, answer) = crossbeam_channel::bounded(1);
+                runtime.spawn(async move { reply.send(future.await) });
+                let answer = answer.recv().map_err(|_| Error::internal("a request to a bucket panicked"))?;
+                answer.map_err(|error| failed(&self.place, &error))
+            }
+            Where::Bucket(None) | Where::Folder(_) => {
+                futures::executor::block_on(future).map_err(|error| failed("", &error))
+            }
+        }
     }
 }
 
-fn failed(error: &object_store::Error) -> Error {
-    let message = format!("checkpoints: {error}");
+impl Drop for Bucket {
+    /// Waits for nothing.
+    fn drop(&mut self) {
+        if let Where::Bucket(runtime) = &mut self.kind
+            && let Some(runtime) = runtime.take()
+        {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+fn failed(place: &str, error: &object_store::Error) -> Error {
+    let message = if place.is_empty() {
+        format!("checkpoints: {error}")
+    } else {
+        format!("checkpoints in \"{place}\": {}", url::words(error))
+    };
     let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(cause) = source {
         let kind = cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
@@ -75,17 +136,20 @@ fn failed(error: &object_store::Error) -> Error {
         }
         source = cause.source();
     }
-    let code = match error {
-        object_store::Error::NotFound { .. } => SqlState::UNDEFINED_FILE,
-        _ => SqlState::IO_ERROR,
-    };
-    Error::new(code, message)
+    let error = Error::new(url::code(error), message);
+    match error.code() {
+        SqlState::INSUFFICIENT_PRIVILEGE if !place.is_empty() => {
+            error.with_hint("AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION say who asks, and where")
+        }
+        _ => error,
+    }
 }
 
 impl Objects for Bucket {
     fn put(&self, name: &str, bytes: Bytes) -> Result<()> {
-        block_on(self.store.put(&name.into(), bytes.into())).map_err(|error| failed(&error))?;
-        if let Some(folder) = &self.folder {
+        let path = name.into();
+        self.ask(|store| async move { store.put(&path, bytes.into()).await })?;
+        if let Where::Folder(folder) = &self.kind {
             File::open(folder.join(name))?.sync_all()?;
             File::open(folder)?.sync_all()?;
         }
@@ -93,12 +157,13 @@ impl Objects for Bucket {
     }
 
     fn get(&self, name: &str) -> Result<Bytes> {
-        let get = async { self.store.get(&name.into()).await?.bytes().await };
-        block_on(get).map_err(|error| failed(&error))
+        let path = name.into();
+        self.ask(|store| async move { store.get(&path).await?.bytes().await })
     }
 
     fn get_range(&self, name: &str, at: u64, bytes: u64) -> Result<Bytes> {
-        let got = block_on(self.store.get_range(&name.into(), at..at + bytes)).map_err(|error| failed(&error))?;
+        let path = name.into();
+        let got = self.ask(|store| async move { store.get_range(&path, at..at + bytes).await })?;
         if got.len() as u64 == bytes {
             return Ok(got);
         }
@@ -107,25 +172,25 @@ impl Objects for Bucket {
     }
 
     fn size(&self, name: &str) -> Result<u64> {
-        Ok(block_on(self.store.head(&name.into())).map_err(|error| failed(&error))?.size)
+        let path = name.into();
+        self.ask(|store| async move { Ok(store.head(&path).await?.size) })
     }
 
     fn list(&self) -> Result<Vec<String>> {
-        let names = self.store.list(None).map(|meta| meta.map(|meta| meta.location.to_string()));
-        block_on(names.try_collect()).map_err(|error| failed(&error))
+        self.ask(|store| async move { store.list(None).map_ok(|meta| meta.location.to_string()).try_collect().await })
     }
 
     fn remove(&self, name: &str) -> Result<()> {
-        match block_on(self.store.delete(&name.into())) {
-            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(error) => Err(failed(&error)),
-        }
+        let path = name.into();
+        self.ask(|store| async move {
+            match store.delete(&path).await {
+                Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+                Err(error) => Err(error),
+            }
+        })
     }
 
     fn path(&self, name: &str) -> String {
-        match &self.folder {
-            Some(folder) => folder.join(name).display().to_string(),
-            None => format!("{}/{name}", self.store),
-        }
+        format!("{}/{name}", self.place)
     }
 }

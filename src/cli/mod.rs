@@ -54,8 +54,23 @@ struct Serve {
     /// Keep nothing on disk; --data-dir is ignored.
     #[arg(long)]
     in_memory: bool,
+    /// Keep checkpoints there: s3://BUCKET/PREFIX (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_ENDPOINT_URL ..
+    /// in the environment) or file:///FOLDER [default: where they were; in DIR at first]
+    #[arg(long, value_name = "URL", conflicts_with = "in_memory")]
+    checkpoint_url: Option<String>,
+    /// If DIR is new and there is a checkpoint at --checkpoint-url, begin with it: what the lost input log had behind it is
+    /// lost.
+    #[arg(long, requires = "checkpoint_url")]
+    restore: bool,
     #[command(flatten)]
     listen: Listen,
+}
+
+impl Serve {
+    fn config(self) -> ServeConfig {
+        let config = self.listen.config((!self.in_memory).then_some(self.data_dir));
+        ServeConfig { checkpoint_url: self.checkpoint_url, restore: self.restore, ..config }
+    }
 }
 
 #[derive(Args)]
@@ -86,6 +101,8 @@ impl Listen {
             http_listen: self.http_listen,
             workers: self.workers.unwrap_or(cores.min(MAX_WORKERS)),
             data_dir,
+            checkpoint_url: None,
+            restore: false,
             file_root: self.file_root,
             memory_limit: self.memory_limit,
         }
@@ -102,7 +119,7 @@ pub fn main() -> ExitCode {
         }
     };
     let (config, script) = match cli.command {
-        Command::Serve(serve) => (serve.listen.config((!serve.in_memory).then_some(serve.data_dir)), None),
+        Command::Serve(serve) => (serve.config(), None),
         Command::Demo(listen) => (listen.config(None), Some(demo::SCRIPT)),
         Command::Check { data_dir } => return exit(check::run(&data_dir)),
         Command::Bench(bench) => return exit(bench::run(&bench)),
@@ -199,6 +216,8 @@ mod tests {
             "highwater serve --workers 0",
             "highwater serve --workers 257",
             "highwater serve --file-root /nowhere/at/all",
+            "highwater serve --restore",
+            "highwater serve --in-memory --checkpoint-url s3://b/p",
             "highwater bench nothing",
             "highwater bench --rows 0",
         ] {

@@ -32,6 +32,12 @@ pub(super) fn tokio() -> Result<tokio::runtime::Runtime> {
     Ok(tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(STACK_BYTES).build()?)
 }
 
+/// A second signal: what is in the log is enough.
+fn gone_at_once() {
+    tracing::warn!("stopped by a second signal, without a checkpoint: the next start reads the log back");
+    std::process::exit(0);
+}
+
 async fn serve(config: ServeConfig, script: Option<String>) -> Result<()> {
     // Before anything else, so that a signal during the start is not missed.
     let mut terminate = signal(SignalKind::terminate())?;
@@ -39,6 +45,8 @@ async fn serve(config: ServeConfig, script: Option<String>) -> Result<()> {
     let engine_config = EngineConfig {
         workers: config.workers,
         data_dir: config.data_dir.clone(),
+        checkpoint_url: config.checkpoint_url.clone(),
+        restore: config.restore,
         file_root: config.file_root.clone(),
         memory_limit: config.memory_limit,
         ..EngineConfig::default()
@@ -74,6 +82,11 @@ async fn serve(config: ServeConfig, script: Option<String>) -> Result<()> {
             _ = interrupt.recv() => tracing::info!("stopped by SIGINT"),
         }
     }
-    server.shutdown().await;
+    // The last checkpoint takes a while when much has changed; all that it has is in the log too.
+    tokio::select! {
+        () = server.shutdown() => {}
+        _ = terminate.recv() => gone_at_once(),
+        _ = interrupt.recv() => gone_at_once(),
+    }
     started
 }

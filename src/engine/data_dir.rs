@@ -3,7 +3,7 @@
 //! ```text
 //!  DIR/lock          held by the process that serves it; says its pid
 //!  DIR/log/          the input log: crate::log
-//!  DIR/checkpoints/  the two newest checkpoints: crate::checkpoint
+//!  DIR/checkpoints/  the two newest checkpoints: crate::checkpoint; or they are elsewhere: checkpoint_place
 //!  DIR/aborts        views that ended the process, until a start gets past them: runtime::Aborts
 //!  DIR/format        written when the log has begun: from then on a log that is gone is damage
 //! ```
@@ -16,22 +16,24 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::Engine;
+use super::checkpoint_place::CheckpointPlace;
 use super::ddl::Ddl;
-use crate::checkpoint::{Bucket, Objects};
 use crate::data::{Epoch, ObjectId};
 use crate::error::{Error, Result, SqlState};
-use crate::log::{Folder, LogFiles, LogPlace};
+use crate::log::{Folder, LogFiles, LogPlace, size};
 use crate::runtime::{Aborts, CatalogEntry, Checkpoint, Kept};
 use crate::spill::Memory;
 
 /// The folder of the input log.
 const LOG: &str = "log";
-const CHECKPOINTS: &str = "checkpoints";
 const LOCK: &str = "lock";
 const ABORTS: &str = "aborts";
 const FORMAT: &str = "format";
 /// What it says.
 const FORMAT_TEXT: &str = "highwater data directory, format 1\n";
+
+/// A checkpoint that was read through: number, epoch, where the log goes on.
+pub type Checked = (u64, Epoch, LogPlace);
 
 /// A data directory that no other process serves, until it is dropped.
 #[derive(Debug)]
@@ -78,15 +80,16 @@ impl DataDir {
         Ok(Self { path: path.to_owned(), _lock: lock, recovered: false })
     }
 
-    /// Its newest checkpoint, and its input log from there on, as the last process left them. Rows
-    /// for which there is no memory go to disk at once.
-    pub fn state(&self, memory: &Arc<Memory>) -> Result<(LogFiles, Kept)> {
-        let objects: Arc<dyn Objects> = Arc::new(Bucket::folder(&self.path.join(CHECKPOINTS))?);
-        let newest = Checkpoint::newest(&objects, memory)?;
-        let from = newest.as_ref().map_or(LogPlace::START, Checkpoint::log);
+    /// Its newest checkpoint, and its input log from there on, as the last process left them; checkpoints are at the URL,
+    /// or where they were. `restore`: a new directory may begin with those of one that is gone. Rows for which there is no
+    /// memory go to disk at once.
+    pub fn state(&self, checkpoint_url: Option<&str>, restore: bool, memory: &Arc<Memory>) -> Result<(LogFiles, Kept)> {
+        let is_new = !self.path.join(FORMAT).exists() && !self.path.join(LOG).exists();
+        let kept = CheckpointPlace::open(&self.path, checkpoint_url)?.begin(is_new, restore, memory)?;
+        let from = kept.newest.as_ref().map_or(LogPlace::START, Checkpoint::log);
         let files = LogFiles::find(Arc::new(Folder::create(&self.path.join(LOG))?), from)?;
         check_begun(&self.path, &files)?;
-        Ok((files, Kept { objects, newest }))
+        Ok((files, kept))
     }
 
     /// What ended the processes before.
@@ -113,23 +116,20 @@ impl DataDir {
         Ok(())
     }
 
-    /// The checkpoints of a directory that may be in use, all of which is read, and the log from the oldest of them on;
-    /// nothing is changed.
+    /// The checkpoints of a directory that may be in use, all of which is read (number, epoch, where the log goes on), and
+    /// the log from the oldest of them on; nothing is changed.
     ///
     /// Errors: `58P01` there is none, `XX001` a checkpoint is damaged.
-    pub fn inspect(path: &Path) -> Result<(LogFiles, Vec<(u64, Epoch)>)> {
+    pub fn inspect(path: &Path) -> Result<(LogFiles, Vec<Checked>)> {
         let log = path.join(LOG);
         match fs::metadata(&log) {
             Ok(_) => {
-                let folder = path.join(CHECKPOINTS);
-                let checked = match folder.exists() {
-                    true => Checkpoint::check(&(Arc::new(Bucket::at(&folder)?) as Arc<dyn Objects>))?,
-                    false => vec![],
-                };
+                let objects = CheckpointPlace::look(path)?;
+                let checked = objects.map_or_else(|| Ok(vec![]), |objects| Checkpoint::check(&objects))?;
                 let from = checked.iter().map(|(_, _, log)| *log).min().unwrap_or(LogPlace::START);
                 let files = LogFiles::find(Arc::new(Folder::at(&log)), from)?;
                 check_begun(path, &files)?;
-                Ok((files, checked.into_iter().map(|(number, epoch, _)| (number, epoch)).collect()))
+                Ok((files, checked))
             }
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
                 let message = format!("\"{}\" is no data directory of Highwater", path.display());
@@ -200,17 +200,15 @@ impl Engine {
     /// Makes again what the log says, and goes on with it.
     pub(super) fn recover(self: &Arc<Self>, log: LogFiles, kept: Kept) -> Result<()> {
         let began = Instant::now();
-        if let Some(checkpoint) = &kept.newest {
-            let kib = checkpoint.bytes().div_ceil(1 << 10);
-            tracing::info!("beginning with the checkpoint of epoch {}, of {kib} KiB", checkpoint.epoch());
-        }
+        let behind = if kept.newest.is_some() { " behind it" } else { "" };
         let (bytes, cut) = (log.bytes(), log.cut);
         if cut > 0 {
             tracing::info!("cut off {cut} bytes of the input log that were being written when the last process ended");
         }
         if bytes > 0 {
-            tracing::info!("reading back {} KiB of the input log", bytes.div_ceil(1 << 10));
+            tracing::info!("reading back {} of the input log{behind}", size(bytes));
         }
+        let is_new = bytes == 0 && kept.newest.is_none();
         let session = self.inspection()?;
         // Only a subscription that is connected needs its view.
         let orphans: Arc<parking_lot::Mutex<Vec<ObjectId>>> = Arc::default();
@@ -243,7 +241,7 @@ impl Engine {
             let ddl = Ddl::Drop(orphans.clone()).bytes()?;
             futures::executor::block_on(self.runtime.drop_objects(orphans, ddl))?;
         }
-        if bytes > 0 {
+        if !is_new {
             let epoch = self.runtime.published();
             tracing::info!("recovered to epoch {epoch} in {:.1} s", began.elapsed().as_secs_f64());
         }

@@ -23,6 +23,7 @@ mod aside;
 mod binding;
 mod blocks;
 mod buffer;
+mod checkpoint_place;
 mod copy;
 mod cursor;
 mod data_dir;
@@ -126,7 +127,10 @@ impl Engine {
         let data_dir = config.data_dir.as_deref().map(DataDir::open).transpose()?;
         let metrics = Metrics::new();
         let memory = memory(&config)?;
-        let state = data_dir.as_ref().map(|data_dir| data_dir.state(&memory)).transpose()?;
+        let state = match &data_dir {
+            Some(dir) => Some(dir.state(config.checkpoint_url.as_deref(), config.restore, &memory)?),
+            None => None,
+        };
         let runtime = runtime_config(&config, metrics, memory);
         Self::start_with(config, runtime, data_dir, state)
     }
@@ -246,6 +250,7 @@ fn runtime_config(config: &EngineConfig, metrics: Arc<Metrics>, memory: Arc<Memo
     RuntimeConfig {
         workers: config.workers,
         keep_log: config.keep_log,
+        last_checkpoint: config.last_checkpoint,
         record_digests: config.keep_log,
         one_row_batches: config.one_row_batches,
         limits: match config.memory_limit {

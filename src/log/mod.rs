@@ -9,7 +9,7 @@
 //! [`Record`] is what the records say, [`InputLog`] where their bytes are kept ([`MemoryLog`], [`DurableLog`]),
 //! [`LogReader`] what is read back.
 //!
-//! Uses: error, data
+//! Uses: error, config, data
 
 mod codec;
 mod disk;
@@ -20,6 +20,7 @@ mod memory;
 mod luck;
 #[cfg(test)]
 mod memory_disk;
+mod progress;
 mod record;
 
 pub use codec::{read_changes, write_changes};
@@ -31,6 +32,7 @@ pub use luck::{Lot, Luck, Odds};
 pub use memory::{MemoryLog, NoLog};
 #[cfg(test)]
 pub use memory_disk::MemoryDisk;
+pub use progress::{Progress, size};
 pub use record::{
     Ddl, EpochRecord, Fault, JoinRecord, LateOrigin, Position, Record, SourceEnd, SourceRange, TableChanges,
     WatermarkMove,

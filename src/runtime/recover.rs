@@ -11,7 +11,7 @@
 
 use std::sync::Arc;
 
-use crate::checkpoint::Objects;
+use crate::checkpoint::{Objects, Owner};
 use crate::data::{Epoch, ObjectId};
 use crate::error::{Error, Result, SqlState};
 use crate::log::{Ddl, DurableLog, JoinRecord, LogFiles, LogNews, NoLog, Position};
@@ -37,8 +37,10 @@ pub(super) fn run(
     sequencer.idle = poisoned.into_iter().map(|(view, reason)| (view, Some(reason))).collect();
     let mut ahead = Ahead::of(&log)?;
     sequencer.leave_idle(std::mem::take(&mut ahead.idle));
-    if let Some(Kept { objects, mut newest }) = kept {
-        sequencer.keep_checkpoints(objects, newest.as_ref())?;
+    let lost =
+        kept.iter().filter_map(|kept| kept.newest.as_ref()).flat_map(Checkpoint::lost).copied().collect::<Vec<_>>();
+    if let Some(Kept { objects, owner, mut newest }) = kept {
+        sequencer.keep_checkpoints(objects, owner, newest.as_ref())?;
         if let Some(checkpoint) = &mut newest {
             sequencer.restore(checkpoint, |view| ahead.is_in_vain(view), &mut rebuild)?;
         }
@@ -61,7 +63,8 @@ pub(super) fn run(
     sequencer.shared.acknowledge(last);
     sequencer.pause_idle()?;
     sequencer.recovering = false;
-    sequencer.shared.sinks.all().iter().for_each(|sink| sink.recovered(last));
+    sequencer.begin_checkpoints();
+    sequencer.shared.sinks.all().iter().for_each(|sink| sink.recovered(last, &lost));
     sequencer.go_on(readers)
 }
 
@@ -69,6 +72,8 @@ pub(super) fn run(
 pub struct Kept {
     /// Where they are.
     pub objects: Arc<dyn Objects>,
+    /// Who writes more of them.
+    pub owner: Owner,
     /// The one to begin with.
     pub newest: Option<Checkpoint>,
 }

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::connectors::{Read, Reader};
 use crate::data::{Changes, Epoch, ObjectId, Partition, RowRanges};
@@ -22,9 +22,6 @@ use super::ingest::Piece;
 use super::lookout::Ahead;
 use super::message::Message;
 use super::sequencer::{READER, SOURCE, Sequencer};
-
-/// How often a start says how far it is.
-const TELL_EVERY: Duration = Duration::from_secs(3);
 
 /// A partition that is read again.
 pub(super) struct Again {
@@ -46,12 +43,7 @@ pub(super) fn run(
 ) -> Result<ReadAgain> {
     sequencer.replaying = true;
     let mut sources = ReadAgain::new();
-    let mut told = Instant::now();
     for record in log.records(Wanted::All) {
-        if sequencer.recovering && told.elapsed() >= TELL_EVERY {
-            tracing::info!("reading back the input log: at epoch {}", sequencer.next_epoch);
-            told = Instant::now();
-        }
         match record? {
             Record::Ddl(ddl) if !ddl.dropped.is_empty() => {
                 sequencer.quiesce()?;

@@ -20,8 +20,8 @@ use crate::sink::Description;
 use crate::spill::Memory;
 
 use super::CatalogEntry;
-use super::worker::abort;
 use super::limits::Limits;
+use super::worker::abort;
 
 /// How a runtime is started.
 #[derive(Clone)]
@@ -31,6 +31,8 @@ pub struct RuntimeConfig {
     /// Keeps the whole input log, so that it can be replayed; otherwise it is cut behind the oldest epoch not yet
     /// published.
     pub keep_log: bool,
+    /// Takes a checkpoint at its end, if it takes any.
+    pub last_checkpoint: bool,
     /// Records a digest of what every view changed in every epoch (for replay tests).
     pub record_digests: bool,
     /// Test mode: operators see every changed row as a batch of its own.
@@ -55,6 +57,7 @@ impl Default for RuntimeConfig {
         Self {
             workers: 1,
             keep_log: false,
+            last_checkpoint: true,
             record_digests: false,
             one_row_batches: false,
             limits: Limits::default(),

@@ -67,8 +67,8 @@ struct State {
     written: Option<Epoch>,
     /// This process created it.
     is_new: bool,
-    /// The last epoch that the log had when it was read back.
-    logged: Option<Epoch>,
+    /// The last epoch that the log had when it was read back, and those that are lost.
+    logged: Option<(Epoch, Vec<(Epoch, Epoch)>)>,
     phase: SinkPhase,
     is_away: bool,
     error: Option<Error>,
@@ -299,10 +299,10 @@ impl Sink {
         self.progress.send_modify(|count| *count += 1);
     }
 
-    /// The log was read back, up to an epoch. What is wrong is said now: the sink is not dropped any more in what is read back.
-    pub fn recovered(&self, last: Epoch) {
+    /// The log was read back, up to an epoch, but for those that are lost (after one, up to another). What is wrong is said now: the sink is not dropped any more in what is read back.
+    pub fn recovered(&self, last: Epoch, lost: &[(Epoch, Epoch)]) {
         let mut state = self.state.lock();
-        state.logged = Some(last);
+        state.logged = Some((last, lost.to_vec()));
         let error = state.ahead().or_else(|| state.error.clone().filter(|_| state.phase == SinkPhase::Failed));
         drop(state);
         if let Some(error) = error {
@@ -472,11 +472,13 @@ impl Sink {
 impl State {
     /// What is written and was never logged: what comes with these epochs would be taken for written.
     fn ahead(&self) -> Option<Error> {
-        let (written, last) = (self.written?, self.logged?);
+        let (written, (last, lost)) = (self.written?, self.logged.as_ref()?);
+        let lost = lost.iter().find(|(from, to)| *from < written && written <= *to);
+        let last = lost.map_or(*last, |(from, _)| *from);
         (written > last).then(|| {
             let message = format!("files up to epoch {written} are there, and the server knows epochs up to {last}");
             Error::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message)
-                .with_detail("The data directory is an older copy.")
+                .with_detail("The data directory is an older copy, or began with a checkpoint whose input log is lost.")
                 .with_hint("DROP the sink, and create it anew in another folder.")
         })
     }

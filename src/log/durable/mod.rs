@@ -31,6 +31,7 @@ use std::time::Duration;
 use crossbeam_channel::{Sender, unbounded};
 use parking_lot::Mutex;
 
+use crate::config::LOG_FILE_BYTES;
 use crate::data::Epoch;
 use crate::error::{Error, Result};
 
@@ -51,7 +52,7 @@ struct Pace {
 
 impl Default for Pace {
     fn default() -> Self {
-        Self { segment_bytes: 64 << 20, retry: Duration::from_millis(100) }
+        Self { segment_bytes: LOG_FILE_BYTES, retry: Duration::from_millis(100) }
     }
 }
 

@@ -7,7 +7,7 @@ use crate::error::{Error, Result, SqlState};
 
 use super::super::disk::Disk;
 use super::super::frame::{Frame, MAGIC};
-use super::super::{LogPlace, LogReader, Record, Wanted};
+use super::super::{LogPlace, LogReader, Progress, Record, Wanted};
 use super::Pace;
 
 /// magic, number, bytes of the file before, crc.
@@ -54,6 +54,11 @@ fn read_synced(bytes: &[u8]) -> Option<(u64, u64)> {
 impl LogPlace {
     /// Where a log begins.
     pub const START: Self = Self { file: 1, byte: HEADER as u64 };
+
+    /// Where one begins that shares no file with a log that went so far, and is lost.
+    pub fn beyond(self) -> Self {
+        Self { file: self.file + (1 << 20), ..Self::START }
+    }
 }
 
 /// One file of the log.
@@ -102,7 +107,7 @@ impl LogFiles {
             }
             let (head, length) = files.disk.read_head(&name(number), HEADER).map_err(io_error)?;
             let promised = mark.filter(|(segment, _)| *segment == number).map_or(0, |(_, bytes)| bytes);
-            let is_from = number == from.file && from != LogPlace::START;
+            let is_from = number == from.file && from.byte > LogPlace::START.byte;
             let promised = if is_from { promised.max(from.byte) } else { promised };
             files.synced = promised;
             // Only the newest can end within a record; the others are checked when they are read.
@@ -118,7 +123,7 @@ impl LogFiles {
             files.cut += length - good;
             files.segments.push(Segment { number, bytes: good });
         }
-        if files.segments.is_empty() && from != LogPlace::START {
+        if files.segments.is_empty() && from.byte > LogPlace::START.byte {
             return Err(files.missing(from.file));
         }
         let newest = files.segments.last().map_or(0, |s| s.number);
@@ -149,6 +154,13 @@ impl LogFiles {
     pub fn bytes(&self) -> u64 {
         let before = if self.segments.is_empty() { 0 } else { self.from.byte - LogPlace::START.byte };
         self.segments.iter().map(|s| s.bytes).sum::<u64>() - before
+    }
+
+    /// Bytes of records from a place on.
+    pub fn bytes_from(&self, place: LogPlace) -> u64 {
+        let skipped = |s: &Segment| if s.number == place.file { place.byte } else { HEADER as u64 };
+        let behind = self.segments.iter().filter(|s| s.number >= place.file);
+        behind.map(|s| s.bytes.saturating_sub(skipped(s))).sum()
     }
 
     fn read(&self, number: u64) -> Result<Vec<u8>> {
@@ -186,7 +198,12 @@ impl LogFiles {
 
 impl LogReader for LogFiles {
     fn records(&self, wanted: Wanted) -> Box<dyn Iterator<Item = Result<Record>> + '_> {
-        Box::new(Records { files: self, next: 0, open: None, wanted, ended: false })
+        let what = match wanted {
+            Wanted::All => "reading back the input log",
+            Wanted::Leaves => "looking through the input log",
+        };
+        let progress = Progress::new(what, Self::bytes(self));
+        Box::new(Records { files: self, next: 0, open: None, wanted, ended: false, progress })
     }
 
     fn bytes(&self) -> u64 {
@@ -202,6 +219,7 @@ struct Records<'a> {
     open: Option<(u64, Vec<u8>, usize)>,
     wanted: Wanted,
     ended: bool,
+    progress: Progress,
 }
 
 impl Records<'_> {
@@ -209,9 +227,6 @@ impl Records<'_> {
         loop {
             let Some((number, bytes, at)) = &mut self.open else {
                 let Some(segment) = self.files.segments.get(self.next) else { return Ok(None) };
-                if self.next > 0 && self.wanted == Wanted::All {
-                    tracing::info!("read {} of {} files of the input log", self.next, self.files.segments.len());
-                }
                 self.next += 1;
                 let mut bytes = self.files.read(segment.number)?;
                 bytes.truncate(segment.bytes as usize);
@@ -230,6 +245,10 @@ impl Records<'_> {
                 Wanted::Leaves | Wanted::All => Some(frame.decode().map_err(|error| damaged(error.message()))?),
             };
             *at += length;
+            if let Some(line) = self.progress.add(length as u64) {
+                let epoch = record.as_ref().map_or_else(String::new, |r| format!(", at epoch {}", r.epoch()));
+                tracing::info!("{line}{epoch}");
+            }
             if record.is_some() {
                 return Ok(record);
             }

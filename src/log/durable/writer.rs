@@ -41,7 +41,7 @@ impl Writer {
     pub(super) fn open(files: &LogFiles, state: Arc<State>) -> Result<Self> {
         let disk = Arc::clone(&files.disk);
         let newest = files.segments.last().copied();
-        let segment = newest.unwrap_or(Segment { number: 0, bytes: 0 });
+        let segment = newest.unwrap_or(Segment { number: files.from.file - 1, bytes: 0 });
         let mark = disk.open(SYNCED).map_err(io_error)?;
         let mut writer = Self { disk, state, file: None, mark, segment, pace: files.pace };
         let opened = match newest {

@@ -9,7 +9,7 @@ use arrow::ipc::reader::StreamReader;
 use crate::checkpoint::{Manifest, Objects, PartRef, Parts, find};
 use crate::data::{Epoch, EventTime};
 use crate::error::{Error, Result, SqlState};
-use crate::log::{LogPlace, read_changes, write_changes};
+use crate::log::{LogPlace, Progress, read_changes, size, write_changes};
 use crate::operators::{LateRows, RowError};
 use crate::sink::Item;
 use crate::spill::Memory;
@@ -23,6 +23,7 @@ use super::image::{
     CatalogEntry, ErrorsImage, FeedImage, HistoryImage, Image, ShownImage, SinkImage, SourceErrors, StateImage,
     StoreImage, TableImage, ViewImage,
 };
+use super::progress::Watched;
 use super::write::Known;
 
 /// A checkpoint that was read back.
@@ -63,8 +64,10 @@ impl Checkpoint {
     /// Reads all of one.
     fn load(objects: &Arc<dyn Objects>, number: u64, memory: &Arc<Memory>) -> Result<Self> {
         let manifest: Manifest<Content> = Manifest::get(objects.as_ref(), number)?;
-        let mut reading =
-            Reading { parts: Parts(Arc::clone(objects)), known: Known::default(), memory: Arc::clone(memory) };
+        let total = manifest.packs.iter().map(|used| used.live).sum();
+        tracing::info!("reading checkpoint {number} of epoch {} ({})", manifest.epoch, size(total));
+        let watched = Watched::over(objects, Progress::new(format!("reading checkpoint {number}"), total));
+        let mut reading = Reading { parts: Parts(watched), known: Known::default(), memory: Arc::clone(memory) };
         let mut image = reading.image(&manifest.content)?;
         (image.epoch, image.log) = (manifest.epoch, Some(manifest.log));
         let loaded = Loaded { manifest, known: reading.known };

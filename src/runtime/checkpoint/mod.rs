@@ -21,8 +21,12 @@
 //! could not be read back: then the log and the checkpoint before say all that there is of the views that wait for it.
 
 mod content;
+mod encode;
 mod image;
 mod load;
+mod lost;
+mod progress;
+mod thread;
 mod write;
 
 pub use image::CatalogEntry;
@@ -31,4 +35,5 @@ pub(super) use image::{
     SinkImage, SourceErrors, StateImage, StoreImage, TableImage, ViewImage,
 };
 pub use load::Checkpoint;
-pub(super) use write::{Checkpointer, Written};
+pub(super) use thread::Checkpointer;
+pub(super) use write::Written;

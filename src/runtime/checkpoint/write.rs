@@ -1,20 +1,16 @@
-//! The thread that writes images down.
+//! Writes images down.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io::Cursor;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
-use arrow::compute::concat_batches;
-use arrow::ipc::writer::StreamWriter;
-use crossbeam_channel::{Receiver, Sender, unbounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError};
 
-use crate::checkpoint::{Found, Manifest, Objects, PartRef, Parts, Used, Writer, find, pack_bytes};
+use crate::checkpoint::{Found, Manifest, Objects, Owner, PartRef, Parts, Used, Writer, find, owner, pack_bytes};
 use crate::data::{Epoch, ObjectId};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
 use crate::log::{LogPlace, write_changes};
 use crate::store::ChunkImage;
 
@@ -22,11 +18,14 @@ use super::content::{
     CatalogRef, ChunkRef, Content, DeltaRef, FeedRef, HistoryRef, SinkRef, SourceErrorsRef, StateRef, StoreRef,
     TableRef, ViewRef,
 };
-use super::image::{ErrorsImage, HistoryImage, Image, SinkImage, StateImage, StoreImage, ViewImage};
+use super::encode::{batches_bytes, errors_bytes, masks_bytes};
+use super::image::{HistoryImage, Image, SinkImage, StateImage, StoreImage, ViewImage};
 use super::load::{Checkpoint, Loaded, late_bytes};
+use super::thread::State;
 
-/// How often writing is tried again.
+/// When writing is tried again, at first; twice as long each time, up to the longest.
 const RETRY: Duration = Duration::from_millis(500);
+const RETRY_MAX: Duration = Duration::from_secs(16);
 /// A pack of which less is still of use is written anew, in parts of the whole.
 const SPARSE: u64 = 3;
 
@@ -45,68 +44,6 @@ pub(in crate::runtime) struct Written {
     pub(in crate::runtime) took: Duration,
 }
 
-/// Writes one image after the other.
-pub(in crate::runtime) struct Checkpointer {
-    queue: Option<Sender<Image>>,
-    thread: Option<JoinHandle<()>>,
-    stopping: Arc<AtomicBool>,
-}
-
-impl Checkpointer {
-    /// Goes on behind what was loaded. `told` is called, by the thread, with every image that was written: `None` when it
-    /// is no checkpoint yet, because some state has not been copied as a whole.
-    pub(in crate::runtime) fn start(
-        objects: Arc<dyn Objects>,
-        loaded: Option<&Checkpoint>,
-        told: impl Fn(Option<Written>) + Send + 'static,
-    ) -> Result<Self> {
-        let (queue, images) = unbounded();
-        let stopping = Arc::new(AtomicBool::new(false));
-        let found = find(objects.as_ref())?;
-        let next_pack = found.packs.last().map_or(1, |last| last + 1);
-        let number = found.checkpoints.last().map_or(1, |last| last + 1);
-        let mut writing = Writing {
-            objects,
-            found,
-            next_pack,
-            number,
-            last: None,
-            content: Content::default(),
-            known: Known::default(),
-            stopping: Arc::clone(&stopping),
-        };
-        if let Some(Loaded { manifest, known }) = loaded.map(|checkpoint| &checkpoint.loaded) {
-            writing.content = manifest.content.clone();
-            writing.known = known.clone();
-            writing.last = Some(manifest.clone());
-        }
-        let thread =
-            std::thread::Builder::new().name("checkpoint".into()).spawn(move || writing.run(&images, &told))?;
-        Ok(Self { queue: Some(queue), thread: Some(thread), stopping })
-    }
-
-    /// Hands an image over; the one before must have been written.
-    pub(in crate::runtime) fn write(&self, image: Image) {
-        if let Some(queue) = &self.queue {
-            // A thread that has ended has said why.
-            let _ = queue.send(image);
-        }
-    }
-}
-
-impl Drop for Checkpointer {
-    /// What was handed over is written, unless that fails.
-    fn drop(&mut self) {
-        self.stopping.store(true, Ordering::Release);
-        self.queue = None;
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!("the thread that writes checkpoints panicked");
-        }
-    }
-}
-
 /// Chunks with deleted rows: serial, and rows left.
 type Marks = Vec<(u64, usize)>;
 
@@ -123,8 +60,9 @@ pub(super) struct Known {
     pub(super) texts: HashMap<usize, (Arc<[u8]>, PartRef)>,
 }
 
-struct Writing {
+pub(super) struct Writing {
     objects: Arc<dyn Objects>,
+    owner: Owner,
     found: Found,
     next_pack: u64,
     /// Of the next checkpoint.
@@ -133,40 +71,92 @@ struct Writing {
     /// What was written last, be it a checkpoint or not yet.
     content: Content,
     known: Known,
-    stopping: Arc<AtomicBool>,
+    stopping: Receiver<()>,
+    state: Arc<State>,
 }
 
 impl Writing {
-    fn run(&mut self, images: &Receiver<Image>, told: &dyn Fn(Option<Written>)) {
+    /// Goes on behind what was loaded.
+    pub(super) fn begin(
+        objects: Arc<dyn Objects>,
+        owner: Owner,
+        loaded: Option<&Checkpoint>,
+        stopping: Receiver<()>,
+        state: Arc<State>,
+    ) -> Result<Self> {
+        let found = find(objects.as_ref())?;
+        let next_pack = found.packs.last().map_or(1, |last| last + 1);
+        let number = found.checkpoints.last().map_or(1, |last| last + 1);
+        let mut writing = Writing {
+            objects,
+            owner,
+            found,
+            next_pack,
+            number,
+            last: None,
+            content: Content::default(),
+            known: Known::default(),
+            stopping,
+            state,
+        };
+        if let Some(Loaded { manifest, known }) = loaded.map(|checkpoint| &checkpoint.loaded) {
+            writing.content = manifest.content.clone();
+            writing.known = known.clone();
+            writing.last = Some(manifest.clone());
+        }
+        Ok(writing)
+    }
+
+    /// Until no more images come. `told` is called with every image that was written: `None` when it is no checkpoint yet.
+    pub(super) fn run(&mut self, images: &Receiver<Image>, told: &dyn Fn(Option<Written>)) {
         while let Ok(image) = images.recv() {
-            let mut failed = false;
+            let mut pause = None;
             loop {
                 match self.write(&image) {
                     Ok(written) => {
-                        if failed {
+                        if pause.is_some() {
                             tracing::info!("checkpoints can be written again");
+                            self.state.failing.store(false, Ordering::Release);
                         }
                         told(written);
                         break;
                     }
                     Err(error) => {
-                        if !std::mem::replace(&mut failed, true) {
+                        if pause.is_none() {
                             tracing::warn!("a checkpoint cannot be written, and is tried again: {error}");
                         }
-                        if self.stopping.load(Ordering::Acquire) {
+                        self.state.failing.store(true, Ordering::Release);
+                        let next = pause.map_or(RETRY, |pause: Duration| (pause * 2).min(RETRY_MAX));
+                        if self.stopping.recv_timeout(next) == Err(RecvTimeoutError::Disconnected) {
                             return;
                         }
-                        std::thread::sleep(RETRY);
+                        pause = Some(next);
                     }
                 }
             }
         }
     }
 
+    /// What is there: what an attempt that failed has put is named by nobody.
+    ///
+    /// Errors: `55006` another server writes there.
+    fn look(&mut self) -> Result<()> {
+        self.found = find(self.objects.as_ref())?;
+        self.next_pack = self.next_pack.max(self.found.packs.last().map_or(1, |last| last + 1));
+        if let Some(newest) = self.found.checkpoints.last().copied().filter(|newest| *newest >= self.number) {
+            if owner(self.objects.as_ref(), newest)? != self.owner {
+                let place = self.objects.path("");
+                let message = format!("another server writes checkpoints to \"{}\"", place.trim_end_matches('/'));
+                return Err(Error::new(SqlState::OBJECT_IN_USE, message));
+            }
+            self.number = newest + 1;
+        }
+        Ok(())
+    }
+
     fn write(&mut self, image: &Image) -> Result<Option<Written>> {
         let began = Instant::now();
-        // What an attempt that failed has put is named by nobody.
-        self.next_pack = self.next_pack.max(find(self.objects.as_ref())?.packs.last().map_or(1, |last| last + 1));
+        self.look()?;
         let writer = Writer::new(Arc::clone(&self.objects), self.next_pack);
         let mut step = Step { writer, before: &self.content, known: &self.known, now: Known::default(), covered: true };
         let mut content = step.content(image)?;
@@ -188,7 +178,13 @@ impl Writing {
         let (number, taken) = (self.number, chrono::Utc::now().timestamp_micros());
         let packs: Vec<Used> = sizes.into_values().collect();
         let total = packs.iter().map(|used| used.live).sum();
-        let manifest = Manifest { number, epoch: image.epoch, log, taken, packs, content: content.clone() };
+        let lost = self.last.as_ref().map_or_else(Vec::new, |last| last.lost.clone());
+        let owner = self.owner.clone();
+        let manifest =
+            Manifest { number, owner, epoch: image.epoch, log, taken, lost, packs, content: content.clone() };
+        if self.state.left.load(Ordering::Acquire) {
+            return Err(Error::new(SqlState::ADMIN_SHUTDOWN, "the server stops"));
+        }
         bytes += manifest.put(self.objects.as_ref())?;
         self.found.checkpoints.push(number);
         self.number += 1;
@@ -465,39 +461,4 @@ fn same_places(before: &Content, id: ObjectId, chunks: &[ChunkRef]) -> bool {
     let table = before.tables.get(&id).map(|table| &table.rows);
     let known = table.or_else(|| before.views.get(&id).map(|view| &view.rows));
     known.is_some_and(|known| known.chunks.iter().map(|c| c.rows).eq(chunks.iter().map(|c| c.rows)))
-}
-
-/// An IPC stream; batches of one schema become one.
-fn batches_bytes(batches: &[RecordBatch]) -> Result<Vec<u8>> {
-    let Some(first) = batches.first() else { return Ok(vec![]) };
-    let schema = first.schema();
-    let mut bytes = Cursor::new(Vec::new());
-    let mut writer = StreamWriter::try_new(&mut bytes, &schema)?;
-    if batches.len() > 1 && batches.iter().all(|batch| batch.schema_ref() == &schema) {
-        writer.write(&concat_batches(&schema, batches)?)?;
-    } else {
-        batches.iter().try_for_each(|batch| writer.write(batch))?;
-    }
-    writer.finish()?;
-    drop(writer);
-    Ok(bytes.into_inner())
-}
-
-fn masks_bytes(chunks: &[ChunkImage]) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    for (place, mask) in (0_u32..).zip(chunks).filter_map(|(place, chunk)| Some((place, chunk.deleted()?))) {
-        bytes.extend_from_slice(&place.to_le_bytes());
-        bytes.extend_from_slice(&(mask.len() as u32).to_le_bytes());
-        mask.iter().for_each(|word| bytes.extend_from_slice(&word.to_le_bytes()));
-    }
-    bytes
-}
-
-fn errors_bytes(errors: &ErrorsImage) -> Result<Vec<u8>> {
-    let kept: Vec<_> = errors
-        .kept
-        .iter()
-        .map(|(epoch, e)| (epoch, e.operator.as_ref(), e.code.0, e.message.as_ref(), e.row.as_str(), e.diff))
-        .collect();
-    serde_json::to_vec(&(errors.standing, kept)).map_err(|e| Error::internal(e.to_string()))
 }

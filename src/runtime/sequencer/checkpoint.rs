@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::checkpoint::Objects;
+use crate::checkpoint::{Objects, Owner};
 use crate::data::{Epoch, ObjectId, Shape};
 use crate::error::{Error, Result, SqlState};
 use crate::log::{Ddl, LogPosition};
@@ -111,10 +111,40 @@ impl Sequencer {
         (changed && checkpoints.writing.is_none()).then_some(checkpoints.due)
     }
 
+    /// Whether something has changed that no checkpoint has, or one is being written.
+    pub(super) fn wants_checkpoint(&self) -> bool {
+        let changed = |c: &Checkpoints| c.appended != Some(self.appended) || c.partial || c.writing.is_some();
+        self.checkpoints.as_ref().is_some_and(changed)
+    }
+
+    /// Whether one is being written.
+    pub(super) fn is_writing(&self) -> bool {
+        self.checkpoints.as_ref().is_some_and(|checkpoints| checkpoints.writing.is_some())
+    }
+
+    /// Whether one cannot be written, and is tried again.
+    pub(super) fn is_writing_in_vain(&self) -> bool {
+        self.checkpoints.as_ref().is_some_and(|checkpoints| checkpoints.writer.is_failing())
+    }
+
+    /// No more are taken; the one that is being written is waited for, until then.
+    pub(super) fn end_checkpoints(&mut self, until: Instant) {
+        if let Some(checkpoints) = self.checkpoints.take() {
+            checkpoints.writer.end(until);
+        }
+    }
+
     /// The interval is another one: the next checkpoint is due after it, if not before.
     pub(super) fn checkpoint_soon(&mut self, interval: Duration) {
         if let Some(checkpoints) = &mut self.checkpoints {
             checkpoints.due = checkpoints.due.min(Instant::now() + interval);
+        }
+    }
+
+    /// A server has started: the first is due after an interval, as it was set.
+    pub(in crate::runtime) fn begin_checkpoints(&mut self) {
+        if let Some(checkpoints) = &mut self.checkpoints {
+            checkpoints.due = Instant::now() + self.config.settings.checkpoint_interval;
         }
     }
 
@@ -431,47 +461,17 @@ fn missing(object: ObjectId) -> Error {
     Error::new(SqlState::DATA_CORRUPTED, message)
 }
 
-impl ClockImage {
-    fn of(clock: &Clock) -> Self {
-        Self {
-            partition: clock.partition,
-            watermark: clock.watermark,
-            rows: clock.rows,
-            late: clock.late,
-            floors: clock.floors.clone(),
-            turned_away: clock.turned_away.clone(),
-        }
-    }
-
-    fn restore(self, clock: &mut Clock) {
-        (clock.watermark, clock.rows, clock.late) = (self.watermark, self.rows, self.late);
-        (clock.floors, clock.turned_away) = (self.floors, self.turned_away);
-    }
-}
-
-impl PartImage {
-    fn of(part: &Part) -> Self {
-        Self {
-            clock: ClockImage::of(&part.clock),
-            position: part.position,
-            bad: part.bad,
-            ended: part.ended,
-            idle: part.idle,
-            failed: part.failed.as_ref().map(|error| (error.code().0.to_owned(), error.message().to_owned())),
-        }
-    }
-}
-
 impl Sequencer {
     /// Takes checkpoints from now on, behind the one that was loaded.
     pub(in crate::runtime) fn keep_checkpoints(
         &mut self,
         objects: Arc<dyn Objects>,
+        owner: Owner,
         loaded: Option<&Checkpoint>,
     ) -> Result<()> {
         let inbox = self.shared.inbox.clone();
         let told = move |written| drop(inbox.send(Message::Written(written)));
-        let writer = Checkpointer::start(objects, loaded, told)?;
+        let writer = Checkpointer::start(objects, owner, loaded, told)?;
         let number = loaded.map_or(0, Checkpoint::copies);
         let due = Instant::now() + self.config.settings.checkpoint_interval;
         let epoch = loaded.map_or(Epoch(0), Checkpoint::epoch);

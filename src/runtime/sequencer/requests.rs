@@ -4,9 +4,8 @@
 //! moment; a view that it is about and that holds the epochs under way back leaves the clock for it, so that a slow one can
 //! be got out of the way.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use crossbeam_channel::RecvTimeoutError;
 use tokio::sync::oneshot::Sender as Reply;
 
 use crate::config::DROP_PATIENCE;
@@ -15,12 +14,9 @@ use crate::error::Result;
 use crate::log::Record;
 
 use super::super::claim::Claim;
-use super::super::message::{Left, Message, Publish, shut_down};
+use super::super::message::{Left, Message, Publish};
 use super::pause::Pausing;
 use super::{Barrier, Sequencer};
-
-/// How long the end of the runtime waits for the log to have what was admitted.
-const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// Objects that go.
 pub(in crate::runtime) struct Dropping {
@@ -152,44 +148,6 @@ impl Sequencer {
             state.left = true;
             state.spec.graph.stop.set();
             self.append(&Record::Leave { view: *view, epoch: self.next_epoch, missed, kept })?;
-        }
-        Ok(())
-    }
-
-    /// Ends: what was admitted is logged and answered, what waits is refused.
-    pub(super) fn stop(&mut self) -> Result<()> {
-        for feed in self.feeds.values_mut() {
-            feed.close();
-        }
-        for catchup in self.catchups.values_mut() {
-            catchup.close();
-        }
-        if !self.open.acks.is_empty() || !self.open.ddl.is_empty() {
-            self.close()?;
-        }
-        // Nobody is shown what comes now.
-        let _ = self.shared.publisher.send(Publish::Shutdown);
-        for view in self.views.values() {
-            view.spec.graph.stop.set();
-        }
-        for commit in self.waiting.drain(..) {
-            let _ = commit.reply.send(Err(shut_down()));
-        }
-        self.requests.clear();
-        self.last_words()?;
-        self.workers = None;
-        Ok(())
-    }
-
-    /// Waits a little until everybody is told who was admitted.
-    fn last_words(&mut self) -> Result<()> {
-        let deadline = Instant::now() + LAST_WORDS;
-        while !self.is_all_answered() && !self.log.is_full() {
-            match self.inbox.recv_deadline(deadline) {
-                Ok(Message::Log(news)) => self.log_news(news)?,
-                Ok(_) => {}
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
-            }
         }
         Ok(())
     }

@@ -7,20 +7,35 @@ use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
 use super::*;
-use crate::checkpoint::{MemoryObjects, Objects};
-use crate::log::{Ddl, LogFiles, LogPlace, MemoryDisk};
+use crate::checkpoint::{MemoryObjects, Objects, Owner};
+use crate::log::{Ddl, Disk, LogFiles, LogPlace, MemoryDisk};
 use crate::runtime::{Checkpoint, Kept};
 use crate::spill::Memory;
 
+/// Files of the log are small.
+const FILE_BYTES: u64 = 4096;
+
 /// A runtime that goes on with the newest checkpoint and the log behind it.
-fn recover(disk: &MemoryDisk, objects: &MemoryObjects, workers: usize) -> Result<(Runtime, Option<Epoch>)> {
+fn recover(
+    disk: &MemoryDisk,
+    objects: &MemoryObjects,
+    workers: usize,
+    last_checkpoint: bool,
+) -> Result<(Runtime, Option<Epoch>)> {
     let settings = Settings { checkpoint_interval: Duration::from_millis(1), ..Settings::default() };
-    let runtime = Runtime::start(RuntimeConfig { workers, settings, keep_log: false, ..config() })?;
+    recover_as(disk, objects, RuntimeConfig { workers, settings, keep_log: false, last_checkpoint, ..config() })
+}
+
+fn recover_as(disk: &MemoryDisk, objects: &MemoryObjects, config: RuntimeConfig) -> Result<(Runtime, Option<Epoch>)> {
+    let runtime = Runtime::start(config)?;
     let objects: Arc<dyn Objects> = Arc::new(objects.clone());
     let newest = Checkpoint::newest(&objects, &Memory::unbounded())?;
     let epoch = newest.as_ref().map(Checkpoint::epoch);
-    let files = LogFiles::find(Arc::new(disk.clone()), newest.as_ref().map_or(LogPlace::START, Checkpoint::log))?;
-    runtime.recover(files, Some(Kept { objects, newest }), vec![], |ddl: &Ddl| rebuild(&ddl.payload))?;
+    let from = newest.as_ref().map_or(LogPlace::START, Checkpoint::log);
+    let files = LogFiles::find(Arc::new(disk.clone()), from)?.in_files_of(FILE_BYTES);
+    runtime.recover(files, Some(Kept { objects, owner: Owner::default(), newest }), vec![], |ddl: &Ddl| {
+        rebuild(&ddl.payload)
+    })?;
     Ok((runtime, epoch))
 }
 
@@ -32,8 +47,8 @@ fn history(seed: u64) -> bool {
     let (mut expected, mut last, mut began) = (BTreeMap::new(), Epoch(0), false);
     for life in 0..random.random_range(2..5) {
         objects.allow(None);
-        let (runtime, epoch) =
-            recover(&disk, &objects, random.random_range(1..4)).unwrap_or_else(|e| panic!("seed {seed}: {e}"));
+        let (runtime, epoch) = recover(&disk, &objects, random.random_range(1..4), random.random_bool(0.5))
+            .unwrap_or_else(|e| panic!("seed {seed}: {e}"));
         began |= epoch.is_some();
         tokio.block_on(async {
             if life == 0 {
@@ -87,7 +102,7 @@ fn every_flipped_byte_of_checkpoints_is_noticed_or_harmless() {
     let every = std::env::var("HIGHWATER_CHECKPOINT_SEEDS").is_ok();
     let (disk, objects) = (MemoryDisk::default(), MemoryObjects::default());
     let tokio = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let (runtime, _) = recover(&disk, &objects, 2).unwrap();
+    let (runtime, _) = recover(&disk, &objects, 2, false).unwrap();
     tokio.block_on(async {
         runtime.create_table(keyed(T)).await.unwrap();
         runtime.create_view(view(V, &[T])).await.unwrap();
@@ -118,4 +133,58 @@ fn every_flipped_byte_of_checkpoints_is_noticed_or_harmless() {
             flip();
         }
     }
+}
+
+/// How many checkpoints were taken.
+async fn taken(runtime: &Runtime) -> u64 {
+    runtime.status().await.unwrap().checkpoints.last().map_or(0, |checkpoint| checkpoint.number)
+}
+
+/// Space follows what is kept: the log before the older of two checkpoints is removed, and a pack of which little is of use
+/// is written anew.
+#[test]
+fn what_is_of_no_use_any_more_is_removed() {
+    let (disk, objects) = (MemoryDisk::default(), MemoryObjects::default());
+    let tokio = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    // Nothing is taken before all rows are there: one pack has them, and what made the table.
+    let settings = Settings {
+        checkpoint_interval: Duration::from_secs(3600),
+        history: Duration::from_millis(1),
+        ..Settings::default()
+    };
+    let config = RuntimeConfig { workers: 1, settings: settings.clone(), keep_log: false, ..config() };
+    let (runtime, _) = recover_as(&disk, &objects, config).unwrap();
+    let packs = || -> Vec<(String, u64)> {
+        let names = objects.list().unwrap().into_iter().filter(|name| name.ends_with(".pack"));
+        names.map(|name| (name.clone(), objects.size(&name).unwrap())).collect()
+    };
+    tokio.block_on(async {
+        runtime.create_table(keyed(T)).await.unwrap();
+        let many: Vec<(i64, i64)> = (0..20_000).map(|k| (k, k)).collect();
+        commit(&runtime, vec![insert(&many)]).await;
+        let often = Settings { checkpoint_interval: Duration::from_millis(1), ..settings };
+        runtime.alter_system(often).await.unwrap();
+        while taken(&runtime).await == 0 {
+            tokio::task::yield_now().await;
+        }
+        let first = packs().into_iter().max_by_key(|(_, bytes)| *bytes).unwrap();
+        assert!(first.1 > 100_000, "{first:?}");
+        commit(&runtime, vec![delete(Target::Keys(batch(&many[10..]).project(&[0]).unwrap()))]).await;
+        for value in 0.. {
+            commit(&runtime, vec![insert_into(T, &[(0, value)], OnConflict::Replace)]).await;
+            let all: u64 = packs().iter().map(|(_, bytes)| bytes).sum();
+            let logs: Vec<String> = disk.list().unwrap().into_iter().filter(|name| name.ends_with(".log")).collect();
+            let number = |name: &String| name.trim_end_matches(".log").parse::<u64>().unwrap();
+            let first_log = logs.iter().map(number).min().unwrap();
+            if !packs().contains(&first) && all < first.1 / 2 && first_log > 5 && logs.len() < 5 {
+                break;
+            }
+            assert!(value < 100_000, "{:?} are there of {first:?}, and {logs:?}", packs());
+        }
+        assert_eq!(read(&runtime, T).await.len(), 10);
+        runtime.shutdown().await;
+    });
+    let (runtime, from) = recover(&disk, &objects, 2, false).unwrap();
+    assert!(from.is_some());
+    assert_eq!(tokio.block_on(read(&runtime, T)).len(), 10);
 }

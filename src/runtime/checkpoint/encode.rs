@@ -1,0 +1,47 @@
+//! The bytes of parts.
+
+use std::io::Cursor;
+
+use arrow::array::RecordBatch;
+use arrow::compute::concat_batches;
+use arrow::ipc::writer::StreamWriter;
+
+use crate::error::{Error, Result};
+use crate::store::ChunkImage;
+
+use super::image::ErrorsImage;
+
+/// An IPC stream; batches of one schema become one.
+pub(super) fn batches_bytes(batches: &[RecordBatch]) -> Result<Vec<u8>> {
+    let Some(first) = batches.first() else { return Ok(vec![]) };
+    let schema = first.schema();
+    let mut bytes = Cursor::new(Vec::new());
+    let mut writer = StreamWriter::try_new(&mut bytes, &schema)?;
+    if batches.len() > 1 && batches.iter().all(|batch| batch.schema_ref() == &schema) {
+        writer.write(&concat_batches(&schema, batches)?)?;
+    } else {
+        batches.iter().try_for_each(|batch| writer.write(batch))?;
+    }
+    writer.finish()?;
+    drop(writer);
+    Ok(bytes.into_inner())
+}
+
+pub(super) fn masks_bytes(chunks: &[ChunkImage]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for (place, mask) in (0_u32..).zip(chunks).filter_map(|(place, chunk)| Some((place, chunk.deleted()?))) {
+        bytes.extend_from_slice(&place.to_le_bytes());
+        bytes.extend_from_slice(&(mask.len() as u32).to_le_bytes());
+        mask.iter().for_each(|word| bytes.extend_from_slice(&word.to_le_bytes()));
+    }
+    bytes
+}
+
+pub(super) fn errors_bytes(errors: &ErrorsImage) -> Result<Vec<u8>> {
+    let kept: Vec<_> = errors
+        .kept
+        .iter()
+        .map(|(epoch, e)| (epoch, e.operator.as_ref(), e.code.0, e.message.as_ref(), e.row.as_str(), e.diff))
+        .collect();
+    serde_json::to_vec(&(errors.standing, kept)).map_err(|e| Error::internal(e.to_string()))
+}
