@@ -70,6 +70,8 @@ pub struct Metrics {
     pub late_rejected: Counters,
     /// Rows that failed in an expression, by `view`.
     pub failed_rows: Counters,
+    /// Rows that left when their retention was over, by `view`.
+    pub expired_rows: Counters,
     /// Milliseconds that a view is behind the newest accepted input, by `view`.
     pub lag_ms: Gauges,
     /// Rows kept, by `view`.
@@ -114,6 +116,7 @@ impl Metrics {
             late_accepted: Counters::default(),
             late_rejected: Counters::default(),
             failed_rows: Counters::default(),
+            expired_rows: Counters::default(),
             lag_ms: Gauges::default(),
             view_rows: Gauges::default(),
             view_bytes: Gauges::default(),
@@ -153,6 +156,8 @@ impl Metrics {
         to.register("late_accepted", "Changes that corrected a closed window, by view", self.late_accepted.clone());
         to.register("late_rejected", "Changes turned away as too late, by view", self.late_rejected.clone());
         to.register("failed_rows", "Rows that failed in an expression, by view", self.failed_rows.clone());
+        let help = "Rows that left a view when their retention was over, by view";
+        to.register("expired_rows", help, self.expired_rows.clone());
         to.register("view_lag_ms", "Milliseconds that a view is behind its input", self.lag_ms.clone());
         to.register("view_rows", "Rows kept, by view", self.view_rows.clone());
         to.register("view_bytes", "Bytes kept, by view", self.view_bytes.clone());

@@ -12,7 +12,7 @@ static VIEWS: SystemTable = SystemTable {
     oid: 13400,
     columns: "name text, status text, epoch int8, lag_ms int8, freshness_ms float8, rows int8, bytes int8, \
               late_accepted int8, late_rejected int8, windows_missed int8, failed_rows int8, errors int8, progress float8, \
-              reason text",
+              reason text, expired_rows int8",
     source: Source::Engine,
 };
 

@@ -142,6 +142,9 @@ pub struct MaterializedView {
     pub emit: Emit,
     /// ALLOW LATENESS, microseconds.
     pub lateness: Option<i64>,
+    /// WITH (retention), microseconds.
+    #[serde(default)]
+    pub retention: Option<i64>,
     /// LATE ROWS INTO.
     pub late_into: Option<ObjectId>,
     /// Objects that its plan reads (plain views inlined) and plain views that its text names.

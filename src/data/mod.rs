@@ -36,7 +36,7 @@ pub use ranges::RowRanges;
 pub use shape::{ColumnNumbers, Recast, Shape};
 pub use time::{Epoch, EventTime, Partition, PartitionWatermark, WatermarkVector, Watermarks};
 pub use watermark::{Judge, Monotone, WatermarkExpr, WatermarkTerm, floor};
-pub use window::{BEFORE_TIME, BEHIND_TIME, CalendarUnit, Span};
+pub use window::{BEFORE_TIME, BEHIND_TIME, CalendarUnit, Retention, Span};
 pub use words::{from_words, is_word, to_words};
 
 use serde::{Deserialize, Serialize};

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::text::calendar::{DAY, civil, days};
+use super::{EventTime, WatermarkExpr, WatermarkVector};
 
 /// Calendar units whose length varies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -90,6 +91,29 @@ impl Span {
             (_, BEHIND_TIME) => i64::MAX,
             (Self::Fixed(micros), _) => end.saturating_sub(micros),
             (Self::Calendar(unit), _) => unit.start(end.saturating_sub(1)),
+        }
+    }
+}
+
+/// `WITH (retention = ..)`: when rows leave a view.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// The view's column that is a bound of a window.
+    pub column: usize,
+    /// What lies between that bound and the window's end.
+    pub to_end: Span,
+    /// By what windows close.
+    pub closing: WatermarkExpr,
+    /// How long after its end a window is kept, its lateness included, microseconds.
+    pub after: i64,
+}
+
+impl Retention {
+    /// At these watermarks: windows that end here, or before, are gone. Nothing is before event time has begun.
+    pub fn horizon(&self, vector: &WatermarkVector) -> i64 {
+        match self.closing.at(vector) {
+            EventTime(infinite @ (i64::MIN | i64::MAX)) => infinite,
+            EventTime(now) => now.saturating_sub(self.after),
         }
     }
 }

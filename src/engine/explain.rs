@@ -253,6 +253,7 @@ fn running(plan: &ViewPlan, status: &Status, view: crate::data::ObjectId) -> Rep
         ("Late Rejected", counters.late_rejected),
         ("Windows Missed", counters.windows_missed),
         ("Failed Rows", counters.failed_rows),
+        ("Expired Rows", counters.expired_rows),
     ] {
         report.facts.insert(name.to_owned(), json!(value));
     }

@@ -74,6 +74,7 @@ async fn views(shared: &Shared, rows: &mut Rows) -> Result<()> {
             ("errors", view.errors.into()),
             ("progress", view.progress.into()),
             ("reason", view.reason.as_deref().map(str::to_owned).into()),
+            ("expired_rows", view.counters.expired_rows.into()),
         ]);
     }
     Ok(())

@@ -13,6 +13,7 @@ use super::{introspect, settings};
 use crate::catalog::Snapshot;
 use crate::catalog::object::{ConnectorOptions, Kind, Object, Watermark};
 use crate::catalog::pg_catalog::{clauses, open_ended, quote_ident};
+use crate::data::text::interval::duration_text;
 use crate::data::types::sql_name;
 use crate::error::{Error, Result, SqlState};
 use crate::sql::statement::{RelationKind, Show};
@@ -107,7 +108,9 @@ fn definition(snapshot: &Snapshot, object: &Object) -> String {
             let clauses = clauses(snapshot, view);
             let columns: Vec<String> = object.schema.fields().iter().map(|f| quote_ident(f.name())).collect();
             let columns = columns.join(", ");
-            format!("CREATE MATERIALIZED VIEW {quoted} ({columns}) AS {}{clauses}", open_ended(&view.query))
+            let kept =
+                view.retention.map_or_else(String::new, |r| format!(" WITH (retention = '{}')", duration_text(r)));
+            format!("CREATE MATERIALIZED VIEW {quoted} ({columns}){kept} AS {}{clauses}", open_ended(&view.query))
         }
         Kind::View(view) => format!("CREATE VIEW {quoted} AS {}", view.query),
         Kind::Table(table) => {

@@ -125,6 +125,7 @@ impl Session {
             query: subscribe.query.clone(),
             emit: Emit::OnUpdate,
             lateness: None,
+            retention: None,
             late_into: None,
             definition: format!("CREATE MATERIALIZED VIEW {name} AS {}", subscribe.query.text),
         };

@@ -69,16 +69,28 @@ impl PlannedView {
     }
 }
 
+/// What stands around a view's query.
+#[derive(Clone, Copy)]
+pub(super) struct Clauses<'a> {
+    emit: Emit,
+    lateness: Option<i64>,
+    retention: Option<i64>,
+    /// The table for its late rows.
+    late_into: Option<&'a Object>,
+}
+
+/// Nothing does.
+const NO_CLAUSES: Clauses<'static> = Clauses { emit: Emit::OnUpdate, lateness: None, retention: None, late_into: None };
+
 /// Plans a view's query with its clauses.
 pub(super) fn plan_view(
     binder: &Binder<'_>,
     base: &ConfigOptions,
     query: &Query,
     columns: &[String],
-    emit: Emit,
-    lateness: Option<i64>,
-    late_into: Option<&Object>,
+    clauses: Clauses<'_>,
 ) -> Result<PlannedView> {
+    let Clauses { emit, lateness, retention, late_into } = clauses;
     let mut config = base.clone();
     config.execution.time_zone = Some(binder.session.time_zone.name().to_owned());
     let target = late_into.cloned();
@@ -87,7 +99,7 @@ pub(super) fn plan_view(
         name: table.name.clone(),
         schema: table.schema.clone(),
     });
-    let options = ViewOptions { emit, lateness, late_into, config: Arc::new(config) };
+    let options = ViewOptions { emit, lateness, retention, late_into, config: Arc::new(config) };
     let bound = binder.view(query, columns, |plan| plan::binned(plan, &options))?;
     let view = plan::lower(&bound.plan, &options)?;
     Ok(PlannedView { bound, view, late_into: target })
@@ -101,7 +113,9 @@ pub(super) fn plan_create(
 ) -> Result<PlannedView> {
     let late_into = create.late_into.as_ref().map(|name| late_target(binder.snapshot, name)).transpose()?;
     let target = late_into.as_deref();
-    let planned = plan_view(binder, base, &create.query, &create.columns, create.emit, create.lateness, target)?;
+    let CreateMaterializedView { emit, lateness, retention, .. } = *create;
+    let clauses = Clauses { emit, lateness, retention, late_into: target };
+    let planned = plan_view(binder, base, &create.query, &create.columns, clauses)?;
     if let Some(target) = target {
         check_cycle(binder.snapshot, &planned.bound.depends, target)?;
     }
@@ -112,8 +126,7 @@ impl Session {
     /// Plans, aside, what a subscription to a query runs on.
     pub(super) async fn plan_subscription(&self, subscribe: &Subscribe) -> Result<PlannedView> {
         let (query, base) = (subscribe.query.clone(), self.base());
-        let planned =
-            self.bind_aside(move |binder| plan_view(binder, &base, &query, &[], Emit::OnUpdate, None, None)).await;
+        let planned = self.bind_aside(move |binder| plan_view(binder, &base, &query, &[], NO_CLAUSES)).await;
         planned.map_err(in_subscription)
     }
 
@@ -194,6 +207,7 @@ impl Session {
             definition: create.definition.clone(),
             emit: create.emit,
             lateness: create.lateness,
+            retention: create.retention,
             late_into: planned.view.late_into.as_ref().map(|(table, _)| *table),
             depends: planned.bound.depends.clone(),
             time_zone: settings.named("TimeZone"),
@@ -300,8 +314,9 @@ impl Engine {
         let binder = Binder::new(&snapshot, &session);
         let late_into = view.late_into.and_then(|id| binder.snapshot.get(id));
         let base = self.executor.state().config().options().clone();
-        let late_into = late_into.map(Arc::as_ref);
-        plan_view(&binder, &base, &create.query, &create.columns, view.emit, view.lateness, late_into)
+        let MaterializedView { emit, lateness, retention, .. } = *view;
+        let clauses = Clauses { emit, lateness, retention, late_into: late_into.map(Arc::as_ref) };
+        plan_view(&binder, &base, &create.query, &create.columns, clauses)
     }
 }
 

@@ -21,7 +21,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use serde::{Deserialize, Serialize};
 
-use crate::data::{Changes, Epoch, EventTime, ObjectId, Recast, WatermarkExpr, Watermarks};
+use crate::data::{Changes, Epoch, EventTime, ObjectId, Recast, Retention, WatermarkExpr, Watermarks};
 use crate::error::{Result, SqlState};
 use crate::state::State;
 
@@ -92,6 +92,9 @@ pub struct Counters {
     pub windows_missed: u64,
     /// Rows that failed in an expression (insertions of errors).
     pub failed_rows: u64,
+    /// Rows that left the view when their retention was over.
+    #[serde(default)]
+    pub expired_rows: u64,
 }
 
 impl Counters {
@@ -101,6 +104,7 @@ impl Counters {
         self.late_rejected += other.late_rejected;
         self.windows_missed += other.windows_missed;
         self.failed_rows += other.failed_rows;
+        self.expired_rows += other.expired_rows;
     }
 }
 
@@ -209,6 +213,8 @@ pub struct Graph {
     pub key: Option<Vec<usize>>,
     /// Whether the view sends no row twice in an epoch, be it inserted or taken back.
     pub consolidated: bool,
+    /// When rows leave the view, if they do.
+    pub retention: Option<Retention>,
     /// Tables that have been altered since the view was planned: how it sees their rows.
     pub recasts: BTreeMap<ObjectId, Arc<Recast>>,
     /// Set when nobody wants the view any more.

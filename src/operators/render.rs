@@ -24,6 +24,7 @@ pub fn render(plan: &ViewPlan) -> Result<Graph> {
         append_only: plan.append_only,
         key: plan.key.clone(),
         consolidated: consolidated(&plan.root),
+        retention: plan.retention.clone(),
         recasts: BTreeMap::new(),
         stop: Stop::default(),
     };

@@ -7,7 +7,7 @@ use super::lower::ViewOptions;
 use super::node::{Aggregate, Plan, Window};
 use super::properties::StateBound;
 use crate::catalog::object::Emit;
-use crate::data::{ObjectId, WatermarkExpr};
+use crate::data::{ObjectId, Retention, WatermarkExpr};
 use crate::error::{Error, Result, SqlState};
 use crate::sql::window::{WindowAssign, WindowKind};
 
@@ -61,15 +61,19 @@ pub(super) fn may_close(plan: &LogicalPlan) -> Result<()> {
 pub(super) const GROUP_BY_WINDOW: &str = "Group by window_start or window_end of a TUMBLE or HOP, or by date_bin or date_trunc (in UTC), over a column with a watermark.";
 
 /// A lateness over a column that has no watermark.
-pub(super) fn no_watermark(assign: &WindowAssign) -> Error {
+pub(super) fn no_watermark(assign: &WindowAssign, options: &ViewOptions) -> Error {
     let window = match assign.kind {
         WindowKind::Tumble { .. } => "TUMBLE",
         WindowKind::Hop { .. } => "HOP",
         WindowKind::Calendar { .. } => "date_trunc",
     };
     let column = assign.input.schema().field(assign.time_column).name();
+    let clause = match (options.emit, options.lateness) {
+        (Emit::OnUpdate, None) => "WITH (retention)",
+        (Emit::OnUpdate, Some(_)) | (Emit::OnWindowClose, _) => "EMIT ON WINDOW CLOSE or ALLOW LATENESS",
+    };
     Error::unsupported(
-        format!("EMIT ON WINDOW CLOSE or ALLOW LATENESS over {window} on column \"{column}\", which has no watermark,"),
+        format!("{clause} over {window} on column \"{column}\", which has no watermark,"),
         "Declare WATERMARK FOR the column at its table or source; outer joins and computed columns lose it.",
     )
 }
@@ -177,6 +181,30 @@ pub(super) fn clauses(root: &Plan, options: &ViewOptions) -> Result<Option<(Obje
     }
     let columns = target.schema.fields().iter().map(|f| from.index_of(f.name()).ok()).collect();
     Ok(Some((target.table, columns)))
+}
+
+/// When rows leave the view: one of its columns has to tell their window, and it must be a window that becomes final.
+pub(super) fn retention(root: &Plan, options: &ViewOptions) -> Result<Option<Retention>> {
+    let Some(kept) = options.retention else { return Ok(None) };
+    let columns = &root.properties().columns;
+    let all: Vec<usize> = (0..columns.len()).collect();
+    let found =
+        root.properties().window_column(&all).and_then(|column| Some((column, columns[column].window.as_ref()?)));
+    let Some((column, window)) = found else {
+        let has_window = !judging(root).is_empty();
+        return Err(match has_window {
+            true => Error::unsupported(
+                "WITH (retention) on a view without a column of its window's bounds",
+                "Let it have window_start or window_end (or the date_bin or date_trunc) among its columns, of a window that each row lies in.",
+            ),
+            false => Error::unsupported("WITH (retention) on a view without a window", GROUP_BY_WINDOW),
+        });
+    };
+    let (Some(closing), Some(_)) = (window.closing.clone(), window.lateness) else {
+        return Err(Error::unsupported("WITH (retention) on a view whose windows do not close", GROUP_BY_WINDOW));
+    };
+    let after = kept.saturating_add(options.lateness.unwrap_or(0));
+    Ok(Some(Retention { column, to_end: window.to_end(), closing, after }))
 }
 
 /// What nothing bounds.

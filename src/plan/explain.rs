@@ -26,6 +26,8 @@ pub struct Described {
     pub exchange: Option<Vec<String>>,
     /// What bounds its state, where it has some.
     pub state: Option<&'static str>,
+    /// How long it keeps a window, and by which column.
+    pub kept: Option<String>,
     /// Names and types of its columns.
     pub columns: Vec<(String, String)>,
     /// By port.
@@ -49,13 +51,19 @@ impl Described {
             });
         }
         parts.extend(self.state.map(|state| format!("state: {state}")));
+        parts.extend(self.kept.iter().map(|kept| format!("kept: {kept}")));
         parts.join("; ")
     }
 }
 
 /// A view's operators, the view's output first.
 pub fn explain(plan: &ViewPlan) -> Described {
-    node(&plan.root, &mut 0)
+    let mut described = node(&plan.root, &mut 0);
+    described.kept = plan.retention.as_ref().map(|retention| {
+        let column = plan.schema.field(retention.column).name();
+        format!("{} behind the end of the window of {column}", duration(retention.after))
+    });
+    described
 }
 
 /// Numbers nodes as `operators::render` does: inputs first, what is outside of the view not at all.
@@ -82,6 +90,7 @@ fn node(plan: &Plan, next: &mut usize) -> Described {
         watermarks: watermarked.map(|(i, _)| name(i)).collect(),
         exchange: exchange(plan),
         state: bound(p),
+        kept: None,
         columns: p.schema.fields().iter().map(|f| (f.name().clone(), crate::data::types::sql_name(f))).collect(),
         inputs,
     }

@@ -26,6 +26,8 @@ pub struct ViewOptions {
     pub emit: Emit,
     /// ALLOW LATENESS, microseconds, not negative.
     pub lateness: Option<i64>,
+    /// WITH (retention), microseconds, positive.
+    pub retention: Option<i64>,
     /// LATE ROWS INTO.
     pub late_into: Option<LateTarget>,
     /// The session's settings (TimeZone) that the view keeps.
@@ -46,7 +48,8 @@ pub struct LateTarget {
 impl Default for ViewOptions {
     /// EMIT ON UPDATE, nothing else.
     fn default() -> Self {
-        Self { emit: Emit::OnUpdate, lateness: None, late_into: None, config: Arc::new(ConfigOptions::default()) }
+        let config = Arc::new(ConfigOptions::default());
+        Self { emit: Emit::OnUpdate, lateness: None, retention: None, late_into: None, config }
     }
 }
 
@@ -59,12 +62,14 @@ pub fn lower(plan: &LogicalPlan, options: &ViewOptions) -> Result<ViewPlan> {
     let mut lowering = Lowering::new(options);
     let lateness = match options.emit {
         Emit::OnWindowClose => Some(options.lateness.unwrap_or(0)),
-        Emit::OnUpdate => options.lateness,
+        // What a view does not keep takes no more rows: without a lateness of its own, a window takes them while it is kept.
+        Emit::OnUpdate => options.lateness.or(options.retention),
     };
     let root = lowering.node(plan, Above { emit: options.emit, lateness })?;
     let Lowering { inputs, mut notices, .. } = lowering;
     notices.extend(check::notices(&root));
     let late_into = check::clauses(&root, options)?;
+    let retention = check::retention(&root, options)?;
     let schema = open(plan.schema());
     let properties = root.properties();
     let watermarks = properties.columns.iter().enumerate();
@@ -80,6 +85,7 @@ pub fn lower(plan: &LogicalPlan, options: &ViewOptions) -> Result<ViewPlan> {
         lateness: options.lateness,
         closing: check::closing(&root),
         window_end,
+        retention,
         late_into,
         inputs,
         notices,
@@ -257,7 +263,7 @@ impl Lowering<'_> {
         let closing = before.columns[assign.time_column].watermark.clone();
         let lateness = above.lateness;
         if lateness.is_some() && closing.is_none() {
-            return Err(check::no_watermark(assign));
+            return Err(check::no_watermark(assign, self.options));
         }
         if self.options.emit == Emit::OnWindowClose && lateness.is_some() {
             self.notices.extend(check::null_group(assign));

@@ -38,7 +38,7 @@ pub use shape::{preaggregates, shaped};
 use arrow::datatypes::SchemaRef;
 
 use crate::catalog::object::Emit;
-use crate::data::{ObjectId, WatermarkExpr};
+use crate::data::{ObjectId, Retention, WatermarkExpr};
 
 /// A view's incremental plan: what a running view is made of, and what its readers may rely on.
 #[derive(Clone, Debug)]
@@ -61,6 +61,8 @@ pub struct ViewPlan {
     pub closing: Option<WatermarkExpr>,
     /// The output column that holds the window's end, when there is one.
     pub window_end: Option<usize>,
+    /// WITH (retention).
+    pub retention: Option<Retention>,
     /// LATE ROWS INTO: the target and, per target column, the column of the window's input that fills it (`None`: its
     /// default).
     pub late_into: Option<(ObjectId, Vec<Option<usize>>)>,

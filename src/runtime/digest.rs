@@ -22,6 +22,8 @@ pub struct Digest {
     pub late: u64,
     /// Its errors.
     pub errors: u64,
+    /// What left it when its retention was over.
+    pub expired: u64,
 }
 
 /// The input of one epoch, as the log has it (rows of replayable sources included).
@@ -44,7 +46,7 @@ impl Digest {
 
     /// Whether nothing happened.
     pub fn is_empty(&self) -> bool {
-        self.changes == 0 && self.late == 0 && self.errors == 0
+        self.changes == 0 && self.late == 0 && self.errors == 0 && self.expired == 0
     }
 
     /// What was sent in two epochs, as if in one.
@@ -52,10 +54,16 @@ impl Digest {
         self.changes = self.changes.wrapping_add(other.changes);
         self.late = self.late.wrapping_add(other.late);
         self.errors = self.errors.wrapping_add(other.errors);
+        self.expired = self.expired.wrapping_add(other.expired);
     }
 
     pub(super) fn add_changes(&mut self, changes: &Changes) -> Result<()> {
         self.changes = self.changes.wrapping_add(sum(changes, |_| 0)?);
+        Ok(())
+    }
+
+    pub(super) fn add_expired(&mut self, changes: &Changes) -> Result<()> {
+        self.expired = self.expired.wrapping_add(sum(changes, |_| 0)?);
         Ok(())
     }
 

@@ -244,6 +244,8 @@ pub(super) struct EpochInfo {
     pub(super) transactions: usize,
     pub(super) closed: Instant,
     pub(super) closed_at: SystemTime,
+    /// At its end.
+    pub(super) watermarks: Arc<WatermarkVector>,
 }
 
 /// What one epoch brought, as tests see it.

@@ -71,6 +71,21 @@ pub(crate) fn micros(interval: IntervalMonthDayNano) -> Result<i64> {
     i64::try_from(micros).map_err(|_| Error::new(SqlState::DATETIME_FIELD_OVERFLOW, "interval out of range"))
 }
 
+/// The microseconds of an option that says for how long something is kept: `'7 days'`.
+///
+/// Errors: 22023 what is no interval, has months, or is not positive.
+pub(crate) fn positive(text: &str, option: &str) -> Result<i64> {
+    let invalid = || {
+        let message = format!("invalid value for option \"{option}\": \"{text}\"");
+        Error::new(SqlState::INVALID_PARAMETER_VALUE, message).with_hint("For example, '7 days' or '12 hours'.")
+    };
+    if text.trim().parse::<f64>().is_ok() {
+        return Err(invalid());
+    }
+    let kept = micros(parse_interval(text).map_err(|_| invalid())?)?;
+    if kept > 0 { Ok(kept) } else { Err(invalid()) }
+}
+
 /// `'1s'`, `'500ms'`, `'2 minutes'`, or a plain number of milliseconds.
 pub(crate) fn duration_ms(text: &str) -> Result<u64> {
     if let Ok(ms) = text.trim().parse::<u64>() {

@@ -375,6 +375,8 @@ pub struct CreateMaterializedView {
     pub emit: Emit,
     /// ALLOW LATENESS, microseconds.
     pub lateness: Option<i64>,
+    /// WITH (retention), microseconds.
+    pub retention: Option<i64>,
     /// LATE ROWS INTO.
     pub late_into: Option<Name>,
     /// The whole statement's text.

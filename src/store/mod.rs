@@ -20,6 +20,7 @@
 mod balance;
 mod chunk;
 mod difference;
+mod expire;
 mod ids;
 mod image;
 mod index;

@@ -222,6 +222,18 @@ impl Store {
         Ok(())
     }
 
+    pub(super) fn encoder(&self) -> &KeyEncoder {
+        &self.encoder
+    }
+
+    /// Deletes live rows of one chunk, whose identities are known.
+    pub(super) fn delete_positions(&mut self, chunk: usize, positions: &[u32], identities: &[u128]) {
+        for (position, identity) in positions.iter().zip(identities) {
+            let position = *position as usize;
+            self.delete_at(self.chunks[chunk].id(position), chunk, position, Some(*identity));
+        }
+    }
+
     fn delete_at(&mut self, id: u64, chunk: usize, position_in: usize, identity: Option<u128>) {
         self.chunks[chunk].delete(position_in);
         let chunks = &self.chunks;

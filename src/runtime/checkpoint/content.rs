@@ -63,6 +63,9 @@ pub(super) struct HistoryRef {
     pub(super) since: Epoch,
     /// The last epoch in each part.
     pub(super) kept: Vec<(Epoch, PartRef)>,
+    /// The same of what left when its retention was over.
+    #[serde(default)]
+    pub(super) expired: Vec<(Epoch, PartRef)>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -123,12 +126,12 @@ impl Content {
         parts.extend(self.catalog.iter_mut().map(|c| &mut c.payload));
         for table in self.tables.values_mut() {
             table.rows.parts(&mut parts);
-            parts.extend(table.history.iter_mut().flat_map(|h| &mut h.kept).map(|(_, part)| part));
+            table.history.iter_mut().for_each(|history| history.parts(&mut parts));
         }
         parts.extend(self.feeds.values_mut().flat_map(|feed| &mut feed.decisions));
         for view in self.views.values_mut() {
             view.rows.parts(&mut parts);
-            parts.extend(view.history.kept.iter_mut().map(|(_, part)| part));
+            view.history.parts(&mut parts);
             parts.extend(view.errors.iter_mut().chain(&mut view.late));
             let deltas = view.states.iter_mut().flat_map(|state| &mut state.deltas);
             parts.extend(deltas.flat_map(|delta| delta.removed.iter_mut().chain(&mut delta.rows)));
@@ -142,6 +145,12 @@ impl Content {
     /// The watermarks.
     pub(super) fn watermarks(&self) -> WatermarkVector {
         WatermarkVector(self.vector.iter().copied().collect())
+    }
+}
+
+impl HistoryRef {
+    fn parts<'a>(&'a mut self, parts: &mut Vec<&'a mut PartRef>) {
+        parts.extend(self.kept.iter_mut().chain(&mut self.expired).map(|(_, part)| part));
     }
 }
 

@@ -6,10 +6,8 @@ use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use arrow::ipc::writer::StreamWriter;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::store::ChunkImage;
-
-use super::image::ErrorsImage;
 
 /// An IPC stream; batches of one schema become one.
 pub(super) fn batches_bytes(batches: &[RecordBatch]) -> Result<Vec<u8>> {
@@ -35,13 +33,4 @@ pub(super) fn masks_bytes(chunks: &[ChunkImage]) -> Vec<u8> {
         mask.iter().for_each(|word| bytes.extend_from_slice(&word.to_le_bytes()));
     }
     bytes
-}
-
-pub(super) fn errors_bytes(errors: &ErrorsImage) -> Result<Vec<u8>> {
-    let kept: Vec<_> = errors
-        .kept
-        .iter()
-        .map(|(epoch, e)| (epoch, e.operator.as_ref(), e.code.0, e.message.as_ref(), e.row.as_str(), e.diff))
-        .collect();
-    serde_json::to_vec(&(errors.standing, kept)).map_err(|e| Error::internal(e.to_string()))
 }

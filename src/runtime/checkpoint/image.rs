@@ -11,6 +11,7 @@ use arrow::array::RecordBatch;
 use serde::{Deserialize, Serialize};
 
 use crate::data::{Changes, Epoch, EventTime, ObjectId, Partition, RowRanges, WatermarkVector};
+use crate::error::{Error, Result};
 use crate::log::{LateOrigin, LogPlace, Position};
 use crate::operators::{Counters, LateRows, RowError};
 use crate::sink::Item;
@@ -73,6 +74,8 @@ pub(in crate::runtime) struct HistoryImage {
     /// The oldest epoch whose rows can still be told.
     pub(in crate::runtime) since: Epoch,
     pub(in crate::runtime) kept: Vec<(Epoch, Vec<Changes>)>,
+    /// What left when its retention was over; each epoch is among those of `kept`.
+    pub(in crate::runtime) expired: Vec<(Epoch, Vec<Changes>)>,
 }
 
 /// A table.
@@ -151,6 +154,18 @@ pub(in crate::runtime) struct ShownImage {
 pub(in crate::runtime) struct ErrorsImage {
     pub(in crate::runtime) standing: i64,
     pub(in crate::runtime) kept: Vec<(Epoch, RowError)>,
+}
+
+impl ErrorsImage {
+    /// As it is written down.
+    pub(super) fn bytes(&self) -> Result<Vec<u8>> {
+        let kept: Vec<_> = self
+            .kept
+            .iter()
+            .map(|(epoch, e)| (epoch, e.operator.as_ref(), e.code.0, e.message.as_ref(), e.row.as_str(), e.diff))
+            .collect();
+        serde_json::to_vec(&(self.standing, kept)).map_err(|e| Error::internal(e.to_string()))
+    }
 }
 
 /// What is wrong with a source.

@@ -7,7 +7,7 @@ use arrow::array::RecordBatch;
 use arrow::ipc::reader::StreamReader;
 
 use crate::checkpoint::{Manifest, Objects, PartRef, Parts, find};
-use crate::data::{Epoch, EventTime};
+use crate::data::{Changes, Epoch, EventTime};
 use crate::error::{Error, Result, SqlState};
 use crate::log::{LogPlace, Progress, read_changes, size, write_changes};
 use crate::operators::{LateRows, RowError};
@@ -234,20 +234,26 @@ impl Reading {
     }
 
     fn history(&self, history: &HistoryRef) -> Result<HistoryImage> {
+        let kept = self.epochs(&history.kept, history.since)?;
+        Ok(HistoryImage { since: history.since, kept, expired: self.epochs(&history.expired, history.since)? })
+    }
+
+    /// The changes of epochs above one.
+    fn epochs(&self, parts: &[(Epoch, PartRef)], since: Epoch) -> Result<Vec<(Epoch, Vec<Changes>)>> {
         let mut kept = vec![];
-        for (_, part) in &history.kept {
+        for (_, part) in parts {
             let bytes = self.parts.get(part)?;
             let mut rest = bytes.as_ref();
             while !rest.is_empty() {
                 let (epoch, length) = (word(&mut rest)?, word(&mut rest)?);
                 let (own, more) = rest.split_at_checked(length as usize).ok_or_else(corrupt)?;
                 rest = more;
-                if Epoch(epoch) > history.since {
+                if Epoch(epoch) > since {
                     kept.push((Epoch(epoch), read_changes(own)?));
                 }
             }
         }
-        Ok(HistoryImage { since: history.since, kept })
+        Ok(kept)
     }
 
     fn states(&self, view: &ViewRef) -> Result<Vec<StateImage>> {

@@ -9,7 +9,7 @@ use arrow::array::RecordBatch;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 
 use crate::checkpoint::{Found, Manifest, Objects, Owner, PartRef, Parts, Used, Writer, find, owner, pack_bytes};
-use crate::data::{Epoch, ObjectId};
+use crate::data::{Changes, Epoch, ObjectId};
 use crate::error::{Error, Result, SqlState};
 use crate::log::{LogPlace, write_changes};
 use crate::store::ChunkImage;
@@ -18,7 +18,7 @@ use super::content::{
     CatalogRef, ChunkRef, Content, DeltaRef, FeedRef, HistoryRef, SinkRef, SourceErrorsRef, StateRef, StoreRef,
     TableRef, ViewRef,
 };
-use super::encode::{batches_bytes, errors_bytes, masks_bytes};
+use super::encode::{batches_bytes, masks_bytes};
 use super::image::{HistoryImage, Image, SinkImage, StateImage, StoreImage, ViewImage};
 use super::load::{Checkpoint, Loaded, late_bytes};
 use super::thread::State;
@@ -310,7 +310,7 @@ impl Step<'_> {
         }
         for (id, wrong) in &image.source_errors {
             let (number, errors) = &wrong.errors;
-            let errors = self.book(*number, || errors_bytes(errors))?;
+            let errors = self.book(*number, || errors.bytes())?;
             let (name, missing) = (wrong.name.clone(), wrong.missing.clone());
             content.source_errors.insert(*id, SourceErrorsRef { name, missing, errors });
         }
@@ -349,7 +349,7 @@ impl Step<'_> {
             rows: self.store(id, &shown.rows)?,
             history: self.history(&shown.history, before.map(|before| &before.history))?,
             counters: shown.counters,
-            errors: self.book(errors.0, || errors_bytes(&errors.1))?,
+            errors: self.book(errors.0, || errors.1.bytes())?,
             late: self.book(late.0, || late_bytes(&late.1))?,
         })
     }
@@ -418,10 +418,22 @@ impl Step<'_> {
     }
 
     fn history(&mut self, history: &HistoryImage, before: Option<&HistoryRef>) -> Result<HistoryRef> {
-        let mut kept = before.map_or_else(Vec::new, |before| before.kept.clone());
-        if let Some((last, _)) = history.kept.last() {
+        let kept = self.epochs(&history.kept, before.map(|before| &before.kept), history.since)?;
+        let expired = self.epochs(&history.expired, before.map(|before| &before.expired), history.since)?;
+        Ok(HistoryRef { since: history.since, kept, expired })
+    }
+
+    /// Changes by epoch, behind those that were written before.
+    fn epochs(
+        &mut self,
+        epochs: &[(Epoch, Vec<Changes>)],
+        before: Option<&Vec<(Epoch, PartRef)>>,
+        since: Epoch,
+    ) -> Result<Vec<(Epoch, PartRef)>> {
+        let mut kept = before.cloned().unwrap_or_default();
+        if let Some((last, _)) = epochs.last() {
             let mut bytes = Vec::new();
-            for (epoch, changes) in &history.kept {
+            for (epoch, changes) in epochs {
                 let own = write_changes(changes)?;
                 bytes.extend_from_slice(&epoch.0.to_le_bytes());
                 bytes.extend_from_slice(&(own.len() as u64).to_le_bytes());
@@ -429,8 +441,8 @@ impl Step<'_> {
             }
             kept.push((*last, self.writer.add(&bytes)?));
         }
-        kept.retain(|(last, _)| *last > history.since);
-        Ok(HistoryRef { since: history.since, kept })
+        kept.retain(|(last, _)| *last > since);
+        Ok(kept)
     }
 
     fn book(&mut self, number: u64, bytes: impl FnOnce() -> Result<Vec<u8>>) -> Result<Option<PartRef>> {

@@ -1,6 +1,6 @@
 //! What views and tables changed lately, epoch by epoch: what SUBSCRIBE .. AS OF goes back to.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
 use crate::data::{Changes, Epoch};
@@ -12,6 +12,8 @@ struct Kept {
     epoch: Epoch,
     published: Instant,
     changes: Vec<Changes>,
+    /// What left then because its retention was over, as retractions: nobody is told.
+    expired: Vec<Changes>,
     bytes: usize,
 }
 
@@ -31,30 +33,47 @@ impl History {
     /// What is kept above an epoch.
     pub(super) fn image(&self, above: Epoch) -> HistoryImage {
         let kept = self.after(above).map(|(epoch, changes)| (epoch, changes.to_vec())).collect();
-        HistoryImage { since: self.since, kept }
+        let left = self.kept.iter().filter(|k| k.epoch > above && !k.expired.is_empty());
+        HistoryImage { since: self.since, kept, expired: left.map(|k| (k.epoch, k.expired.clone())).collect() }
     }
 
     /// What images gave, kept for as long as if it had been published just now.
     pub(super) fn restored(image: HistoryImage) -> Self {
         let mut history = Self::new(image.since);
         let now = Instant::now();
-        image.kept.into_iter().for_each(|(epoch, changes)| history.push(epoch, now, changes));
+        let mut expired: BTreeMap<Epoch, Vec<Changes>> = image.expired.into_iter().collect();
+        for (epoch, changes) in image.kept {
+            history.push(epoch, now, changes, expired.remove(&epoch).unwrap_or_default());
+        }
         history
     }
 
     /// Keeps what an epoch changed; the first one begins the history, and what it brought is not told.
     pub(super) fn add(history: &mut Option<Self>, epoch: Epoch, published: Instant, changes: Vec<Changes>) {
+        Self::add_both(history, epoch, published, changes, vec![]);
+    }
+
+    /// The same, and what left in it because its retention was over.
+    pub(super) fn add_both(
+        history: &mut Option<Self>,
+        epoch: Epoch,
+        published: Instant,
+        changes: Vec<Changes>,
+        expired: Vec<Changes>,
+    ) {
         match history {
-            Some(history) if !changes.is_empty() => history.push(epoch, published, changes),
+            Some(history) if !changes.is_empty() || !expired.is_empty() => {
+                history.push(epoch, published, changes, expired);
+            }
             Some(_) => {}
             None => *history = Some(Self::new(epoch)),
         }
     }
 
-    fn push(&mut self, epoch: Epoch, published: Instant, changes: Vec<Changes>) {
-        let bytes = changes.iter().map(Changes::bytes).sum();
+    fn push(&mut self, epoch: Epoch, published: Instant, changes: Vec<Changes>, expired: Vec<Changes>) {
+        let bytes = changes.iter().chain(&expired).map(Changes::bytes).sum();
         self.bytes += bytes;
-        self.kept.push_back(Kept { epoch, published, changes, bytes });
+        self.kept.push_back(Kept { epoch, published, changes, expired, bytes });
     }
 
     /// Forgets what was published before.
@@ -81,5 +100,11 @@ impl History {
     pub(super) fn after(&self, epoch: Epoch) -> impl DoubleEndedIterator<Item = (Epoch, &[Changes])> {
         let start = self.kept.partition_point(|k| k.epoch <= epoch);
         self.kept.range(start..).map(|k| (k.epoch, k.changes.as_slice()))
+    }
+
+    /// What made the rows of an epoch the present ones: the changes after it, and what has left since.
+    pub(super) fn between(&self, epoch: Epoch) -> Vec<Changes> {
+        let start = self.kept.partition_point(|k| k.epoch <= epoch);
+        self.kept.range(start..).flat_map(|k| k.changes.iter().chain(&k.expired)).cloned().collect()
     }
 }

@@ -5,6 +5,7 @@
 
 mod checkpoint;
 mod errors;
+mod expiry;
 mod history;
 mod late;
 mod leave;
@@ -325,16 +326,15 @@ impl Publisher {
     }
 
     fn publish(&mut self, info: EpochInfo) -> Result<()> {
-        let EpochInfo { epoch, views, tables, errors, rows, bytes, transactions, closed, closed_at } = info;
+        let EpochInfo { epoch, views, tables, errors, rows, bytes, transactions, closed, closed_at, watermarks } = info;
         let now = Instant::now();
         let latency = now.saturating_duration_since(closed);
         self.begin_sinks(epoch);
         let mut changed = HashMap::new();
         let mut late = Vec::new();
         for id in views {
-            let (limits, settings) = (&self.config.limits, &self.config.settings);
             let Some(view) = self.views.get_mut(&id).filter(|v| v.left.is_none()) else { continue };
-            let epochal = view.publish(epoch, now, limits, settings, self.config.record_digests)?;
+            let epochal = view.publish(epoch, now, &watermarks, &self.config)?;
             if !epochal.changes.is_empty() {
                 view.freshness = latency;
             }
@@ -402,6 +402,7 @@ impl Publisher {
             (&metrics.late_accepted, counted.late_accepted),
             (&metrics.late_rejected, counted.late_rejected),
             (&metrics.failed_rows, counted.failed_rows),
+            (&metrics.expired_rows, counted.expired_rows),
         ] {
             if n > 0 {
                 add(counters, "view", &view.name, n);

@@ -32,7 +32,7 @@ impl Publisher {
             }
             let kept = || history.iter().flat_map(|h| h.after(*as_of));
             if *with_rows {
-                let changes: Vec<Changes> = kept().flat_map(|(_, changes)| changes).cloned().collect();
+                let changes = history.as_ref().map_or_else(Vec::new, |h| h.between(*as_of));
                 rows.extend(before(&version, &changes)?.into_iter().map(|rows| (*id, rows)));
             }
             for (epoch, changes) in kept() {

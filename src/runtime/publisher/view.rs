@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 
-use crate::data::{Changes, Epoch, KeyEncoder, ObjectId, consolidate, ordered};
+use crate::data::{Changes, Epoch, KeyEncoder, ObjectId, WatermarkVector, consolidate, ordered};
 use crate::error::{Error, Result, SqlState};
 use crate::operators::{Counters, Output, RowError};
 use crate::spill::Memory;
@@ -19,8 +19,9 @@ use super::super::digest::Digest;
 use super::super::message::Left;
 use super::super::message::NewView;
 use super::super::subscribe::{Subscriber, Subscription, Unread};
-use super::super::{Limits, Settings, SubscribeSpec};
+use super::super::{RuntimeConfig, SubscribeSpec};
 use super::errors::Errors;
+use super::expiry::Calendar;
 use super::history::History;
 use super::late::{Late, insertions};
 use super::past::{before, too_old};
@@ -41,6 +42,8 @@ pub(super) struct View {
     /// Over all columns.
     encoder: KeyEncoder,
     pub(super) store: Store,
+    /// When its rows leave, if they do.
+    calendar: Option<Calendar>,
     /// Whether no row comes twice in an epoch.
     consolidated: bool,
     late_into: bool,
@@ -88,6 +91,7 @@ impl View {
             name: name.into(),
             encoder: KeyEncoder::exact(&schema, &all)?,
             store: Store::new(Arc::clone(&schema), graph.key.as_deref())?.bounded(memory),
+            calendar: graph.retention.clone().map(Calendar::new),
             schema,
             consolidated: graph.consolidated,
             late_into,
@@ -127,7 +131,11 @@ impl View {
             if digests {
                 self.filled.add_changes(changes)?;
             }
+            let first = self.store.next_row();
             self.store.apply(changes)?;
+            if let Some(calendar) = &mut self.calendar {
+                calendar.note(changes, first..self.store.next_row())?;
+            }
         }
         // Merges small chunks, and moves what there is no memory for.
         self.store.seal().map(drop)
@@ -148,6 +156,9 @@ impl View {
         let key = view.store.key().map(<[usize]>::to_vec);
         let StoreImage { next_row, chunks } = image.rows;
         view.store = Store::from_image(Arc::clone(&view.schema), key.as_deref(), next_row, chunks)?.bounded(memory);
+        if let Some(calendar) = &mut view.calendar {
+            calendar.fill(&view.store)?;
+        }
         view.history = Some(History::restored(image.history));
         view.counters = image.counters;
         view.errors = Errors::restored(image.errors.0, &image.errors.1);
@@ -209,9 +220,8 @@ impl View {
         &mut self,
         epoch: Epoch,
         now: Instant,
-        limits: &Limits,
-        settings: &Settings,
-        digests: bool,
+        watermarks: &WatermarkVector,
+        config: &RuntimeConfig,
     ) -> Result<Epochal> {
         let mut all = Digest::new(self.id, epoch);
         // What it sent of epochs that were past when it joined is its history. Otherwise, what a dataflow of this view
@@ -220,10 +230,10 @@ impl View {
         let earlier = std::mem::replace(&mut self.pending, later);
         let past = self.past.take();
         for (epoch, pending) in earlier.into_iter().filter(|(e, _)| past.is_some_and(|p| *e >= p)) {
-            all.add(&self.advance(epoch, now, pending, limits, settings, digests)?.digest);
+            all.add(&self.advance(epoch, now, pending, watermarks, config)?.digest);
         }
         let pending = self.pending.remove(&epoch).unwrap_or_default();
-        let mut epochal = self.advance(epoch, now, pending, limits, settings, digests)?;
+        let mut epochal = self.advance(epoch, now, pending, watermarks, config)?;
         epochal.digest.add(&all);
         if self.fill.take().is_some() {
             epochal.digest.add(&std::mem::replace(&mut self.filled, Digest::new(self.id, epoch)));
@@ -237,9 +247,8 @@ impl View {
         epoch: Epoch,
         now: Instant,
         pending: Pending,
-        limits: &Limits,
-        settings: &Settings,
-        digests: bool,
+        watermarks: &WatermarkVector,
+        config: &RuntimeConfig,
     ) -> Result<Epochal> {
         let Pending { rows, output, .. } = pending;
         let mut changes = rows;
@@ -250,9 +259,14 @@ impl View {
             }];
         }
         changes.retain(|c| !c.is_empty());
-        let digest = if digests { self.digest(epoch, &changes, &output)? } else { Digest::new(self.id, epoch) };
+        let mut digest =
+            if config.record_digests { self.digest(epoch, &changes, &output)? } else { Digest::new(self.id, epoch) };
         for changes in &changes {
+            let first = self.store.next_row();
             let missing = self.store.apply(changes)?;
+            if let Some(calendar) = &mut self.calendar {
+                calendar.note(changes, first..self.store.next_row())?;
+            }
             if missing > 0 {
                 tracing::error!(
                     "view \"{}\" retracted {missing} rows in epoch {epoch} that it does not have",
@@ -260,16 +274,26 @@ impl View {
                 );
             }
         }
-        History::add(&mut self.history, epoch, now, changes.clone());
-        let Output { errors, late, counters, .. } = output;
+        let expired = match &mut self.calendar {
+            Some(calendar) => calendar.expire(watermarks, &mut self.store)?,
+            None => vec![],
+        };
+        let Output { errors, late, mut counters, .. } = output;
+        for expired in &expired {
+            counters.expired_rows += expired.len() as u64;
+            if config.record_digests {
+                digest.add_expired(expired)?;
+            }
+        }
+        History::add_both(&mut self.history, epoch, now, changes.clone(), expired);
         self.counters.add(&counters);
-        self.errors.add(epoch, errors, limits.errors_kept);
+        self.errors.add(epoch, errors, config.limits.errors_kept);
         let mut into = Vec::new();
         for late in late {
             if self.late_into {
                 into.extend(insertions(&late)?);
             }
-            self.late.add(epoch, late, settings.late_rows);
+            self.late.add(epoch, late, config.settings.late_rows);
         }
         let version = self.store.seal()?;
         Ok(Epochal { version, digest, counted: counters, late: into, changes })
@@ -347,8 +371,7 @@ impl View {
     /// The rows as they were at an epoch, as insertions.
     fn rows_at(&mut self, epoch: Epoch) -> Result<Vec<Changes>> {
         let now = self.store.seal()?;
-        let later: Vec<Changes> =
-            self.history.iter().flat_map(|h| h.after(epoch)).flat_map(|(_, c)| c).cloned().collect();
+        let later = self.history.as_ref().map_or_else(Vec::new, |h| h.between(epoch));
         Ok(before(&now, &later)?.into_iter().map(Changes::insertions).collect())
     }
 }

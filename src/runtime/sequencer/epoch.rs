@@ -188,6 +188,7 @@ impl Sequencer {
             transactions,
             closed,
             closed_at: SystemTime::now(),
+            watermarks: Arc::clone(&self.vector),
         }));
         if self.config.record_digests {
             self.record(epoch, &open.tables, &open.sources);

@@ -349,6 +349,7 @@ impl Sequencer {
             transactions: 0,
             closed,
             closed_at: std::time::SystemTime::now(),
+            watermarks: Arc::clone(&self.vector),
         }));
         if let Some(workers) = &self.workers {
             let (watermarks, past) = (Arc::clone(&self.vector), past.map(Arc::new));

@@ -176,6 +176,7 @@ pub(in crate::runtime) fn graph(nodes: Vec<Node>) -> Arc<Graph> {
         append_only: false,
         key: None,
         consolidated: false,
+        retention: None,
         recasts: Default::default(),
         stop: Stop::default(),
     };
@@ -471,6 +472,7 @@ fn what_failed_and_what_is_constant_is_reported() {
                 append_only: false,
                 key: None,
                 consolidated: false,
+                retention: None,
                 recasts: Default::default(),
                 stop: Stop::default(),
             }),
@@ -499,6 +501,7 @@ fn graph_of_constants() -> Arc<Graph> {
         append_only: true,
         key: None,
         consolidated: false,
+        retention: None,
         recasts: Default::default(),
         stop: Stop::default(),
     })
@@ -558,6 +561,7 @@ fn counted(object: ObjectId, threads: &Arc<Mutex<Vec<String>>>) -> Arc<Graph> {
         append_only: true,
         key: None,
         consolidated: false,
+        retention: None,
         recasts: Default::default(),
         stop: Stop::default(),
     })

@@ -367,9 +367,7 @@ impl Cursor<'_> {
         let if_not_exists = self.if_not_exists();
         let name = self.name()?;
         let columns = self.view_columns()?;
-        if self.word("with") {
-            self.view_options()?;
-        }
+        let retention = if self.word("with") { self.view_options()? } else { None };
         self.expect_word("as")?;
         let query = self.query()?;
         let mut view = CreateMaterializedView {
@@ -380,6 +378,7 @@ impl Cursor<'_> {
             query,
             emit: Emit::OnUpdate,
             lateness: None,
+            retention,
             late_into: None,
             definition: String::new(),
         };
@@ -392,16 +391,18 @@ impl Cursor<'_> {
         Ok(view)
     }
 
-    fn view_options(&mut self) -> Result<()> {
+    /// WITH (retention = '7 days'), microseconds.
+    fn view_options(&mut self) -> Result<Option<i64>> {
         let position = self.position();
-        if let Some((option, _)) = self.options()?.first() {
-            let error = match option.as_str() {
-                "retention" => Error::unsupported("WITH (retention)", "Filter by time when you read the view."),
-                other => unknown_option(other, "materialized view", "There are none yet."),
+        let mut retention = None;
+        for (option, value) in self.options()? {
+            let kept = match option.as_str() {
+                "retention" => interval::positive(&value, "retention"),
+                other => Err(unknown_option(other, "materialized view", "There is retention.")),
             };
-            return Err(error.with_position(position));
+            retention = Some(kept.map_err(|e| e.with_position(position))?);
         }
-        Ok(())
+        Ok(retention)
     }
 
     fn emission(&mut self, view: &mut CreateMaterializedView) -> Result<()> {

@@ -97,6 +97,7 @@ fn graph(inputs: &[ObjectId], stuck: &Arc<AtomicBool>) -> Arc<Graph> {
         append_only: false,
         key: None,
         consolidated: false,
+        retention: None,
         recasts: Default::default(),
         stop: Stop::default(),
     })
