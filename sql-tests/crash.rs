@@ -117,14 +117,15 @@ const SINKS: [&str; 2] = [
 ];
 
 /// A server of its own process.
-struct Server {
+/// A process of ours.
+pub struct Server {
     child: Child,
     address: String,
 }
 
 impl Server {
     /// Starts it; `None` when it was killed before it was ready.
-    async fn start(folder: &Path, workers: u32, killed_after: Option<Duration>) -> Result<Option<Self>> {
+    pub async fn start(folder: &Path, workers: u32, killed_after: Option<Duration>) -> Result<Option<Self>> {
         let binary = std::env::var("HIGHWATER_BINARY").unwrap_or_else(|_| env!("CARGO_BIN_EXE_highwater").to_owned());
         let log = std::fs::File::options().append(true).create(true).open(folder.join("stderr")).map_err(text)?;
         let mut child = Command::new(binary)
@@ -162,12 +163,13 @@ impl Server {
     }
 
     /// SIGKILL.
-    fn kill(&mut self) -> Result<()> {
+    pub fn kill(&mut self) -> Result<()> {
         self.child.kill().map_err(text)?;
         self.child.wait().map(drop).map_err(text)
     }
 
-    async fn connect(&self) -> Result<Client> {
+    /// A connection to it.
+    pub async fn connect(&self) -> Result<Client> {
         let (client, connection) = tokio_postgres::connect(&self.address, NoTls).await.map_err(text)?;
         crate::runtime().spawn(connection);
         Ok(client)
@@ -180,7 +182,8 @@ impl Drop for Server {
     }
 }
 
-async fn rows(client: &Client, sql: &str) -> Result<Vec<Vec<String>>> {
+/// What a statement gives, as text.
+pub async fn rows(client: &Client, sql: &str) -> Result<Vec<Vec<String>>> {
     let messages = client.simple_query(sql).await.map_err(|e| format!("{sql}: {e:?}"))?;
     let mut rows = Vec::new();
     for message in messages {
@@ -191,7 +194,8 @@ async fn rows(client: &Client, sql: &str) -> Result<Vec<Vec<String>>> {
     Ok(rows)
 }
 
-async fn value(client: &Client, sql: &str) -> Result<String> {
+/// The first value of it.
+pub async fn value(client: &Client, sql: &str) -> Result<String> {
     rows(client, sql).await?.into_iter().flatten().next().ok_or_else(|| format!("{sql}: no row"))
 }
 

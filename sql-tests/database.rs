@@ -1,6 +1,7 @@
 //! A server of ours inside the test process, in one of the modes, and what happens after every FLUSH.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -65,6 +66,11 @@ pub struct Database {
 impl Database {
     /// Starts a server on a free port of the loopback address.
     pub async fn start(mode: Mode) -> Result<Arc<Self>, String> {
+        Self::start_on(mode, None).await
+    }
+
+    /// The same, on a data directory, which mode replay has anyway.
+    pub async fn start_on(mode: Mode, data_dir: Option<PathBuf>) -> Result<Arc<Self>, String> {
         let workers = match mode {
             Mode::One | Mode::Replay => 1,
             Mode::OneRow | Mode::Restart => 2,
@@ -79,6 +85,7 @@ impl Database {
             keep_log: true,
             // What the log has behind a checkpoint is read back too.
             last_checkpoint: false,
+            data_dir,
             ..EngineConfig::default()
         };
         Self::with(mode, config).await

@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 use libtest_mimic::{Arguments, Failed, Trial};
 
 mod alone;
+mod archives;
 mod bag;
 mod bench;
 mod buckets;
@@ -67,6 +68,7 @@ fn main() {
     trials.extend(clients::trials());
     trials.extend(consistency::trials());
     trials.extend(crash::trials());
+    trials.extend(archives::trials());
     trials.extend(examples::trials());
     trials.extend(flights::trials());
     trials.extend(many::trials());

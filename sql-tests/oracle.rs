@@ -204,7 +204,9 @@ impl<'a> Model<'a> {
 
     /// The changes of an input up to an epoch, as the view that is computed sees them.
     fn seen(&self, id: ObjectId, epoch: Epoch) -> impl Iterator<Item = &Input> {
-        let passes_once = self.engine.catalog.snapshot().get(id).is_some_and(|o| is_of(o, "socket"));
+        let is_kept = |o: &Object| o.connector().is_some_and(|c| c.options.iter().any(|(key, _)| key == "archive"));
+        let object = self.engine.catalog.snapshot().get(id).cloned();
+        let passes_once = object.is_some_and(|o| is_of(&o, "socket") && !is_kept(&o));
         let since = if passes_once { self.since } else { Epoch(0) };
         let changes = self.changes.get(&id).into_iter().flatten();
         changes.filter(move |c| c.epoch <= epoch && (c.epoch > since || since == Epoch(0)))

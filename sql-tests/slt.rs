@@ -55,7 +55,10 @@ fn find(folder: &Path, files: &mut Vec<PathBuf>) {
 
 fn run(file: &Path, mode: Mode) -> Result<(), Failed> {
     crate::runtime().block_on(async {
-        let database = Database::start(mode).await?;
+        let text = std::fs::read_to_string(file).unwrap_or_default();
+        let disk = text.lines().any(|l| l.starts_with("# on disk: ")).then(TempDir::new).transpose();
+        let disk = disk.map_err(|e| e.to_string())?;
+        let database = Database::start_on(mode, disk.as_ref().map(|folder| folder.path().join("data"))).await?;
         let sinks = sinks(file)?;
         let folder = sinks.as_ref().map(|folder| folder.path());
         let result = tokio::time::timeout(LIMIT, script(file, folder, &database)).await;

@@ -94,6 +94,7 @@ pub mod plan;
 pub mod operators;
 pub mod log;
 pub mod checkpoint;
+pub mod archive;
 pub mod store;
 pub mod sink;
 pub mod runtime;

@@ -150,8 +150,10 @@ impl Objects for Bucket {
         let path = name.into();
         self.ask(|store| async move { store.put(&path, bytes.into()).await })?;
         if let Where::Folder(folder) = &self.kind {
-            File::open(folder.join(name))?.sync_all()?;
-            File::open(folder)?.sync_all()?;
+            // The file, and the folders that it is in.
+            for path in folder.join(name).ancestors().take_while(|path| path.starts_with(folder)) {
+                File::open(path)?.sync_all()?;
+            }
         }
         Ok(())
     }

@@ -4,6 +4,7 @@
 //!  DIR/lock          held by the process that serves it; says its pid
 //!  DIR/log/          the input log: crate::log
 //!  DIR/checkpoints/  the two newest checkpoints: crate::checkpoint; or they are elsewhere: checkpoint_place
+//!  DIR/archive/      rows of sources, a folder for each: crate::archive
 //!  DIR/aborts        views that ended the process, until a start gets past them: runtime::Aborts
 //!  DIR/format        written when the log has begun: from then on a log that is gone is damage
 //! ```
@@ -26,6 +27,7 @@ use crate::spill::Memory;
 
 /// The folder of the input log.
 const LOG: &str = "log";
+const ARCHIVE: &str = "archive";
 const LOCK: &str = "lock";
 const ABORTS: &str = "aborts";
 const FORMAT: &str = "format";
@@ -90,6 +92,27 @@ impl DataDir {
         let files = LogFiles::find(Arc::new(Folder::create(&self.path.join(LOG))?), from)?;
         check_begun(&self.path, &files)?;
         Ok((files, kept))
+    }
+
+    /// The folder of a source's archive.
+    pub(super) fn archive(path: &Path, source: ObjectId) -> PathBuf {
+        path.join(ARCHIVE).join(source.to_string())
+    }
+
+    /// Removes the archives of sources that are gone.
+    fn tidy_archives(&self, is_there: impl Fn(ObjectId) -> bool) -> Result<()> {
+        let folder = self.path.join(ARCHIVE);
+        if !folder.exists() {
+            return Ok(());
+        }
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            let id = entry.file_name().to_str().and_then(|name| name.parse().ok()).map(ObjectId);
+            if id.is_some_and(|id| !is_there(id)) {
+                fs::remove_dir_all(entry.path())?;
+            }
+        }
+        Ok(())
     }
 
     /// What ended the processes before.
@@ -235,6 +258,8 @@ impl Engine {
         if let Some(data_dir) = self.data_dir.lock().as_mut() {
             data_dir.begin()?;
             data_dir.recovered = true;
+            let catalog = self.catalog.snapshot();
+            data_dir.tidy_archives(|id| catalog.get(id).is_some())?;
         }
         let orphans = std::mem::take(&mut *orphans.lock());
         if !orphans.is_empty() {

@@ -14,6 +14,7 @@ use super::alter::Altered;
 use super::outcome::Outcome;
 use super::session::Session;
 use super::settings::{self, Scope, parse_duration};
+use super::specs::refuse_archive;
 use crate::catalog::object::{Kind, META_COMMENT, Object, Source, Table, View, Watermark};
 use crate::catalog::{Resolved, Snapshot};
 use crate::connectors::Connector;
@@ -62,6 +63,7 @@ impl Session {
         if self.taken(&create.name, create.if_not_exists)? {
             return Ok(done);
         }
+        refuse_archive(create)?;
         let connector = engine.build_connector(create.connector.as_ref(), &create.columns)?;
         let schema = schema_of(&create.columns, connector.as_deref());
         let primary_key = key_positions(&schema, &create.primary_key)?;
@@ -101,6 +103,7 @@ impl Session {
             return Err(Error::unsupported(what, "A source's columns come from its connector."));
         }
         check_max_ahead(Some(connector.as_ref()), create.watermark.as_ref())?;
+        engine.check_archive(create, connector.as_ref(), &schema)?;
         let watermark = create.watermark.as_ref().map(|w| watermark(&schema, w)).transpose()?;
         let kind = Kind::Source(Source { watermark, connector: create.connector.clone() });
         let object = self.new_object(&create.name.name, schema, kind);
@@ -334,6 +337,7 @@ impl Engine {
         let mut connectors = self.connectors.lock();
         for id in order {
             connectors.remove(id);
+            self.archives.lock().remove(id);
         }
         Ok(())
     }

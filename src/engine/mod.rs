@@ -13,7 +13,7 @@
 //!        show.rs       SHOW, DESCRIBE, EXPLAIN; settings.rs SET; introspect.rs the system relations of what runs
 //! ```
 //!
-//! Uses: error, config, stack, metrics, data, spill, functions, connectors, catalog, sql, plan, operators, log, checkpoint, store, sink, runtime
+//! Uses: error, config, stack, metrics, data, spill, functions, connectors, catalog, sql, plan, operators, log, checkpoint, archive, store, sink, runtime
 
 mod inspect;
 pub mod outcome;
@@ -65,6 +65,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
 
+use crate::archive::Archive;
 use crate::catalog::Catalog;
 use crate::config::{EngineConfig, MAX_CONNECTIONS};
 use crate::connectors::Connector;
@@ -96,6 +97,8 @@ pub struct Engine {
     next_pid: AtomicI32,
     /// Connectors of sources and tables, as CREATE made them.
     connectors: Mutex<HashMap<ObjectId, Arc<dyn Connector>>>,
+    /// Archives of sources.
+    archives: Mutex<HashMap<ObjectId, Arc<Archive>>>,
     /// Subscriptions' own views, with what they read.
     temporary: Mutex<HashMap<ObjectId, Vec<ObjectId>>>,
     /// Among these: views that are to take the place of others.
@@ -155,6 +158,7 @@ impl Engine {
             sessions: Mutex::default(),
             next_pid: AtomicI32::new(1),
             connectors: Mutex::default(),
+            archives: Mutex::default(),
             temporary: Mutex::default(),
             replacements: Mutex::default(),
             ddl: Arc::default(),

@@ -23,6 +23,7 @@ use super::provider::{SourceTable, StoreTable};
 use super::session::Session;
 use super::stream::{Batches, Guard};
 use super::warnings;
+use crate::archive::History;
 use crate::catalog::object::{Kind, Object};
 use crate::catalog::system;
 use crate::catalog::{Relation, SystemRelation};
@@ -212,7 +213,10 @@ pub(super) fn version_of(snapshot: &Snapshot, object: &Object) -> Result<Version
 }
 
 fn source_table(shared: &Arc<Shared>, object: &Object) -> Result<Arc<dyn TableProvider>> {
-    let connector = shared.engine.connector(object)?;
+    let connector = match shared.engine.archive(object)? {
+        Some(archive) => History::of(&archive, true),
+        None => shared.engine.connector(object)?,
+    };
     if connector.replayable() {
         let (shared, name) = (Arc::downgrade(shared), object.name.clone());
         // Nothing vanishes silently: a view would have them in highwater.errors.

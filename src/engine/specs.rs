@@ -5,20 +5,41 @@ use std::sync::Arc;
 use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::common::DFSchema;
 
-use super::Engine;
 use super::ddl::Ddl;
+use super::{DataDir, Engine};
+use crate::archive::{self, Archive};
 use crate::catalog::object::{ConnectorOptions, Kind, Object};
+use crate::checkpoint::Bucket;
 use crate::connectors::{self, Connector, ConnectorSpec};
 use crate::data::text::TimeZone;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
 use crate::runtime::{SourceSpec, TableRef, TableSpec, WatermarkSpec};
 use crate::sql::BindSession;
 use crate::sql::binder::Binder;
-use crate::sql::statement::ColumnDef;
+use crate::sql::interval;
+use crate::sql::statement::{ColumnDef, CreateSource, CreateTable};
 
 /// A table that a statement writes, as it was bound.
 pub(super) fn table_ref(table: &Object) -> TableRef {
     TableRef { id: table.id, numbers: Some(table.shape().numbers) }
+}
+
+/// The option that says for how long.
+const ARCHIVE: &str = "archive";
+
+fn archive_option(options: &ConnectorOptions) -> Option<&str> {
+    options.options.iter().find(|(key, _)| key == ARCHIVE).map(|(_, value)| value.as_str())
+}
+
+/// A table keeps its rows itself.
+pub(super) fn refuse_archive(create: &CreateTable) -> Result<()> {
+    match create.connector.as_ref().and_then(archive_option) {
+        None => Ok(()),
+        Some(_) => Err(Error::unsupported(
+            "an archive of a table",
+            "Leave it out: a table keeps its rows, and new views read them.",
+        )),
+    }
 }
 
 impl Engine {
@@ -36,7 +57,7 @@ impl Engine {
     fn connector_spec(&self, options: &ConnectorOptions, declared: Option<SchemaRef>) -> ConnectorSpec {
         ConnectorSpec {
             connector: options.connector.clone(),
-            options: options.options.clone(),
+            options: options.options.iter().filter(|(key, _)| key != ARCHIVE).cloned().collect(),
             encode: options.encode.clone(),
             encode_options: options.encode_options.clone(),
             declared,
@@ -93,8 +114,51 @@ impl Engine {
             schema: object.schema.clone(),
             watermark: self.watermark_spec(binder, object)?,
             connector,
+            archive: self.archive(object)?,
             ddl: Ddl::Create(object.clone()).bytes()?,
         })
+    }
+
+    /// Where a source's rows are kept, if they are.
+    pub(super) fn archive(&self, object: &Object) -> Result<Option<Arc<Archive>>> {
+        let Some(retention) = object.connector().and_then(archive_option) else { return Ok(None) };
+        let mut archives = self.archives.lock();
+        if let Some(archive) = archives.get(&object.id) {
+            return Ok(Some(archive.clone()));
+        }
+        let (Some(data_dir), Some(watermark)) = (&self.config.data_dir, object.watermark()) else { return Ok(None) };
+        let objects = Arc::new(Bucket::folder(&DataDir::archive(data_dir, object.id))?);
+        let retention = interval::positive(retention, ARCHIVE)?;
+        let archive = Archive::open(objects, object.schema.clone(), watermark.column, retention)?;
+        archives.insert(object.id, archive.clone());
+        Ok(Some(archive))
+    }
+
+    /// Whether what CREATE SOURCE says can be archived, if it is to be.
+    pub(super) fn check_archive(
+        &self,
+        create: &CreateSource,
+        connector: &dyn Connector,
+        schema: &SchemaRef,
+    ) -> Result<()> {
+        let Some(retention) = archive_option(&create.connector) else { return Ok(()) };
+        interval::positive(retention, ARCHIVE)?;
+        if connector.replayable() {
+            let what = format!("an archive of connector \"{}\", which can be read again,", create.connector.connector);
+            return Err(Error::unsupported(what, "Leave it out: later views read the source from its beginning."));
+        }
+        if self.config.data_dir.is_none() {
+            return Err(Error::unsupported("an archive with --in-memory", "Start the server with --data-dir."));
+        }
+        if create.watermark.is_none() {
+            let message = "option \"archive\" needs a watermark, which says what event time is";
+            let hint = "Add WATERMARK FOR column AS column - INTERVAL '..' to the columns, or leave archive out.";
+            return Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, message).with_hint(hint));
+        }
+        if connector.max_ahead().is_some() {
+            return Err(Error::unsupported("an archive together with max_ahead", "Leave one of them out."));
+        }
+        archive::check(schema)
     }
 
     fn watermark_spec(&self, binder: &Binder<'_>, object: &Object) -> Result<Option<WatermarkSpec>> {

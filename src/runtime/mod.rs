@@ -10,7 +10,7 @@
 //! [`Runtime`] is the handle that sessions hold. Every wait in it is cancelled by dropping the future; what
 //! the sequencer has begun is done all the same, and [`Requests`] tells the one from the other.
 //!
-//! Uses: error, config, stack, metrics, data, spill, functions, connectors, state, operators, log, checkpoint, store, sink
+//! Uses: error, config, stack, metrics, data, spill, functions, connectors, state, operators, log, checkpoint, archive, store, sink
 
 mod aborts;
 mod ahead;

@@ -186,14 +186,19 @@ impl Sequencer {
         let shared = feed.parts.get(index as usize);
         let floors = shared.map(|p| p.clock.floors.clone()).unwrap_or_default();
         let is_new = shared.is_none();
-        let mut again = self.open_again(range.partition)?;
-        while clock.rows < range.rows {
+        // Of an archive it began with the first row that was kept.
+        let end = range.from.offset + range.rows;
+        if let Some(archive) = &feed.archive {
+            (clock.rows, clock.watermark) = (range.from.offset, archive.watermark_before(range.from.offset));
+        }
+        let mut again = self.open_again_at(range.partition, range.from)?;
+        while clock.rows < end {
             let at = clock.rows;
             for (_, floor) in floors.iter().filter(|(a, _)| *a == at) {
                 clock.raise(*floor);
             }
             let next = floors.iter().map(|(at, _)| *at).filter(|at| *at > clock.rows).min();
-            let most = (range.rows - clock.rows).min(next.map_or(u64::MAX, |at| at - clock.rows));
+            let most = (end - clock.rows).min(next.map_or(u64::MAX, |at| at - clock.rows));
             let mut piece = self.next_again(&mut again, range.partition, most)?;
             piece.ahead = range.ahead.within(at..at + piece.rows.num_rows() as u64);
             let (changes, _) = clock.admit_piece(&piece, limit)?;
@@ -214,13 +219,10 @@ impl Sequencer {
         Ok((clock, again))
     }
 
-    fn open_again(&self, partition: Partition) -> Result<Again> {
-        self.open_again_at(partition, Position::default())
-    }
-
     fn open_again_at(&self, partition: Partition, from: Position) -> Result<Again> {
         let feed = self.feeds.get(&partition.source).ok_or_else(|| missing(partition.source))?;
-        let reader = feed.connector.open_at_once(partition.index, from.offset)?;
+        let connector = feed.again().unwrap_or_else(|| Arc::clone(&feed.connector));
+        let reader = connector.open_at_once(partition.index, from.offset)?;
         let mut again = Again { reader, offset: from.offset, left: VecDeque::new() };
         let mut skip = from.skip;
         while skip > 0 {

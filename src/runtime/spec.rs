@@ -11,6 +11,7 @@ use datafusion::common::ScalarValue;
 use datafusion::physical_expr::expressions::{Column, Literal};
 use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 
+use crate::archive::Archive;
 use crate::connectors::Connector;
 use crate::data::{ColumnNumbers, Epoch, ObjectId, Recast, Shape};
 use crate::error::{Error, Result};
@@ -180,6 +181,8 @@ pub struct SourceSpec {
     pub watermark: Option<WatermarkSpec>,
     /// Where its rows come from.
     pub connector: Arc<dyn Connector>,
+    /// Where they are kept; then it is read from CREATE on.
+    pub archive: Option<Arc<Archive>>,
     /// The catalog's own description, opaque here; kept in the log.
     pub ddl: Vec<u8>,
 }

@@ -14,7 +14,7 @@ mod alter;
 mod dialect;
 mod explain;
 pub mod interrupt;
-mod interval;
+pub(crate) mod interval;
 pub mod optimize;
 mod parser;
 mod subscribe;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use serde::{Deserialize, Serialize};
 
+use crate::archive::Archive;
 use crate::data::{Changes, Epoch, EventTime, ObjectId, Partition, RowRanges, WatermarkVector};
 use crate::error::{Error, Result};
 use crate::log::{LateOrigin, LogPlace, Position};
@@ -28,6 +29,8 @@ pub(in crate::runtime) struct Image {
     /// From here on the log says what followed; `None` while it is not written.
     pub(in crate::runtime) log: Option<LogPlace>,
     pub(in crate::runtime) settings: Settings,
+    /// It is a checkpoint once these are written until its epoch.
+    pub(in crate::runtime) archives: Vec<Arc<Archive>>,
     /// What made the objects that there are, in order.
     pub(in crate::runtime) catalog: Vec<CatalogEntry>,
     pub(in crate::runtime) vector: Arc<WatermarkVector>,
@@ -66,6 +69,20 @@ pub struct CatalogEntry {
 pub(in crate::runtime) struct StoreImage {
     pub(in crate::runtime) next_row: u64,
     pub(in crate::runtime) chunks: Vec<ChunkImage>,
+}
+
+impl Image {
+    /// Writes what archives have until its epoch.
+    pub(super) fn write_archives(&self) -> Result<()> {
+        self.archives.iter().try_for_each(|archive| archive.write_to(self.epoch))
+    }
+
+    /// It is a checkpoint now: what archives let go of before may be removed.
+    pub(super) fn is_taken(&self) {
+        for error in self.archives.iter().filter_map(|archive| archive.checkpoint_taken().err()) {
+            tracing::warn!("what an archive does not keep cannot be removed: {error}");
+        }
+    }
 }
 
 /// What a table or view changed lately.

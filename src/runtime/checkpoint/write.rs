@@ -156,6 +156,7 @@ impl Writing {
 
     fn write(&mut self, image: &Image) -> Result<Option<Written>> {
         let began = Instant::now();
+        image.write_archives()?;
         self.look()?;
         let writer = Writer::new(Arc::clone(&self.objects), self.next_pack);
         let mut step = Step { writer, before: &self.content, known: &self.known, now: Known::default(), covered: true };
@@ -186,6 +187,7 @@ impl Writing {
             return Err(Error::new(SqlState::ADMIN_SHUTDOWN, "the server stops"));
         }
         bytes += manifest.put(self.objects.as_ref())?;
+        image.is_taken();
         self.found.checkpoints.push(number);
         self.number += 1;
         (self.content, self.known) = (content, now);
@@ -424,12 +426,7 @@ impl Step<'_> {
     }
 
     /// Changes by epoch, behind those that were written before.
-    fn epochs(
-        &mut self,
-        epochs: &[(Epoch, Vec<Changes>)],
-        before: Option<&Vec<(Epoch, PartRef)>>,
-        since: Epoch,
-    ) -> Result<Vec<(Epoch, PartRef)>> {
+    fn epochs(&mut self, epochs: &[(Epoch, Vec<Changes>)], before: Option<&Dated>, since: Epoch) -> Result<Dated> {
         let mut kept = before.cloned().unwrap_or_default();
         if let Some((last, _)) = epochs.last() {
             let mut bytes = Vec::new();
@@ -467,6 +464,9 @@ impl Step<'_> {
         Ok(part)
     }
 }
+
+/// Changes of epochs; the last one of each part.
+type Dated = Vec<(Epoch, PartRef)>;
 
 /// Whether a store has the same chunks at the same places as before.
 fn same_places(before: &Content, id: ObjectId, chunks: &[ChunkRef]) -> bool {

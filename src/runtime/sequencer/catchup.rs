@@ -18,7 +18,7 @@ use super::super::ingest::{Arrived, From, Piece, Queue};
 use super::hydrate::Stored;
 use super::netting::shape;
 use super::past::Backlog;
-use super::reader::start_reader;
+use super::reader::start_reader_of;
 use super::views::ViewState;
 use super::{Barrier, Sequencer};
 
@@ -48,6 +48,8 @@ struct CatchPart {
     index: usize,
     queue: Arc<Queue>,
     clock: Clock,
+    /// Where it began: at the first row that is kept.
+    begin: Position,
     position: Position,
     goal: Goal,
     holds: bool,
@@ -94,19 +96,24 @@ impl Sequencer {
         }
         let mut parts = Vec::new();
         for id in inputs {
-            let Some(feed) = self.feeds.get(id).filter(|f| !f.is_table && f.connector.replayable()) else { continue };
+            let Some(feed) = self.feeds.get(id).filter(|f| !f.is_table) else { continue };
+            let Some(again) = feed.again() else { continue };
             let goal = match feed.connector.group() {
                 _ if feed.is_open() => Goal::Shared,
                 Some(group) if self.group_offset(&group) > 0 => Goal::Group(group),
                 Some(_) | None => continue,
             };
             for index in 0..feed.connector.partitions() {
-                let queue = start_reader(&self.config, &self.shared, feed, index, From::Position(Position::default()))?;
-                let clock = Clock::new(Partition { source: *id, index }, feed.watermark.clone());
-                let position = Position::default();
-                let goal = goal.clone();
-                let index = index as usize;
-                parts.push(CatchPart { source: *id, index, queue, clock, position, goal, holds: false, done: false });
+                let mut clock = Clock::new(Partition { source: *id, index }, feed.watermark.clone());
+                if let Some(archive) = &feed.archive {
+                    (clock.rows, clock.watermark) = archive.start();
+                }
+                let begin = Position { offset: clock.rows, skip: 0 };
+                let (from, again) = (From::Position(begin), Arc::clone(&again));
+                let queue = start_reader_of(&self.config, &self.shared, feed, again, index, from)?;
+                let (goal, index, position) = (goal.clone(), index as usize, begin);
+                let (holds, done) = (false, false);
+                parts.push(CatchPart { source: *id, index, queue, clock, begin, position, goal, holds, done });
             }
         }
         let stored = self.large_inputs(inputs);
@@ -170,7 +177,8 @@ impl Sequencer {
                 p.held -= held;
                 p.credit = 0;
             });
-            let (from, rows, ahead) = (Position::default(), part.clock.rows, part.clock.turned_away.clone());
+            let (from, rows) = (part.begin, part.clock.rows - part.begin.offset);
+            let ahead = part.clock.turned_away.clone();
             ranges.push(SourceRange { partition: part.clock.partition, from, to: part.position, rows, ahead });
             // Only when it has got there; a view that was given up leaves no reader.
             if part.done && matches!(part.goal, Goal::Group(_)) {

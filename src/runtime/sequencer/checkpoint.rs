@@ -260,6 +260,7 @@ impl Sequencer {
             catalog: self.catalog.entries.clone(),
             vector: Arc::clone(&self.vector),
             source_errors,
+            archives: self.archives_of_checkpoint(),
             ..Image::default()
         };
         for (id, table) in &mut self.tables {
@@ -371,6 +372,10 @@ impl Sequencer {
         for decided in decisions {
             feed.connector.follow_decisions(&decided)?;
             feed.decisions.push(decided);
+        }
+        if let Some(archive) = &feed.archive {
+            archive.resume(parts.first().map_or(0, |part| part.clock.rows));
+            self.watch(archive);
         }
         for part in parts {
             let mut clock = Clock::new(part.clock.partition, feed.watermark.clone());

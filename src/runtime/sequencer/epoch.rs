@@ -138,6 +138,7 @@ impl Sequencer {
         let limits = &self.config.limits;
         self.in_flight.len() < limits.epochs_in_flight
             && self.shared.sinks.has_room()
+            && self.archives_have_room()
             && (self.in_flight.is_empty()
                 || self.in_flight.iter().map(|e| e.rows).sum::<usize>() < limits.rows_in_flight
                     && self.in_flight.iter().map(|e| e.bytes).sum::<usize>() < limits.bytes_in_flight)
@@ -164,6 +165,7 @@ impl Sequencer {
         let epoch = self.next_epoch;
         self.next_epoch = epoch.next();
         self.log_epoch(epoch, &open)?;
+        self.archive(epoch, &open);
         if !open.watermarks.is_empty() {
             Arc::make_mut(&mut self.vector).0.extend(open.watermarks.iter().map(|(p, w)| (*p, *w)));
         }
@@ -307,6 +309,7 @@ impl Sequencer {
             self.pace.published(rows, took, self.config.settings.max_lag, self.config.limits.epoch_rows);
             self.moved = now;
         }
+        self.archives_published(epoch);
         self.late_written.retain(|(_, written)| *written > epoch || !self.flushes.is_empty());
         self.log.cut(epoch.next())?;
         if self.config.memory.is_short() {

@@ -181,7 +181,7 @@ impl Sequencer {
 
     /// Whether a view could not be filled again.
     pub(super) fn is_gone_for_good(&self, spec: &ViewSpec) -> bool {
-        let unreadable = |o: &ObjectId| self.feeds.get(o).is_some_and(|f| !f.is_table && !f.connector.replayable());
+        let unreadable = |o: &ObjectId| self.feeds.get(o).is_some_and(|f| !f.is_table && f.again().is_none());
         spec.graph.objects().iter().any(unreadable)
     }
 

@@ -13,6 +13,7 @@ mod catchup;
 mod checkpoint;
 mod epoch;
 mod flush;
+mod history;
 mod hydrate;
 mod idle;
 mod image;
@@ -49,7 +50,7 @@ use super::digest::InputEpoch;
 use super::message::{Commit, Message, Publish};
 use super::shared::Shared;
 use super::status::{Status, ViewStatus, WatermarkStatus};
-use super::{RuntimeConfig, Settings, SourceSpec, TableAlter, TableSpec, Workers};
+use super::{RuntimeConfig, Settings, TableAlter, TableSpec, Workers};
 
 use answers::Answer;
 use catchup::CatchUp;
@@ -406,11 +407,6 @@ impl Sequencer {
                 self.open_feed(id)?;
             }
         }
-        Ok(())
-    }
-
-    pub(super) fn add_source(&mut self, spec: SourceSpec) -> Result<()> {
-        self.feeds.insert(spec.id, Feed::for_source(spec));
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::connectors::Connector;
 use crate::error::Result;
 
 use super::super::RuntimeConfig;
@@ -17,8 +18,20 @@ pub(in crate::runtime) fn start_reader(
     partition: u32,
     from: From,
 ) -> Result<Arc<Queue>> {
+    start_reader_of(config, shared, feed, Arc::clone(&feed.connector), partition, from)
+}
+
+/// The same, of what has a source's rows again.
+pub(super) fn start_reader_of(
+    config: &RuntimeConfig,
+    shared: &Shared,
+    feed: &Feed,
+    connector: Arc<dyn Connector>,
+    partition: u32,
+    from: From,
+) -> Result<Arc<Queue>> {
     Ingest {
-        connector: Arc::clone(&feed.connector),
+        connector,
         partition,
         from,
         watermark: feed.watermark.clone(),

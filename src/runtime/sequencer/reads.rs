@@ -34,6 +34,7 @@ impl Sequencer {
 
     /// Whether any view, joined or not, names this source.
     pub(super) fn is_wanted(&self, object: ObjectId) -> bool {
-        self.views.values().any(|v| v.names(object))
+        let is_archived = self.feeds.get(&object).is_some_and(|feed| feed.archive.is_some());
+        is_archived || self.views.values().any(|v| v.names(object))
     }
 }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::archive::Archive;
 use crate::connectors::{BadRecord, Connector};
 use crate::data::{EventTime, ObjectId, Partition, PartitionWatermark, RowRanges, WatermarkVector};
 use crate::error::{Error, Result};
@@ -32,6 +33,8 @@ pub(in crate::runtime) struct Feed {
     pub(in crate::runtime) id: ObjectId,
     pub(in crate::runtime) name: String,
     pub(in crate::runtime) connector: Arc<dyn Connector>,
+    /// Of what passes only once.
+    pub(in crate::runtime) archive: Option<Arc<Archive>>,
     pub(in crate::runtime) watermark: Option<WatermarkSpec>,
     pub(in crate::runtime) ahead: Option<MaxAhead>,
     pub(in crate::runtime) is_table: bool,
@@ -66,25 +69,16 @@ pub(in crate::runtime) struct Part {
 
 impl Feed {
     pub(super) fn for_source(spec: SourceSpec) -> Self {
-        let SourceSpec { id, name, watermark, connector, .. } = spec;
-        let ahead = MaxAhead::of(connector.as_ref(), watermark.as_ref().map(|w| w.column));
-        Self { id, name, connector, watermark, ahead, is_table: false, lost: None, decisions: vec![], parts: vec![] }
+        let SourceSpec { id, name, watermark, connector, archive, .. } = spec;
+        let time = watermark.as_ref().map(|w| w.column);
+        Self { watermark, archive, is_table: false, ..Self::for_table(id, name, connector, time) }
     }
 
     /// `time` is the column whose values may not be too far ahead.
     pub(super) fn for_table(id: ObjectId, name: String, connector: Arc<dyn Connector>, time: Option<usize>) -> Self {
-        let ahead = MaxAhead::of(connector.as_ref(), time);
-        Self {
-            id,
-            name,
-            connector,
-            watermark: None,
-            ahead,
-            is_table: true,
-            lost: None,
-            decisions: vec![],
-            parts: vec![],
-        }
+        let (ahead, watermark, archive) = (MaxAhead::of(connector.as_ref(), time), None, None);
+        let (lost, decisions, parts) = (None, vec![], vec![]);
+        Self { id, name, connector, archive, watermark, ahead, is_table: true, lost, decisions, parts }
     }
 
     pub(in crate::runtime) fn is_open(&self) -> bool {

@@ -92,6 +92,7 @@ pub(super) fn source(id: ObjectId, connector: Numbers) -> SourceSpec {
         schema: schema(),
         watermark: watermark(),
         connector: Arc::new(connector),
+        archive: None,
         ddl,
     }
 }
