@@ -86,6 +86,7 @@ impl DataDir {
     /// or where they were. `restore`: a new directory may begin with those of one that is gone. Rows for which there is no
     /// memory go to disk at once.
     pub fn state(&self, checkpoint_url: Option<&str>, restore: bool, memory: &Arc<Memory>) -> Result<(LogFiles, Kept)> {
+        check_format(&self.path)?;
         let is_new = !self.path.join(FORMAT).exists() && !self.path.join(LOG).exists();
         let kept = CheckpointPlace::open(&self.path, checkpoint_url)?.begin(is_new, restore, memory)?;
         let from = kept.newest.as_ref().map_or(LogPlace::START, Checkpoint::log);
@@ -130,7 +131,7 @@ impl DataDir {
     /// Notes that the log has begun.
     fn begin(&self) -> Result<()> {
         let format = self.path.join(FORMAT);
-        if !format.exists() {
+        if fs::read(&format).ok().as_deref() != Some(FORMAT_TEXT.as_bytes()) {
             let mut file = File::create(format)?;
             file.write_all(FORMAT_TEXT.as_bytes())?;
             file.sync_all()?;
@@ -207,6 +208,21 @@ pub(super) fn compact(catalog: &mut Vec<CatalogEntry>) -> Result<()> {
         Some(Ddl::Subscription(_) | Ddl::Drop(_)) | None => false,
     });
     failed.map_or(Ok(()), Err)
+}
+
+/// A later version may keep its directory in another way. A file that is cut off was being written when the power failed.
+fn check_format(path: &Path) -> Result<()> {
+    let found = match fs::read(path.join(FORMAT)) {
+        Ok(found) => found,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    if FORMAT_TEXT.as_bytes().starts_with(&found) {
+        return Ok(());
+    }
+    let message = format!("\"{}\" does not say \"{}\"", path.join(FORMAT).display(), FORMAT_TEXT.trim_end());
+    Err(Error::new(SqlState::DATA_CORRUPTED, message)
+        .with_hint("start the version of Highwater that wrote the directory, or put the file back from a copy"))
 }
 
 /// A log that has begun must be there.

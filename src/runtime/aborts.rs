@@ -6,6 +6,7 @@
 //! the start that follows, and the file is emptied: from then on the log says it.
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -88,7 +89,17 @@ pub(super) fn note(view: ObjectId, operator: &str, message: &str, epoch: Option<
 }
 
 fn read(path: &Path) -> Vec<Abort> {
-    fs::read(path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
+    let parse = |bytes: Vec<u8>| {
+        let (crc, json) = bytes.split_at_checked(9)?;
+        let is_whole = crc == checked(json);
+        is_whole.then(|| serde_json::from_slice(json).ok()).flatten()
+    };
+    fs::read(path).ok().and_then(parse).unwrap_or_default()
+}
+
+/// The line before some JSON: its crc32.
+fn checked(json: &[u8]) -> Vec<u8> {
+    format!("{:08x}\n", crc32fast::hash(json)).into_bytes()
 }
 
 /// Replaces the file: it is whole, whenever the process ends.
@@ -97,8 +108,10 @@ fn write(path: &Path, aborts: &[Abort]) -> std::io::Result<()> {
         return fs::remove_file(path);
     }
     let new = path.with_extension("new");
-    let file = fs::File::create(&new)?;
-    serde_json::to_writer(&file, aborts)?;
+    let json = serde_json::to_vec(aborts)?;
+    let mut file = fs::File::create(&new)?;
+    file.write_all(&checked(&json))?;
+    file.write_all(&json)?;
     file.sync_all()?;
     fs::rename(new, path)
 }

@@ -47,6 +47,21 @@ impl Manifest {
     fn new(token: &str) -> Self {
         Self { version: VERSION, token: token.to_owned(), written: None, part: None, parts: 0, rows: 0, bytes: 0 }
     }
+
+    /// A line with the crc32 of what follows it, and that: JSON.
+    fn bytes(&self) -> io::Result<Vec<u8>> {
+        let json = serde_json::to_vec(self)?;
+        let mut bytes = format!("{:08x}\n", crc32fast::hash(&json)).into_bytes();
+        bytes.extend(json);
+        Ok(bytes)
+    }
+
+    /// `None` where it is not what was written.
+    fn parse(bytes: &[u8]) -> Option<Self> {
+        let (crc, json) = bytes.split_at_checked(9)?;
+        let is_whole = crc == format!("{:08x}\n", crc32fast::hash(json)).as_bytes();
+        is_whole.then(|| serde_json::from_slice(json).ok()).flatten()
+    }
 }
 
 /// An open folder.
@@ -106,9 +121,9 @@ impl Place {
             }
             Err(e) => return Err(self.refused(&path, &e)),
         };
-        match serde_json::from_slice::<Manifest>(&bytes) {
-            Ok(manifest) if manifest.version == VERSION && manifest.token == self.token => Ok(manifest),
-            Ok(manifest) if manifest.version == VERSION => {
+        match Manifest::parse(&bytes) {
+            Some(manifest) if manifest.version == VERSION && manifest.token == self.token => Ok(manifest),
+            Some(manifest) if manifest.version == VERSION => {
                 strange(format!("\"{}\" belongs to another sink now", path.display()))
             }
             _ => strange(format!("\"{}\" cannot be read: it was changed", path.display())),
@@ -119,7 +134,7 @@ impl Place {
         let (path, temporary) = (self.manifest(), self.path.join(format!("{}.tmp", part::manifest(&self.prefix))));
         let written = || -> io::Result<()> {
             let mut file = File::create(&temporary)?;
-            file.write_all(&serde_json::to_vec(manifest)?)?;
+            file.write_all(&manifest.bytes()?)?;
             file.sync_all()?;
             fs::rename(&temporary, &path)?;
             self.sync()

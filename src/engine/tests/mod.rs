@@ -1,6 +1,7 @@
-//! Databases on disks in memory, and statements to them.
+//! Databases on disks in memory or on a damaged one, and statements to them.
 
 mod faults;
+mod flips;
 
 use std::fmt::Write;
 use std::sync::Arc;
