@@ -99,7 +99,7 @@ pub(super) fn encode(record: &Record, out: &mut Vec<u8>) -> Result<()> {
         }
         Record::Values { epoch, rows } => {
             head(&(*epoch, batches_head(rows)), out)?;
-            rows.changes.iter().try_for_each(|changes| blob(&encode_changes(changes)?, out))
+            rows.changes.iter().try_for_each(|changes| blob_of(out, |out| encode_changes(changes, out)))
         }
         Record::Epoch(record) => {
             let batches = |all: &[TableChanges]| all.iter().map(batches_head).collect();
@@ -115,7 +115,7 @@ pub(super) fn encode(record: &Record, out: &mut Vec<u8>) -> Result<()> {
             };
             head(&small, out)?;
             for changes in record.tables.iter().chain(&record.rows).flat_map(|t| &t.changes) {
-                blob(&encode_changes(changes)?, out)?;
+                blob_of(out, |out| encode_changes(changes, out))?;
             }
             Ok(())
         }
@@ -188,7 +188,7 @@ pub fn write_changes(all: &[Changes]) -> Result<Vec<u8>> {
     let mut out = Vec::new();
     head(&(batches_head(&table), settled), &mut out)?;
     for changes in all {
-        blob(&encode_changes(changes)?, &mut out)?;
+        blob_of(&mut out, |out| encode_changes(changes, out))?;
     }
     Ok(out)
 }
@@ -204,7 +204,7 @@ pub fn read_changes(bytes: &[u8]) -> Result<Vec<Changes>> {
     Ok(all)
 }
 
-fn encode_changes(changes: &Changes) -> Result<Vec<u8>> {
+fn encode_changes(changes: &Changes, out: &mut Vec<u8>) -> Result<()> {
     let mut fields: Vec<Arc<Field>> = changes.rows.schema().fields().iter().cloned().collect();
     let mut columns = changes.rows.columns().to_vec();
     let mut push = |name: &str, column: &Int64Array| {
@@ -220,12 +220,9 @@ fn encode_changes(changes: &Changes) -> Result<Vec<u8>> {
     let schema = Arc::new(Schema::new(fields));
     let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(changes.len()));
     let batch = RecordBatch::try_new_with_options(Arc::clone(&schema), columns, &options)?;
-    let mut bytes = Vec::new();
-    let mut writer = StreamWriter::try_new(&mut bytes, &schema)?;
+    let mut writer = StreamWriter::try_new(out, &schema)?;
     writer.write(&batch)?;
-    writer.finish()?;
-    drop(writer);
-    Ok(bytes)
+    Ok(writer.finish()?)
 }
 
 fn decode_changes(bytes: &[u8], has_diffs: bool, arrival: Option<Partition>) -> Result<Changes> {
@@ -253,9 +250,20 @@ fn head<T: Serialize>(value: &T, out: &mut Vec<u8>) -> Result<()> {
 }
 
 fn blob(bytes: &[u8], out: &mut Vec<u8>) -> Result<()> {
-    let length = u32::try_from(bytes.len()).map_err(|_| Error::internal("a part of a record is longer than 4 GiB"))?;
-    out.extend_from_slice(&length.to_le_bytes());
-    out.extend_from_slice(bytes);
+    blob_of(out, |out| {
+        out.extend_from_slice(bytes);
+        Ok(())
+    })
+}
+
+/// Appends a blob that is written where it stays.
+fn blob_of(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>) -> Result<()>) -> Result<()> {
+    let start = out.len();
+    out.extend_from_slice(&[0; 4]);
+    write(out)?;
+    let length = out.len() - start - 4;
+    let length = u32::try_from(length).map_err(|_| Error::internal("a part of a record is longer than 4 GiB"))?;
+    out[start..start + 4].copy_from_slice(&length.to_le_bytes());
     Ok(())
 }
 

@@ -10,12 +10,43 @@ pub(super) const MAGIC: &[u8; 8] = b"HWLOG\0\0\x01";
 const VERSION: u8 = 1;
 /// version, kind, length, crc.
 const HEADER: usize = 10;
+/// The bit of a kind that says that the payload is packed: how long it is otherwise, u32, then zstd.
+const PACKED: u8 = 0x80;
+/// Bytes of payload from which on packing is tried: it costs less than the disk takes for what it saves.
+const PACK_FROM: usize = 16 << 10;
+/// zstd's level: the fastest of those that find most.
+const LEVEL: i32 = 1;
 
 /// Appends a record's frame to `bytes`.
 pub(super) fn write(record: &Record, bytes: &mut Vec<u8>) -> Result<()> {
     let start = bytes.len();
     bytes.extend_from_slice(&[VERSION, codec::kind(record), 0, 0, 0, 0, 0, 0, 0, 0]);
     codec::encode(record, bytes)?;
+    finish(start, bytes)
+}
+
+/// The same for a disk: packed, where the record is long and it helps.
+pub(super) fn write_packed(record: &Record, bytes: &mut Vec<u8>) -> Result<()> {
+    let start = bytes.len();
+    write(record, bytes)?;
+    let payload = &bytes[start + HEADER..];
+    if payload.len() < PACK_FROM {
+        return Ok(());
+    }
+    let packed = zstd::bulk::compress(payload, LEVEL)?;
+    if packed.len() + packed.len() / 8 < payload.len() {
+        let length = (payload.len() as u32).to_le_bytes();
+        bytes.truncate(start + HEADER);
+        bytes[start + 1] |= PACKED;
+        bytes.extend_from_slice(&length);
+        bytes.extend_from_slice(&packed);
+        finish(start, bytes)?;
+    }
+    Ok(())
+}
+
+/// Fills in length and checksum of the frame that begins there.
+fn finish(start: usize, bytes: &mut [u8]) -> Result<()> {
     let length = u32::try_from(bytes.len() - start - HEADER)
         .map_err(|_| Error::internal("a record of the input log is longer than 4 GiB"))?;
     bytes[start + 2..start + 6].copy_from_slice(&length.to_le_bytes());
@@ -61,7 +92,17 @@ impl<'a> Frame<'a> {
 
     /// The record.
     pub(super) fn decode(&self) -> Result<Record> {
-        codec::decode(self.kind, self.payload)
+        if self.kind & PACKED == 0 {
+            return codec::decode(self.kind, self.payload);
+        }
+        let damaged = || Error::internal("a packed record cannot be unpacked");
+        let (length, packed) = self.payload.split_first_chunk::<4>().ok_or_else(damaged)?;
+        let length = u32::from_le_bytes(*length) as usize;
+        let payload = zstd::bulk::decompress(packed, length).map_err(|_| damaged())?;
+        if payload.len() != length {
+            return Err(damaged());
+        }
+        codec::decode(self.kind & !PACKED, &payload)
     }
 }
 

@@ -3,7 +3,8 @@
 //!
 //! ```text
 //!  file  = magic, record*
-//!  record = version u8, kind u8, length u32, crc32 u32 (of version, kind, length, payload), payload
+//!  record = version u8, kind u8, length u32, crc32 u32 (of version, kind, length, payload), payload; packed on a disk when
+//!           it is long, which a bit of the kind says
 //! ```
 //!
 //! [`Record`] is what the records say, [`InputLog`] where their bytes are kept ([`MemoryLog`], [`DurableLog`]),

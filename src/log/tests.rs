@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arrow::array::{Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema};
 
+use super::frame::{MAGIC, write_packed};
 use super::{
     Ddl, EpochRecord, Fault, InputLog, JoinRecord, LateOrigin, MemoryLog, Position, Record, SourceEnd, SourceRange,
     TableChanges, WatermarkMove, read,
@@ -114,4 +115,24 @@ fn a_log_is_cut_unless_it_is_kept() {
     let mut kept = log(true);
     kept.cut(Epoch(3)).unwrap();
     assert_eq!(kept.bytes(), before);
+}
+
+#[test]
+fn a_long_record_is_packed_and_read_back() {
+    let payload: Vec<u8> = (0..100_000_u32).map(|i| (i % 1000) as u8).collect();
+    let record = Record::Ddl(Ddl { epoch: Epoch(1), dropped: vec![ObjectId(3)], payload: payload.clone() });
+    let mut bytes = MAGIC.to_vec();
+    write_packed(&record, &mut bytes).unwrap();
+    assert!(bytes.len() < payload.len() / 4, "{} bytes", bytes.len());
+    let mut again: Vec<Record> = read(&bytes).unwrap().collect::<Result<_, _>>().unwrap();
+    assert_eq!(format!("{:?}", again.remove(0)), format!("{record:?}"));
+    for at in 0..bytes.len() {
+        let mut flipped = bytes.clone();
+        flipped[at] ^= 1 << (at % 8);
+        let error = match read(&flipped) {
+            Ok(mut frames) => frames.next().unwrap().unwrap_err(),
+            Err(error) => error,
+        };
+        assert!(error.message().contains("input log"), "byte {at}: {error}");
+    }
 }

@@ -6,8 +6,8 @@
 //!  synced  = number u64, bytes u64, crc32 u32: so far the log survives
 //! ```
 //!
-//! One thread writes what was appended meanwhile in one go and syncs it (group commit), while the sequencer goes on; it
-//! then says what has become durable. Only then writers are answered and epochs shown.
+//! One thread encodes what was appended meanwhile, packs what is long, writes it in one go and syncs it (group commit), while
+//! the sequencer goes on; it then says what has become durable. Only then writers are answered and epochs shown.
 //!
 //! A process that ends while it writes leaves a torn end, which nobody was told of and which is cut off. Damage to what
 //! was acknowledged must not be taken for that: `synced` is written after every sync and before any answer, without a
@@ -81,7 +81,6 @@ pub struct DurableLog {
     queue: Option<Sender<Append>>,
     thread: Option<JoinHandle<()>>,
     appended: u64,
-    bytes: u64,
     state: Arc<State>,
     files: LogFiles,
 }
@@ -90,6 +89,7 @@ pub struct DurableLog {
 #[derive(Debug, Default)]
 struct State {
     durable: AtomicU64,
+    bytes: AtomicU64,
     /// The end of what is durable.
     end: Mutex<Option<LogPlace>>,
     full: AtomicBool,
@@ -100,25 +100,21 @@ impl DurableLog {
     /// Goes on behind what was found; the torn end is cut off first. Everything that was found is durable when this
     /// returns. `news` is called by the log's thread.
     pub fn start(files: LogFiles, news: impl Fn(LogNews) + Send + 'static) -> Result<Self> {
-        let state = Arc::new(State::default());
+        let state = Arc::new(State { bytes: files.bytes().into(), ..State::default() });
         let mut writer = Writer::open(&files, Arc::clone(&state))?;
         let (queue, appended) = unbounded();
-        let bytes = files.bytes();
         let thread =
             std::thread::Builder::new().name("input log".into()).spawn(move || writer.run(&appended, &news))?;
-        Ok(Self { queue: Some(queue), thread: Some(thread), appended: 0, bytes, state, files })
+        Ok(Self { queue: Some(queue), thread: Some(thread), appended: 0, state, files })
     }
 }
 
 impl InputLog for DurableLog {
     fn append(&mut self, record: &Record) -> Result<LogPosition> {
-        let mut frame = Vec::new();
-        frame::write(record, &mut frame)?;
         self.appended += 1;
-        self.bytes += frame.len() as u64;
         if let Some(queue) = &self.queue {
             // When the thread has failed it has said so.
-            let _ = queue.send(Append { frame, position: LogPosition(self.appended), closed: record.closed() });
+            let _ = queue.send(Append { record: record.clone(), position: LogPosition(self.appended) });
         }
         Ok(LogPosition(self.appended))
     }
@@ -165,7 +161,7 @@ impl InputLog for DurableLog {
     }
 
     fn bytes(&self) -> usize {
-        self.bytes as usize
+        self.state.bytes.load(Ordering::Acquire) as usize
     }
 }
 

@@ -74,7 +74,9 @@ fn history(seed: u64) {
             disk.set_room(Some(random.random_range(0..3000)));
         }
         for _ in 0..random.random_range(0..30) {
-            log.append(&record(next, random.random_range(0..900))).unwrap();
+            // Some are long enough to be packed.
+            let length = if random.random_bool(0.1) { 40_000 } else { random.random_range(0..900) };
+            log.append(&record(next, length)).unwrap();
             next += 1;
             if random.random_bool(0.3) {
                 // Somebody tidies up.

@@ -11,7 +11,8 @@ use crate::data::Epoch;
 use crate::error::{Error, Result, SqlState};
 
 use super::super::disk::{Disk, DiskFile};
-use super::super::{LogPlace, LogPosition};
+use super::super::frame;
+use super::super::{LogPlace, LogPosition, Record};
 use super::segment::{HEADER, LogFiles, SYNCED, Segment, header, io_error, name, synced};
 use super::{LogNews, Pace, State};
 
@@ -20,10 +21,24 @@ const GROUP_BYTES: usize = 16 << 20;
 
 /// A record to write.
 pub(super) struct Append {
-    pub(super) frame: Vec<u8>,
+    pub(super) record: Record,
     pub(super) position: LogPosition,
+}
+
+/// Its bytes.
+struct Encoded {
+    frame: Vec<u8>,
+    position: LogPosition,
     /// The last epoch that is whole with it.
-    pub(super) closed: Epoch,
+    closed: Epoch,
+}
+
+impl Append {
+    fn encode(self) -> Result<Encoded> {
+        let mut frame = Vec::new();
+        frame::write_packed(&self.record, &mut frame)?;
+        Ok(Encoded { frame, position: self.position, closed: self.record.closed() })
+    }
 }
 
 /// The newest file, open.
@@ -95,13 +110,24 @@ impl Writer {
 
     /// Until the queue is gone.
     pub(super) fn run(&mut self, queue: &Receiver<Append>, news: &dyn Fn(LogNews)) {
-        let mut next = queue.recv().ok();
-        while let Some(first) = next.take() {
+        if let Err(error) = self.serve(queue, news) {
+            news(LogNews::Failed(error));
+        }
+    }
+
+    fn serve(&mut self, queue: &Receiver<Append>, news: &dyn Fn(LogNews)) -> Result<()> {
+        let mut next: Option<Encoded> = None;
+        loop {
+            let first = match next.take().map_or_else(|| queue.recv().map(Append::encode), |first| Ok(Ok(first))) {
+                Ok(first) => first?,
+                Err(_) => return Ok(()),
+            };
             let mut group = first.frame;
             let (mut position, mut epoch) = (first.position, first.closed);
             while group.len() < GROUP_BYTES
                 && let Ok(more) = queue.try_recv()
             {
+                let more = more.encode()?;
                 if self.segment.bytes + (group.len() + more.frame.len()) as u64 > self.pace.segment_bytes {
                     next = Some(more);
                     break;
@@ -112,16 +138,16 @@ impl Writer {
             let began = Instant::now();
             match self.write(&group, news) {
                 Ok(true) => {}
-                Ok(false) => return,
+                Ok(false) => return Ok(()),
                 Err(error) => {
                     let message = format!("the input log cannot be written: {error}");
-                    return news(LogNews::Failed(Error::new(SqlState::IO_ERROR, message)));
+                    return Err(Error::new(SqlState::IO_ERROR, message));
                 }
             }
             self.tell_end();
+            self.state.bytes.fetch_add(group.len() as u64, Ordering::AcqRel);
             self.state.durable.store(position.0, Ordering::Release);
             news(LogNews::Durable { position, epoch, bytes: group.len(), took: began.elapsed() });
-            next = next.or_else(|| queue.recv().ok());
         }
     }
 

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::ipc::reader::StreamReader;
 
 use crate::checkpoint::{Manifest, Objects, PartRef, Parts, find};
 use crate::data::{Changes, Epoch, EventTime};
@@ -19,12 +18,16 @@ use crate::store::ChunkImage;
 use super::super::CheckpointStatus;
 use super::super::publisher::stamp;
 use super::content::{Content, DeltaRef, HistoryRef, StoreRef, ViewRef};
+use super::decode::{self, Decoded};
 use super::image::{
     CatalogEntry, ErrorsImage, FeedImage, HistoryImage, Image, ShownImage, SinkImage, SourceErrors, StateImage,
     StoreImage, TableImage, ViewImage,
 };
 use super::progress::Watched;
 use super::write::Known;
+
+/// A checkpoint below this part of the memory's limit is read at once.
+const AT_ONCE: u64 = 4;
 
 /// A checkpoint that was read back.
 pub struct Checkpoint {
@@ -64,10 +67,14 @@ impl Checkpoint {
     /// Reads all of one.
     fn load(objects: &Arc<dyn Objects>, number: u64, memory: &Arc<Memory>) -> Result<Self> {
         let manifest: Manifest<Content> = Manifest::get(objects.as_ref(), number)?;
-        let total = manifest.packs.iter().map(|used| used.live).sum();
+        let total: u64 = manifest.packs.iter().map(|used| used.live).sum();
         tracing::info!("reading checkpoint {number} of epoch {} ({})", manifest.epoch, size(total));
         let watched = Watched::over(objects, Progress::new(format!("reading checkpoint {number}"), total));
-        let mut reading = Reading { parts: Parts(watched), known: Known::default(), memory: Arc::clone(memory) };
+        let parts = Parts(watched);
+        // Otherwise one after the other, so that what does not fit goes to disk at once.
+        let fits = memory.limit().is_none_or(|limit| total < limit as u64 / AT_ONCE);
+        let decoded = if fits { decode::all(&parts, &manifest.content)? } else { Decoded::new() };
+        let mut reading = Reading { parts, decoded, known: Known::default(), memory: Arc::clone(memory) };
         let mut image = reading.image(&manifest.content)?;
         (image.epoch, image.log) = (manifest.epoch, Some(manifest.log));
         let loaded = Loaded { manifest, known: reading.known };
@@ -125,6 +132,8 @@ impl Checkpoint {
 struct Reading {
     memory: Arc<Memory>,
     parts: Parts,
+    /// What was read before, until it is taken.
+    decoded: Decoded,
     known: Known,
 }
 
@@ -192,12 +201,8 @@ impl Reading {
         Ok(image)
     }
 
-    fn batches(&self, part: &PartRef) -> Result<Vec<RecordBatch>> {
-        let bytes = self.parts.get(part)?;
-        if bytes.is_empty() {
-            return Ok(vec![]);
-        }
-        Ok(StreamReader::try_new(bytes.as_ref(), None)?.collect::<std::result::Result<_, _>>()?)
+    fn batches(&mut self, part: &PartRef) -> Result<Vec<RecordBatch>> {
+        self.decoded.remove(part).map_or_else(|| decode::batches(&self.parts, part), Ok)
     }
 
     fn text(&mut self, part: &PartRef) -> Result<Arc<[u8]>> {
@@ -256,11 +261,11 @@ impl Reading {
         Ok(kept)
     }
 
-    fn states(&self, view: &ViewRef) -> Result<Vec<StateImage>> {
+    fn states(&mut self, view: &ViewRef) -> Result<Vec<StateImage>> {
         let mut states = vec![];
         for state in &view.states {
             for DeltaRef { number, cleared, emitted, removed, rows } in &state.deltas {
-                let part = |part: &Option<PartRef>| part.as_ref().map_or(Ok(vec![]), |part| self.batches(part));
+                let mut part = |part: &Option<PartRef>| part.as_ref().map_or(Ok(vec![]), |part| self.batches(part));
                 let delta = Delta {
                     slot: state.slot,
                     cleared: cleared.clone(),

@@ -21,6 +21,7 @@
 //! could not be read back: then the log and the checkpoint before say all that there is of the views that wait for it.
 
 mod content;
+mod decode;
 mod encode;
 mod image;
 mod load;
