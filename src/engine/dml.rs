@@ -290,7 +290,8 @@ impl Found {
         let rows = concat_batches(schema, &batches.collect::<Result<Vec<_>>>()?)?;
         let width = table.schema.fields().len();
         let old = with_schema(&relaxed(&table.schema), &rows, 0)?;
-        let keep = first_matches(table, &old, || version.batches())?;
+        let keep =
+            first_matches(table, &old, (0..version.chunks()).map_while(|chunk| version.batch(chunk).transpose()))?;
         let (rows, old) = (take_record_batch(&rows, &keep)?, take_record_batch(&old, &keep)?);
         let old = RecordBatch::try_new(table.schema.clone(), old.columns().to_vec())?;
         let new = if update {
@@ -323,7 +324,7 @@ impl Found {
 fn first_matches(
     table: &Object,
     old: &RecordBatch,
-    stored: impl FnOnce() -> Result<Vec<RecordBatch>>,
+    stored: impl Iterator<Item = Result<RecordBatch>>,
 ) -> Result<UInt32Array> {
     let keys = row_keys(old)?;
     let distinct: HashSet<&[u8]> = keys.iter().map(AsRef::as_ref).collect();
@@ -332,9 +333,11 @@ fn first_matches(
     }
     let mut allowed = std::collections::HashMap::new();
     if table.primary_key().is_empty() {
-        for batch in stored()? {
-            for key in row_keys(&batch)? {
-                *allowed.entry(key).or_insert(0_usize) += 1;
+        for batch in stored {
+            for key in row_keys(&batch?)? {
+                if distinct.contains(key.as_ref()) {
+                    *allowed.entry(key).or_insert(0_usize) += 1;
+                }
             }
         }
     }

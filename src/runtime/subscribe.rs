@@ -259,3 +259,56 @@ fn full(through: Epoch, limit: Option<usize>, most: usize) -> Error {
         .with_detail(format!("Everything up to epoch {through} was sent."))
         .with_hint(hint)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{Int64Array, RecordBatch};
+
+    use super::*;
+    use crate::data::ObjectId;
+
+    fn changes(rows: i64) -> Changes {
+        let column: Int64Array = (0..rows).collect();
+        Changes::insertions(RecordBatch::try_from_iter([("a", Arc::new(column) as _)]).unwrap())
+    }
+
+    #[test]
+    fn who_leaves_more_than_a_share_unread_ends_when_all_leave_too_much() {
+        let (open, unread) = (Gauge::default(), Unread::new(10_000));
+        let spec = SubscribeSpec {
+            view: ObjectId(1),
+            snapshot: false,
+            as_of: None,
+            up_to: None,
+            progress: false,
+            buffer: 1 << 20,
+        };
+        let subscribe = || Subscriber::new(&spec, Epoch(0), &open, &unread);
+        let ((mut slow, mut slows), (mut quick, mut quicks), (mut small, _smalls)) =
+            (subscribe(), subscribe(), subscribe());
+        let rows = changes(100);
+        let fit = 10_000 / rows.bytes();
+        for epoch in 1..=2 * fit as u64 {
+            let more = slow.send(Epoch(epoch), Some(&rows));
+            assert!(quick.send(Epoch(epoch), Some(&rows)));
+            assert!(quicks.try_next().unwrap().is_some());
+            // Within its share it goes on, whatever others have.
+            assert!(epoch > 2 || small.send(Epoch(epoch), Some(&rows)));
+            if !more {
+                assert!(epoch as usize > fit / 3);
+                break;
+            }
+            assert!((epoch as usize) < fit, "nobody was ended");
+        }
+        let error = loop {
+            if let Err(error) = slows.try_next() {
+                break error;
+            }
+        };
+        assert_eq!(error.code(), SqlState::CONFIGURATION_LIMIT_EXCEEDED);
+        assert!(error.message().contains("all subscriptions"), "{}", error.message());
+        assert_eq!(unread.bytes.load(Ordering::Relaxed), 2 * rows.bytes());
+    }
+}

@@ -12,6 +12,9 @@ use super::index::Index;
 /// Of its share a store keeps as much, one part of so many, for rows that were asked for, whatever the index needs.
 const READ_PART: usize = 4;
 
+/// Chunks that are no more in the list, above which those are forgotten that nobody reads.
+const GONE_MAX: usize = 1024;
+
 impl Store {
     /// Says how much it holds, and gives memory back if all who hold some have too much together. What the disk refuses
     /// stays in memory.
@@ -21,6 +24,8 @@ impl Store {
         if !self.memory.is_short() {
             if self.memory.limit().is_none() {
                 self.gone.clear();
+            } else if self.gone.len() > GONE_MAX {
+                self.gone.retain(|data| data.strong_count() > 0);
             }
             return;
         }

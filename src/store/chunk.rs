@@ -169,6 +169,16 @@ impl Data {
         Ok(())
     }
 
+    /// As if it had been read when there was room.
+    #[cfg(test)]
+    pub(super) fn bring_back(&self) -> Result<()> {
+        let rows = self.rows(false)?;
+        let mut held = self.held.lock();
+        held.rows = Some(rows);
+        held.count(self);
+        Ok(())
+    }
+
     /// Gives back what makes look-ups fast.
     pub(super) fn drop_filter(&self) {
         let mut held = self.held.lock();

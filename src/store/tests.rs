@@ -322,3 +322,23 @@ fn an_index_that_moves_to_disk_is_a_map() {
         check_index(seed, true, &memory);
     }
 }
+
+#[test]
+fn what_only_an_old_version_has_leaves_memory_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let memory = Memory::bounded(1, folder.path().join("spill")).unwrap();
+    let mut store = Store::new(schema(), Some(&[0])).unwrap().bounded(&memory);
+    let all_rows: Vec<(Option<i64>, &str)> = (0..5000).map(|k| (Some(k), "some text")).collect();
+    store.insert(&batch(&all_rows)).unwrap();
+    let old = store.seal().unwrap();
+    // A look-up finds nothing in memory, and leaves nothing there.
+    let _ = old.lookup(&batch(&[(Some(3), "")]).project(&[0]).unwrap()).unwrap();
+    old.chunks.iter().for_each(|chunk| chunk.data().bring_back().unwrap());
+    store.truncate();
+    store.seal().unwrap();
+    assert!(memory.usage(Holder::Rows).memory < 1000, "{:?}", memory.usage(Holder::Rows));
+    assert!(memory.usage(Holder::Rows).disk > 0);
+    assert_eq!(all(&old).len(), 5000);
+    drop((old, store));
+    assert_eq!(memory.usage(Holder::Rows).disk, 0);
+}

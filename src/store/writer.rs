@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
 use arrow::array::{RecordBatch, UInt32Array, UInt64Array};
-use arrow::compute::interleave_record_batch;
+use arrow::compute::{interleave_record_batch, take_record_batch};
 use arrow::datatypes::SchemaRef;
 
 use crate::data::{Changes, KeyEncoder, batch_bytes};
@@ -16,6 +16,9 @@ use super::ids::Ids;
 use super::index::{Index, identities, key_identities};
 use super::merge::tidy;
 use super::{CHUNK_BYTES, CHUNK_ROWS, Version};
+
+/// Bytes that a small batch may have for nothing.
+const SPARE_BYTES: usize = 64 << 10;
 
 /// The rows of a table or view, for its one writer.
 ///
@@ -183,13 +186,22 @@ impl Store {
         let pieces = batch_bytes(&rows).div_ceil(CHUNK_BYTES).max(1);
         let piece = rows.num_rows().div_ceil(pieces).clamp(1, CHUNK_ROWS);
         for offset in (0..rows.num_rows()).step_by(piece) {
-            let slice = rows.slice(offset, piece.min(rows.num_rows() - offset));
+            let slice = self.owned(rows.slice(offset, piece.min(rows.num_rows() - offset)))?;
             self.chunks.push(Chunk::new(slice, Ids::From(first + offset as u64), &self.memory));
         }
         self.next_row += rows.num_rows() as u64;
         self.rows += rows.num_rows();
         self.changed |= rows.num_rows() > 0;
         Ok((first, filled))
+    }
+
+    /// Where memory is bounded, rows that are a small part of something larger do not keep that in memory.
+    fn owned(&self, rows: RecordBatch) -> Result<RecordBatch> {
+        if self.memory.limit().is_none() || rows.get_array_memory_size() <= 2 * batch_bytes(&rows) + SPARE_BYTES {
+            return Ok(rows);
+        }
+        let all = UInt32Array::from_iter_values(0..rows.num_rows() as u32);
+        Ok(take_record_batch(&rows, &all)?)
     }
 
     /// Deletes a row; false when it is not there.

@@ -9,6 +9,7 @@ use arrow::compute::{and, cast, concat_batches, filter_record_batch, interleave_
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::physical_expr::PhysicalExpr;
 
+use crate::config::{MEMORY_MIN, TRANSACTION_PART};
 use crate::data::text::{self, TimeZone};
 use crate::data::{Changes, Partition};
 use crate::error::{Error, Result, SqlState};
@@ -27,6 +28,8 @@ pub(in crate::runtime) struct TableHead {
     pub(in crate::runtime) spec: TableSpec,
     pub(in crate::runtime) store: Store,
     pub(in crate::runtime) clock: Clock,
+    /// Bytes of all rows, above which they are not changed at once.
+    most: usize,
 }
 
 /// The rows that a write looks at: ids and rows, one to one.
@@ -40,7 +43,8 @@ impl TableHead {
         let key = (!spec.primary_key.is_empty()).then_some(spec.primary_key.as_slice());
         let store = Store::new(Arc::clone(&spec.schema), key)?.bounded(memory);
         let clock = Clock::new(Partition { source: spec.id, index: 0 }, spec.watermark.clone());
-        Ok(Self { spec, store, clock })
+        let most = memory.limit().map_or(usize::MAX, |limit| limit.max(MEMORY_MIN) / TRANSACTION_PART);
+        Ok(Self { spec, store, clock, most })
     }
 
     /// Makes one write; what it changed is appended to `changes`, in order. On an error the caller rolls back.
@@ -318,6 +322,12 @@ impl TableHead {
     }
 
     fn all(&mut self) -> Result<Found> {
+        if self.store.bytes() > self.most {
+            let message = format!("the rows of table \"{}\" are too many to be changed at once", self.spec.name);
+            return Err(Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, message)
+                .with_detail(format!("Under --memory-limit one transaction may have {} MiB.", self.most >> 20))
+                .with_hint("Change them in several statements, or drop the table."));
+        }
         let (mut rows, mut ids) = (Vec::new(), Vec::new());
         for (batch, batch_ids) in self.store.batches_with_ids()? {
             rows.push(batch);
