@@ -36,7 +36,8 @@ pub fn trials() -> Vec<Trial> {
         }),
         trial("poison::a_paused_view_stays_paused", || stays_paused(&[])),
         trial("poison::a_view_that_is_paused_in_a_checkpoint_stays_paused", || stays_paused(&[CHECKPOINT])),
-        trial("poison::sinks_of_paused_views", sinks_of_paused_views),
+        trial("poison::sinks_of_paused_views", || sinks_of_paused_views(&[])),
+        trial("poison::sinks_of_paused_views_behind_a_checkpoint", || sinks_of_paused_views(&[CHECKPOINT])),
         trial("poison::sources_of_paused_views", sources_of_paused_views),
     ]
 }
@@ -205,8 +206,8 @@ fn sources_of_paused_views() -> Result<()> {
     life(folder, &[both])?.says("18400 18400")
 }
 
-/// A start computes what a sink goes on from, though the view is paused.
-fn sinks_of_paused_views() -> Result<()> {
+/// A start computes what a sink goes on from, though the view is paused, or has it from a checkpoint.
+fn sinks_of_paused_views(between: &[&str]) -> Result<()> {
     let folder = TempDir::new().map_err(text)?;
     let folder = folder.path();
     let out = folder.join("out").display().to_string();
@@ -222,8 +223,8 @@ fn sinks_of_paused_views() -> Result<()> {
         "DELETE FROM t WHERE a = 1",
         sinks,
     ];
-    life(folder, &create)?.says("waiting")?;
-    life(folder, &[sinks, "INSERT INTO t VALUES (3, 3)"])?.says("waiting")?;
+    life(folder, &[&create[..], between].concat())?.says("waiting")?;
+    life(folder, &[&[sinks, "INSERT INTO t VALUES (3, 3)"], between].concat())?.says("waiting")?;
     life(folder, &["ALTER MATERIALIZED VIEW v RESUME", "FLUSH", sinks])?.says("running")?;
     let source = format!(
         "CREATE SOURCE back (hw_state TEXT, a INT, s BIGINT) \

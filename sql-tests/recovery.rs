@@ -124,6 +124,7 @@ pub fn trials() -> Vec<Trial> {
         trial("recovery::streams_of_one_auction_house", streams_of_one_auction_house()),
         trial("recovery::other_files_of_a_pattern", other_files_of_a_pattern()),
         trial("recovery::a_lost_file_keeps_nothing_else_from_starting", a_lost_file()),
+        trial("recovery::a_lost_file_keeps_no_checkpoint_from_being_taken", checkpoints_without_a_file()),
         trial("recovery::one_server_at_a_time", one_server_at_a_time()),
         trial("recovery::what_was_going_on", what_was_going_on()),
         trial("recovery::what_was_read_back_is_no_larger", what_was_read_back_is_no_larger()),
@@ -267,6 +268,55 @@ async fn a_lost_file() -> Result<()> {
     expect(life(folder.path(), &[], "SELECT above.n + fine.n FROM above, fine").await?, &["15"])
 }
 
+/// Checkpoints go on while a file is away; when it is back, and a checkpoint has all since, the views on it are filled anew.
+async fn checkpoints_without_a_file() -> Result<()> {
+    let folder = TempDir::new().map_err(text)?;
+    let (file, hidden) = (folder.path().join("a.csv"), folder.path().join("hidden"));
+    append(&file, "n\n1\n2\n")?;
+    let create = [
+        "CREATE TABLE t (n INT)".to_owned(),
+        format!(
+            "CREATE SOURCE f (n INT) WITH (connector = 'file', path = '{}') FORMAT PLAIN ENCODE CSV",
+            file.display()
+        ),
+        "CREATE MATERIALIZED VIEW lost AS SELECT sum(n) AS n FROM f".into(),
+        "CREATE MATERIALIZED VIEW above AS SELECT n + 1 AS n FROM lost".into(),
+        "FLUSH".into(),
+    ];
+    expect(life(folder.path(), &create, "SELECT n FROM above").await?, &["4"])?;
+    std::fs::rename(&file, &hidden).map_err(text)?;
+    // The first reads it back, and cannot; the second begins with the checkpoint of the first.
+    for value in [5, 6] {
+        let insert = [format!("INSERT INTO t VALUES ({value})")];
+        let found = "SELECT status FROM highwater.views ORDER BY name";
+        expect(live(folder.path(), true, &insert, found).await?, &["failed", "failed"])?;
+        let (log, checkpoints) = DataDir::inspect(&folder.path().join("data")).map_err(text)?;
+        let newest = checkpoints.last().map(|(_, _, log)| *log);
+        if newest.is_none_or(|newest| log.bytes_from(newest) > 0) {
+            return Err("there is no checkpoint of all that".into());
+        }
+    }
+    std::fs::rename(&hidden, &file).map_err(text)?;
+    expect(until_it_is_back(folder.path(), "SELECT above.n + (SELECT sum(n) FROM t) FROM above").await?, &["15"])
+}
+
+/// The answer, once the views in it are on the clock.
+async fn until_it_is_back(folder: &Path, query: &str) -> Result<Vec<String>> {
+    let config = EngineConfig { workers: 2, data_dir: Some(folder.join("data")), ..EngineConfig::default() };
+    let database = Database::with(Mode::One, config).await?;
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(60);
+    let found = loop {
+        match ask(&database, &[], query).await {
+            Err(error) if error.contains("55000") && tokio::time::Instant::now() < deadline => {
+                tokio::task::yield_now().await;
+            }
+            other => break other,
+        }
+    };
+    database.stop().await;
+    found
+}
+
 async fn one_server_at_a_time() -> Result<()> {
     let folder = TempDir::new().map_err(text)?;
     let config = EngineConfig { data_dir: Some(folder.path().join("data")), ..EngineConfig::default() };
@@ -328,19 +378,7 @@ async fn views_that_are_still_being_filled() -> Result<()> {
     ]
     .map(str::to_owned);
     life(folder.path(), &create, "SELECT 1").await?;
-    let config = EngineConfig { workers: 2, data_dir: Some(folder.path().join("data")), ..EngineConfig::default() };
-    let database = Database::with(Mode::One, config).await?;
-    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(60);
-    let counted = loop {
-        match ask(&database, &[], "SELECT count(*) || ' ' || sum(c) FROM v").await {
-            // It has not joined yet.
-            Err(error) if error.contains("55000") && tokio::time::Instant::now() < deadline => {
-                tokio::task::yield_now().await;
-            }
-            other => break other,
-        }
-    };
-    database.stop().await;
+    let counted = until_it_is_back(folder.path(), "SELECT count(*) || ' ' || sum(c) FROM v").await;
     expect(counted?, &["10 200000"])
 }
 

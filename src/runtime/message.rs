@@ -121,6 +121,8 @@ pub(super) enum Publish {
         input: ObjectId,
         from: Epoch,
     },
+    /// What a sink's relation was when it left the clock, and when that was; a start begins so.
+    RestoreLeft(ObjectId, Option<Version>, Epoch),
     /// A source is read from its beginning again: what was wrong with it comes again.
     ReadAnew(ObjectId),
     /// A source that had failed is read on.

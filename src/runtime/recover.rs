@@ -99,7 +99,7 @@ impl Sequencer {
         Ok(())
     }
 
-    fn note_lost(&mut self, source: ObjectId, error: &Error) {
+    pub(super) fn note_lost(&mut self, source: ObjectId, error: &Error) {
         let name = self.feeds.get(&source).map_or_else(String::new, |feed| feed.name.clone());
         tracing::error!("source \"{name}\" cannot be read back, and the views that read it are not shown: {error}");
         self.lost.insert(source, error.clone());

@@ -246,7 +246,7 @@ impl Sink {
     /// to give it again.
     pub fn waiting(&self, above: Epoch) -> Option<(Epoch, Vec<(Epoch, Item)>)> {
         let state = self.state.lock();
-        if state.held.is_some() || state.is_away {
+        if state.held.is_some() {
             return None;
         }
         let waiting = state.items.iter().filter(|queued| queued.epoch > above);

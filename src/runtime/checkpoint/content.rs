@@ -34,6 +34,9 @@ pub(super) struct SinkRef {
     pub(super) durable: Epoch,
     /// The last epoch in each part.
     pub(super) items: Vec<(Epoch, PartRef)>,
+    /// What its relation was when it left the clock, and when that was.
+    #[serde(default)]
+    pub(super) away: Option<(Epoch, Option<StoreRef>)>,
 }
 
 /// What made an object, or changed it.
@@ -137,7 +140,12 @@ impl Content {
             parts.extend(deltas.flat_map(|delta| delta.removed.iter_mut().chain(&mut delta.rows)));
         }
         parts.extend(self.late.iter_mut().map(|(_, part)| part));
-        parts.extend(self.sinks.values_mut().flat_map(|sink| &mut sink.items).map(|(_, part)| part));
+        for sink in self.sinks.values_mut() {
+            parts.extend(sink.items.iter_mut().map(|(_, part)| part));
+            if let Some((_, Some(rows))) = &mut sink.away {
+                rows.parts(&mut parts);
+            }
+        }
         parts.extend(self.source_errors.values_mut().filter_map(|errors| errors.errors.as_mut()));
         parts
     }

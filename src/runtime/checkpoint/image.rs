@@ -45,6 +45,8 @@ pub(in crate::runtime) struct Image {
     /// What is wrong with sources.
     pub(in crate::runtime) source_errors: BTreeMap<ObjectId, SourceErrors>,
     pub(in crate::runtime) sinks: BTreeMap<ObjectId, SinkImage>,
+    /// At a start: views on the clock that are to be filled anew.
+    pub(in crate::runtime) left: BTreeMap<ObjectId, LeftImage>,
 }
 
 /// What a sink has not written yet.
@@ -53,6 +55,14 @@ pub(in crate::runtime) struct SinkImage {
     /// Up to here it is written.
     pub(in crate::runtime) durable: Epoch,
     pub(in crate::runtime) items: Vec<(Epoch, Item)>,
+    pub(in crate::runtime) away: Option<LeftImage>,
+}
+
+/// What a sink's relation was when it left the clock; no rows: the sink has never seen it.
+#[derive(Clone, Default)]
+pub(in crate::runtime) struct LeftImage {
+    pub(in crate::runtime) rows: Option<StoreImage>,
+    pub(in crate::runtime) since: Epoch,
 }
 
 /// A catalog change.
@@ -217,6 +227,8 @@ impl AwayImage {
 /// What the publisher copies.
 #[derive(Default)]
 pub(in crate::runtime) struct PublishedImage {
+    /// Of sinks whose relation is away.
+    pub(in crate::runtime) left: BTreeMap<ObjectId, LeftImage>,
     pub(in crate::runtime) views: BTreeMap<ObjectId, ShownImage>,
     pub(in crate::runtime) tables: BTreeMap<ObjectId, HistoryImage>,
     pub(in crate::runtime) source_errors: BTreeMap<ObjectId, SourceErrors>,

@@ -20,8 +20,8 @@ use super::super::publisher::stamp;
 use super::content::{Content, DeltaRef, HistoryRef, StoreRef, ViewRef};
 use super::decode::{self, Decoded};
 use super::image::{
-    CatalogEntry, ErrorsImage, FeedImage, HistoryImage, Image, ShownImage, SinkImage, SourceErrors, StateImage,
-    StoreImage, TableImage, ViewImage,
+    CatalogEntry, ErrorsImage, FeedImage, HistoryImage, Image, LeftImage, ShownImage, SinkImage, SourceErrors,
+    StateImage, StoreImage, TableImage, ViewImage,
 };
 use super::progress::Watched;
 use super::write::Known;
@@ -196,7 +196,14 @@ impl Reading {
                     }
                 }
             }
-            image.sinks.insert(*id, SinkImage { durable: sink.durable, items });
+            let away = match &sink.away {
+                Some((since, rows)) => {
+                    let rows = rows.as_ref().map(|rows| self.store(rows)).transpose()?;
+                    Some(LeftImage { rows, since: *since })
+                }
+                None => None,
+            };
+            image.sinks.insert(*id, SinkImage { durable: sink.durable, items, away });
         }
         Ok(image)
     }

@@ -17,8 +17,10 @@
 //! What a start does with one: `super::sequencer`. The `history` of views and tables is in it, so that subscriptions resume;
 //! epochs that `highwater.epochs` shows are not.
 //!
-//! Not in it: views that have not joined (they are filled anew), views of subscriptions. None is taken while a source
-//! could not be read back: then the log and the checkpoint before say all that there is of the views that wait for it.
+//! Not in it: views that have not joined (they are filled anew), views of subscriptions. A view that is away is there by name,
+//! and what a sink on it saw last by its rows; a start fills it anew. So it is with one that reads a source which could
+//! not be read back: a later start with the log behind an older checkpoint would find the source as it was, one with
+//! this checkpoint reads the source as it is then.
 
 mod content;
 mod decode;
@@ -32,8 +34,8 @@ mod write;
 
 pub use image::CatalogEntry;
 pub(super) use image::{
-    AwayImage, ClockImage, ErrorsImage, FeedImage, HistoryImage, Image, PartImage, PublishedImage, ShownImage,
-    SinkImage, SourceErrors, StateImage, StoreImage, TableImage, ViewImage,
+    AwayImage, ClockImage, ErrorsImage, FeedImage, HistoryImage, Image, LeftImage, PartImage, PublishedImage,
+    ShownImage, SinkImage, SourceErrors, StateImage, StoreImage, TableImage, ViewImage,
 };
 pub use load::Checkpoint;
 pub(super) use thread::Checkpointer;

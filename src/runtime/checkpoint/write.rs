@@ -337,7 +337,11 @@ impl Step<'_> {
             items.push((*last, self.writer.add(&bytes)?));
         }
         items.retain(|(last, _)| *last > sink.durable);
-        Ok(SinkRef { durable: sink.durable, items })
+        let away = match &sink.away {
+            Some(left) => Some((left.since, left.rows.as_ref().map(|rows| self.store(id, rows)).transpose()?)),
+            None => None,
+        };
+        Ok(SinkRef { durable: sink.durable, items, away })
     }
 
     fn view(&mut self, id: ObjectId, view: &ViewImage) -> Result<ViewRef> {

@@ -33,6 +33,7 @@ impl Publisher {
             let errors = (stamp, Arc::new(book));
             image.source_errors.insert(*id, SourceErrors { name: name.to_string(), missing, errors });
         }
+        image.left = self.sinks_left();
         Ok(image)
     }
 

@@ -185,6 +185,7 @@ impl Publisher {
                 self.tables.insert(id, Table { name: name.into(), history: None });
             }
             Publish::AddSink { sink, input, from } => self.add_sink(sink, input, from),
+            Publish::RestoreLeft(sink, rows, since) => self.restore_left(sink, rows, since),
             Publish::ReadAnew(source) => self.forget_errors(source),
             Publish::WentOn(source) => self.forget_failure(source),
             Publish::Remove(objects) => self.remove(&objects),

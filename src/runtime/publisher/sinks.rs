@@ -1,12 +1,13 @@
 //! What the sinks are given: their first rows, then what each epoch changed.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::data::{Changes, Epoch, ObjectId};
 use crate::sink::{Item, Sink};
 use crate::store::Version;
 
+use super::super::checkpoint::{LeftImage, StoreImage};
 use super::Publisher;
 
 /// A sink, and how far it is.
@@ -69,6 +70,26 @@ impl Publisher {
                 },
             }
             tap.sink.advance(epoch);
+        }
+    }
+
+    /// What sinks saw of relations that are away.
+    pub(super) fn sinks_left(&self) -> BTreeMap<ObjectId, LeftImage> {
+        let left = |(id, tap): (&ObjectId, &Tap)| match &tap.state {
+            State::Away(version, since) => {
+                let rows = version.as_ref().map(|version| StoreImage { next_row: 0, chunks: version.image() });
+                Some((*id, LeftImage { rows, since: *since }))
+            }
+            State::Waiting(_) | State::Running => None,
+        };
+        self.taps.iter().filter_map(left).collect()
+    }
+
+    /// A sink's relation was away when the checkpoint was taken that a start begins with.
+    pub(super) fn restore_left(&mut self, sink: ObjectId, rows: Option<Version>, since: Epoch) {
+        if let Some(tap) = self.taps.get_mut(&sink) {
+            tap.state = State::Away(rows, since);
+            tap.sink.set_away(true);
         }
     }
 

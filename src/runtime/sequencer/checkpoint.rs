@@ -14,8 +14,8 @@ use crate::store::Store;
 
 use super::super::arrival::Clock;
 use super::super::checkpoint::{
-    AwayImage, CatalogEntry, Checkpoint, Checkpointer, ClockImage, FeedImage, Image, PartImage, PublishedImage,
-    SinkImage, StateImage, StoreImage, TableImage, ViewImage, Written,
+    AwayImage, CatalogEntry, Checkpoint, Checkpointer, ClockImage, FeedImage, Image, LeftImage, PartImage,
+    PublishedImage, SinkImage, StateImage, StoreImage, TableImage, ViewImage, Written,
 };
 use super::super::command::Restored;
 use super::super::message::{Message, Publish};
@@ -156,13 +156,12 @@ impl Sequencer {
         }
         let Some(checkpoints) = &mut self.checkpoints else { return };
         let interval = self.config.settings.checkpoint_interval;
-        let stranded = !self.lost.is_empty() || self.away.values().any(Away::has_failed);
         if checkpoints.asked.take().is_some() {
             // It does not come: the others go on.
             self.barriers.retain(|barrier| !matches!(barrier, Barrier::Checkpoint));
             checkpoints.due = now + interval.max(checkpoints.patience * PAUSES);
             checkpoints.patience = (checkpoints.patience * 2).min(MOST_PATIENCE);
-        } else if stranded || self.log.is_full() {
+        } else if self.log.is_full() {
             checkpoints.due = now + interval.max(Duration::from_secs(1));
         } else {
             checkpoints.asked = Some(now);
@@ -181,7 +180,7 @@ impl Sequencer {
         self.catalog.tidy(self.config.compact)?;
         let since = self.checkpoints.as_ref().map_or(Epoch(0), |checkpoints| checkpoints.epoch);
         let Some(sinks) = self.sink_images(since) else {
-            // One goes on at a later start, or waits for a view: it needs what the log has.
+            // One goes on at a later start: it needs what the log has.
             if let Some(checkpoints) = &mut self.checkpoints {
                 (checkpoints.asked, checkpoints.due) = (None, began + Duration::from_secs(1));
             }
@@ -196,9 +195,13 @@ impl Sequencer {
             Some(workers) => workers.capture(number, BUDGET)?,
             None => vec![],
         };
-        let published = answer.recv().map_err(|_| Error::internal("the publisher is gone"))??;
+        let mut published = answer.recv().map_err(|_| Error::internal("the publisher is gone"))??;
+        let left = std::mem::take(&mut published.left);
         let mut image = self.image(published)?;
         (image.log, image.sinks) = (Some(log), sinks);
+        for (id, left) in left {
+            image.sinks.entry(id).or_default().away = Some(left);
+        }
         let mut covered = true;
         for state in states {
             if let Some(view) = image.views.get_mut(&state.view) {
@@ -247,13 +250,13 @@ impl Sequencer {
     fn sink_images(&self, above: Epoch) -> Option<BTreeMap<ObjectId, SinkImage>> {
         let image = |sink: &Arc<Sink>| {
             let (durable, items) = sink.waiting(above)?;
-            Some((sink.id, SinkImage { durable, items }))
+            Some((sink.id, SinkImage { durable, items, away: None }))
         };
         self.shared.sinks.all().iter().map(image).collect()
     }
 
     fn image(&mut self, published: PublishedImage) -> Result<Image> {
-        let PublishedImage { mut views, mut tables, source_errors } = published;
+        let PublishedImage { mut views, mut tables, source_errors, .. } = published;
         let mut image = Image {
             epoch: Epoch(self.next_epoch.0 - 1),
             settings: self.config.settings.clone(),
@@ -322,6 +325,7 @@ impl Sequencer {
                 Spec::Rename(..) | Spec::Alter(_) => {}
             }
         }
+        self.look_for_lost(&image.away);
         self.follow_pauses();
         let _ = self.shared.publisher.send(Publish::RestoreErrors(std::mem::take(&mut image.source_errors)));
         let _ = self.shared.publisher.send(Publish::Restored(image.epoch));
@@ -333,15 +337,7 @@ impl Sequencer {
         for spec in anew {
             self.install(spec, None, true)?;
         }
-        for spec in sinks {
-            let id = spec.id;
-            self.sink_again(spec, image.epoch)?;
-            let items = image.sinks.remove(&id).map_or_else(Vec::new, |sink| sink.items);
-            if let Some(sink) = self.shared.sinks.get(id) {
-                items.into_iter().for_each(|(epoch, item)| sink.push(epoch, item));
-                sink.advance(image.epoch);
-            }
-        }
+        self.restore_sinks(sinks, &mut image)?;
         Ok(())
     }
 
@@ -403,6 +399,7 @@ impl Sequencer {
         }
         if shape != spec.graph.shape() {
             tracing::warn!("{} is filled anew: this version of Highwater computes it in another way", spec.called());
+            image.left.insert(id, LeftImage { rows: Some(shown.rows), since: image.epoch });
             return Ok(Some(spec));
         }
         let mut nodes: BTreeMap<usize, Vec<Delta>> = BTreeMap::new();

@@ -1,6 +1,6 @@
 //! Views that are too slow: they leave the clock, so that the others go on, and come back by hydrating anew.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -68,10 +68,6 @@ impl Away {
         ViewStatus { phase: self.phase(), reason, lag_ms, ..hydrating(&self.spec) }
     }
 
-    pub(super) fn has_failed(&self) -> bool {
-        matches!(self.why, Why::Failed(_))
-    }
-
     pub(super) fn image(&self, view: ObjectId) -> AwayImage {
         let reason = match &self.why {
             Why::Lagging(reason) => reason.as_deref().map(str::to_owned),
@@ -89,12 +85,14 @@ impl Away {
         let reason: Option<Arc<str>> = image.reason.as_deref().map(Arc::from);
         let why = match (image.phase, reason) {
             (ViewPhase::Paused, Some(reason)) => Why::Paused(reason),
-            (ViewPhase::Failed, reason) => Why::Failed(reason.unwrap_or_default()),
             (ViewPhase::Paused, None) => Why::Lagging(None),
-            (ViewPhase::Hydrating | ViewPhase::Running | ViewPhase::Lagging, reason) => Why::Lagging(reason),
+            (ViewPhase::Failed | ViewPhase::Hydrating | ViewPhase::Running | ViewPhase::Lagging, reason) => {
+                Why::Lagging(reason)
+            }
         };
         let (for_good, followed) = (image.for_good, image.followed);
-        Self { spec, why, behind_since: now, retry: now + pause, pause, for_good, followed }
+        let retry = if image.phase == ViewPhase::Failed { now } else { now + pause };
+        Self { spec, why, behind_since: now, retry, pause, for_good, followed }
     }
 }
 
@@ -219,6 +217,21 @@ impl Sequencer {
             }
         }
         let _ = self.shared.publisher.send(Publish::Stranded(stranded));
+    }
+
+    /// Views that a checkpoint has as failed are filled anew, once what they read can be read.
+    pub(super) fn look_for_lost(&mut self, away: &[AwayImage]) {
+        let failed = away.iter().filter(|image| image.phase == ViewPhase::Failed);
+        let views = failed.filter_map(|image| self.away.get(&image.view));
+        let read: BTreeSet<ObjectId> = views.flat_map(|away| away.spec.graph.objects()).collect();
+        for source in read {
+            let Some(feed) = self.feeds.get(&source).filter(|feed| !feed.is_table) else { continue };
+            let first = feed.connector.open_at_once(0, 0).and_then(|mut reader| reader.read(Duration::ZERO));
+            if let Err(error) = first {
+                self.note_lost(source, &error);
+            }
+        }
+        self.strand();
     }
 
     /// Brings a view back whose pause the log says is over.

@@ -1,11 +1,16 @@
 //! Sinks as the sequencer sees them: they begin with an epoch, and hold it back when they have too much to write.
 
+use std::sync::Arc;
+
 use tokio::sync::oneshot::Sender as Reply;
 
 use crate::data::{Epoch, ObjectId};
 use crate::error::{Error, Result, SqlState};
 
+use crate::store::Store;
+
 use super::super::SinkSpec;
+use super::super::checkpoint::{Image, LeftImage, SinkImage, StoreImage};
 use super::super::message::{Message, Publish};
 use super::Sequencer;
 
@@ -45,6 +50,36 @@ impl Sequencer {
         let wake = Box::new(move || drop(inbox.send(Message::Ingest)));
         let sink = self.shared.sinks.start((id, input), &name, description, !self.recovering, wake)?;
         let _ = self.shared.publisher.send(Publish::AddSink { sink, input, from });
+        Ok(())
+    }
+
+    /// Sinks as a checkpoint has them: what they have not written, and what they saw of relations that are away.
+    pub(super) fn restore_sinks(&mut self, sinks: Vec<SinkSpec>, image: &mut Image) -> Result<()> {
+        for spec in sinks {
+            let (id, input) = (spec.id, spec.input);
+            self.sink_again(spec, image.epoch)?;
+            let SinkImage { items, away, .. } = image.sinks.remove(&id).unwrap_or_default();
+            if let Some(left) = away.or_else(|| image.left.get(&input).cloned()) {
+                self.restore_left(id, input, left)?;
+            }
+            if let Some(sink) = self.shared.sinks.get(id) {
+                items.into_iter().for_each(|(epoch, item)| sink.push(epoch, item));
+                sink.advance(image.epoch);
+            }
+        }
+        Ok(())
+    }
+
+    fn restore_left(&self, sink: ObjectId, input: ObjectId, left: LeftImage) -> Result<()> {
+        let view = self.away.get(&input).map(|away| &away.spec).or(self.views.get(&input).map(|view| &view.spec));
+        let rows = match (left.rows, view) {
+            (Some(StoreImage { next_row, chunks }), Some(view)) => {
+                let key = view.graph.key.as_deref();
+                Some(Store::from_image(Arc::clone(&view.schema), key, next_row, chunks)?.seal()?)
+            }
+            _ => None,
+        };
+        let _ = self.shared.publisher.send(Publish::RestoreLeft(sink, rows, left.since));
         Ok(())
     }
 
