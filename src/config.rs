@@ -185,8 +185,10 @@ pub const MAX_LAG_MS: u64 = 10_000;
 pub const IDLE_TIMEOUT_MS: u64 = 10_000;
 /// Bytes that a subscriber may leave unread before it is ended with 53400; the setting `subscribe_buffer`'s default.
 pub const SUBSCRIBE_BUFFER_BYTES: usize = 64 << 20;
-/// Bytes of changes that all sinks together keep until they are written; above it no epoch is closed.
+/// Bytes of changes that all sinks together keep in memory until they are written.
 pub const SINK_BYTES: usize = 256 << 20;
+/// Bytes of changes that all sinks together keep on disk, in the data directory, when that is not enough (16 GiB).
+pub const SINK_SPILL_BYTES: u64 = 16 << 30;
 /// Bytes of rows, in memory, of one file of a sink, unless the option `roll_size` says otherwise.
 pub const SINK_ROLL_BYTES: usize = 64 << 20;
 /// How long a sink's file takes in changes, unless the option `roll_interval` says otherwise.

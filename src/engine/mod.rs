@@ -257,6 +257,7 @@ fn runtime_config(config: &EngineConfig, metrics: Arc<Metrics>, memory: Arc<Memo
         last_checkpoint: config.last_checkpoint,
         record_digests: config.keep_log,
         one_row_batches: config.one_row_batches,
+        sink_folder: config.data_dir.as_ref().map(|dir| dir.join("sinks")),
         limits: match config.memory_limit {
             Some(limit) => limits.within(limit),
             None => limits,

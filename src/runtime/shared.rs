@@ -135,7 +135,7 @@ impl Shared {
             settings: RwLock::new(config.settings.clone()),
             waiting: Arc::new(Semaphore::new(waiting_kib as usize)),
             waiting_kib,
-            sinks: Sinks::new(config.limits.sink_bytes, Arc::clone(&config.metrics)),
+            sinks: Sinks::new(config.limits.sink_bytes, config.sink_folder.as_deref(), Arc::clone(&config.metrics)),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,6 +39,8 @@ pub struct RuntimeConfig {
     pub record_digests: bool,
     /// Test mode: operators see every changed row as a batch of its own.
     pub one_row_batches: bool,
+    /// Where sinks keep what waits and is too much for memory.
+    pub sink_folder: Option<PathBuf>,
     /// What bounds memory.
     pub limits: Limits,
     /// What states and rows may have of it, and where the rest goes.
@@ -61,6 +64,7 @@ impl Default for RuntimeConfig {
             last_checkpoint: true,
             record_digests: false,
             one_row_batches: false,
+            sink_folder: None,
             limits: Limits::default(),
             memory: Memory::unbounded(),
             settings: Settings::default(),

@@ -9,9 +9,10 @@ use parking_lot::{Condvar, Mutex};
 use tokio::sync::watch;
 
 use super::folder::Manifest;
+use super::item::Size;
 use super::sinks::Budget;
 use super::{Description, Item, SinkPhase, SinkStatus};
-use crate::data::{Changes, Epoch, ObjectId};
+use crate::data::{Epoch, ObjectId};
 use crate::error::{Error, Result, SqlState};
 use crate::metrics::add;
 
@@ -21,6 +22,8 @@ pub(super) struct Queued {
     pub(super) epoch: Epoch,
     pub(super) item: Item,
     bytes: usize,
+    /// Of these in memory, for it alone.
+    pub(super) held: usize,
     rows: u64,
 }
 
@@ -42,20 +45,22 @@ pub struct Sink {
     /// How it was described.
     pub description: Description,
     name: Mutex<String>,
-    state: Mutex<State>,
-    changed: Condvar,
+    pub(super) state: Mutex<State>,
+    pub(super) changed: Condvar,
     /// Counts what changed, for those who wait without a thread.
     progress: watch::Sender<u64>,
-    budget: Arc<Budget>,
+    pub(super) budget: Arc<Budget>,
     /// Tells the sequencer that there is room.
     wake: Box<dyn Fn() + Send + Sync>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 #[derive(Debug)]
-struct State {
-    items: VecDeque<Queued>,
+pub(super) struct State {
+    pub(super) items: VecDeque<Queued>,
     bytes: usize,
+    /// Of these in memory, for it alone.
+    pub(super) held: usize,
     rows: u64,
     /// When the oldest of them came.
     since: Option<Instant>,
@@ -69,16 +74,18 @@ struct State {
     is_new: bool,
     /// The last epoch that the log had when it was read back, and those that are lost.
     logged: Option<(Epoch, Vec<(Epoch, Epoch)>)>,
-    phase: SinkPhase,
+    pub(super) phase: SinkPhase,
     is_away: bool,
-    error: Option<Error>,
+    pub(super) error: Option<Error>,
     /// It failed, and goes on behind this epoch at a later start.
-    held: Option<Epoch>,
+    pub(super) held_at: Option<Epoch>,
+    /// What waits could not be put on disk.
+    pub(super) is_cramped: bool,
     /// Failed attempts, ever.
-    refusals: u64,
+    pub(super) refusals: u64,
     ending: Option<Ending>,
     /// Its bytes do not count: it is being dropped.
-    is_leaving: bool,
+    pub(super) is_leaving: bool,
     figures: (u64, u64, u64),
 }
 
@@ -111,7 +118,9 @@ impl Sink {
             phase: SinkPhase::Starting,
             is_away: false,
             error: None,
-            held: None,
+            held_at: None,
+            is_cramped: false,
+            held: 0,
             refusals: 0,
             ending: None,
             is_leaving: false,
@@ -142,23 +151,20 @@ impl Sink {
         let mut state = self.state.lock();
         debug_assert!(epoch > state.through, "epoch {epoch} comes after {}", state.through);
         let is_done = state.written.is_some_and(|written| epoch <= written);
-        if is_done || state.phase == SinkPhase::Failed || state.ending.is_some() {
+        let has_failed = state.phase == SinkPhase::Failed && !state.is_put_off();
+        if is_done || has_failed || state.ending.is_some() {
             return;
         }
-        let (bytes, rows) = match &item {
-            Item::Changes(changes) | Item::Rows(changes) => {
-                (changes.iter().map(Changes::bytes).sum(), changes.iter().map(|c| c.len() as u64).sum())
-            }
-            // They share their rows with the relation.
-            Item::Snapshot(version) | Item::Difference { new: version, .. } => (0, version.rows() as u64),
-        };
-        state.items.push_back(Queued { epoch, item, bytes, rows });
+        let (Size { bytes, rows }, held) = item.size();
+        state.items.push_back(Queued { epoch, item, bytes, held, rows });
+        state.held += held;
         state.bytes += bytes;
         state.rows += rows;
         state.since.get_or_insert_with(Instant::now);
         if !state.is_leaving {
-            self.budget.take(bytes);
+            self.budget.take(held);
         }
+        self.make_room(&mut state);
         // Otherwise the thread knows how long it may sleep.
         let is_news = state.items.len() == 1 || self.due(&state).is_some_and(|due| due <= Instant::now());
         drop(state);
@@ -199,7 +205,7 @@ impl Sink {
     /// The same; `None`: it has failed for good.
     pub(super) fn position(&self) -> Option<Epoch> {
         let state = self.state.lock();
-        (state.phase != SinkPhase::Failed || state.held.is_some()).then(|| state.durable())
+        (state.phase != SinkPhase::Failed || state.is_put_off()).then(|| state.durable())
     }
 
     /// Its figures now.
@@ -242,22 +248,18 @@ impl Sink {
         }
     }
 
-    /// What waits above an epoch, and up to where it is written; `None` when something is missing that a later start has
-    /// to give it again.
-    pub fn waiting(&self, above: Epoch) -> Option<(Epoch, Vec<(Epoch, Item)>)> {
+    /// What waits above an epoch, and up to where it is written.
+    pub fn waiting(&self, above: Epoch) -> (Epoch, Vec<(Epoch, Item)>) {
         let state = self.state.lock();
-        if state.held.is_some() {
-            return None;
-        }
         let waiting = state.items.iter().filter(|queued| queued.epoch > above);
-        Some((state.durable(), waiting.map(|queued| (queued.epoch, queued.item.clone())).collect()))
+        (state.durable(), waiting.map(|queued| (queued.epoch, queued.item.clone())).collect())
     }
 
     /// What waits does not hold back the sequencer any more: the sink is to go.
     pub fn leave(&self) {
         let mut state = self.state.lock();
         if !std::mem::replace(&mut state.is_leaving, true) {
-            self.budget.give_back(state.bytes);
+            self.budget.give_back(state.held);
         }
         drop(state);
         (self.wake)();
@@ -267,7 +269,7 @@ impl Sink {
     pub fn stay(&self) {
         let mut state = self.state.lock();
         if std::mem::replace(&mut state.is_leaving, false) {
-            self.budget.take(state.bytes);
+            self.budget.take(state.held);
         }
     }
 
@@ -295,7 +297,7 @@ impl Sink {
         }
     }
 
-    fn tell(&self) {
+    pub(super) fn tell(&self) {
         self.progress.send_modify(|count| *count += 1);
     }
 
@@ -303,10 +305,13 @@ impl Sink {
     pub fn recovered(&self, last: Epoch, lost: &[(Epoch, Epoch)]) {
         let mut state = self.state.lock();
         state.logged = Some((last, lost.to_vec()));
-        let error = state.ahead().or_else(|| state.error.clone().filter(|_| state.phase == SinkPhase::Failed));
-        drop(state);
+        let error = match state.ahead() {
+            None if state.is_put_off() => return self.say_failed(&state),
+            None => state.error.clone().filter(|_| state.phase == SinkPhase::Failed),
+            error => error,
+        };
         if let Some(error) = error {
-            self.fail(error);
+            self.give_up(&mut state, error);
         }
     }
 
@@ -349,9 +354,10 @@ impl Sink {
             && let Some(queued) = state.items.pop_front()
         {
             state.bytes -= queued.bytes;
+            state.held -= queued.held;
             state.rows -= queued.rows;
             if !state.is_leaving {
-                self.budget.give_back(queued.bytes);
+                self.budget.give_back(queued.held);
             }
         }
         state.since = (!state.items.is_empty()).then(Instant::now);
@@ -380,38 +386,25 @@ impl Sink {
 
     /// The thread: it cannot go on.
     pub(super) fn fail(&self, error: Error) {
-        let mut state = self.state.lock();
-        // Until the log is read back it may turn out to have been dropped.
-        if state.logged.is_some() || state.is_new {
-            tracing::error!("sink \"{}\" cannot go on: {error}", self.name());
-        }
-        state.phase = SinkPhase::Failed;
-        state.error = Some(error);
+        self.give_up(&mut self.state.lock(), error);
+    }
+
+    /// It cannot go on: nothing waits for it any more.
+    pub(super) fn give_up(&self, state: &mut State, error: Error) {
+        (state.phase, state.error, state.held_at) = (SinkPhase::Failed, Some(error), None);
         state.refusals += 1;
+        self.say_failed(state);
         let last = state.through.max(state.items.back().map_or(Epoch(0), |queued| queued.epoch));
-        self.forget(&mut state, last);
-        drop(state);
+        self.forget(state, last);
         self.tell();
         (self.wake)();
     }
 
-    /// The disk refuses, and there is no room for what waits.
-    pub(super) fn give_way(&self) {
-        let state = self.state.lock();
-        let refused = state.error.clone().filter(|_| state.phase == SinkPhase::Retrying);
-        drop(state);
-        if let Some(error) = refused {
-            self.put_off(error);
+    /// Says why, once it is certain: until the log is read back it may turn out to have been dropped.
+    pub(super) fn say_failed(&self, state: &State) {
+        if let Some(error) = state.error.as_ref().filter(|_| state.logged.is_some() || state.is_new) {
+            tracing::error!("sink \"{}\" cannot go on: {error}", self.name());
         }
-    }
-
-    /// It goes on at a later start, behind what is written now.
-    pub(super) fn put_off(&self, error: Error) {
-        let mut state = self.state.lock();
-        state.held = Some(state.durable());
-        drop(state);
-        self.fail(error.with_hint("It goes on when the server is started again and can write its files."));
-        self.changed.notify_all();
     }
 
     /// The thread: has ended.
@@ -470,6 +463,11 @@ impl Sink {
 }
 
 impl State {
+    /// It failed, and goes on at a later start.
+    pub(super) fn is_put_off(&self) -> bool {
+        self.held_at.is_some()
+    }
+
     /// What is written and was never logged: what comes with these epochs would be taken for written.
     fn ahead(&self) -> Option<Error> {
         let (written, (last, lost)) = (self.written?, self.logged.as_ref()?);
@@ -483,8 +481,8 @@ impl State {
         })
     }
 
-    fn durable(&self) -> Epoch {
-        if let Some(held) = self.held {
+    pub(super) fn durable(&self) -> Epoch {
+        if let Some(held) = self.held_at {
             return held;
         }
         self.items.front().map_or(self.through, |queued| Epoch(queued.epoch.0.saturating_sub(1)))

@@ -28,9 +28,10 @@
 //! are. DROP SINK leaves the parts, and the hidden manifest.
 //!
 //! **Bounded.** Changes wait in memory, up to `SINK_BYTES` of all sinks together; from half of it on parts are done
-//! early, and at the limit the sequencer closes no further epoch until there is room, so that sources are slowed and writers
-//! wait. A disk that refuses is tried again, every second and then less often; the reason is in `highwater.sinks` and, once,
-//! in the server's log. Nothing is lost, and DROP SINK always gives the room back.
+//! early. What waits for a sink that does not get on goes to the data directory then (`spill`), up to `SINK_SPILL_BYTES`.
+//! Beyond it, or without a data directory, the sequencer closes no further epoch until there is room, so that sources are
+//! slowed and writers wait. A disk that refuses is tried again, every second and then less often; the reason is in
+//! `highwater.sinks` and, once, in the server's log. Nothing is lost, and DROP SINK always gives the room back.
 //!
 //! **Beginning.** A new sink begins with the rows as they are at the epoch of its creation, as a subscription does, and with
 //! `snapshot = 'false'` with the changes after it. A view that leaves the clock leaves its sinks waiting; when it is back, the
@@ -43,7 +44,7 @@
 //! FORMAT says which rows a part has (`shape`): PLAIN only those that come, of relations whose rows never go. ENCODE says how
 //! they are written ([`crate::formats`]), so that `connector = 'file'` reads back what was written.
 //!
-//! Uses: error, config, data, formats, connectors, catalog, store
+//! Uses: error, config, data, formats, connectors, catalog, log, store
 
 mod description;
 mod feed;
@@ -52,11 +53,12 @@ mod item;
 mod part;
 mod shape;
 mod sinks;
+mod spill;
 mod status;
 mod writer;
 
 pub use description::{Description, Input};
 pub use feed::Sink;
-pub use item::Item;
+pub use item::{Item, Size, Stored};
 pub use sinks::Sinks;
 pub use status::{SinkPhase, SinkStatus};

@@ -1,11 +1,13 @@
 //! [`Sinks`]: all of them, what they may keep together, and up to where they are written.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::RwLock;
 
+use super::spill::Spill;
 use super::{Description, Sink, writer};
 use crate::data::{Epoch, ObjectId};
 use crate::error::Result;
@@ -16,6 +18,7 @@ pub(super) struct Budget {
     /// Bytes that wait.
     queued: AtomicUsize,
     limit: usize,
+    pub(super) spill: Spill,
     pub(super) metrics: Arc<Metrics>,
 }
 
@@ -28,6 +31,11 @@ impl Budget {
     pub(super) fn give_back(&self, bytes: usize) {
         self.queued.fetch_sub(bytes, Ordering::AcqRel);
         self.metrics.sink_queued_bytes.dec_by(bytes as i64);
+    }
+
+    /// Whether there is hardly any room left.
+    pub(super) fn is_nearly_full(&self) -> bool {
+        self.queued.load(Ordering::Acquire) >= self.limit / 4 * 3
     }
 
     /// Whether parts should be done early.
@@ -43,9 +51,9 @@ pub struct Sinks {
 }
 
 impl Sinks {
-    /// None yet; together they keep so many bytes at most.
-    pub fn new(limit: usize, metrics: Arc<Metrics>) -> Self {
-        let budget = Budget { queued: AtomicUsize::new(0), limit, metrics };
+    /// None yet; together they keep so many bytes in memory at most, and more in the folder, if there is one.
+    pub fn new(limit: usize, folder: Option<&Path>, metrics: Arc<Metrics>) -> Self {
+        let budget = Budget { queued: AtomicUsize::new(0), limit, spill: Spill::new(folder), metrics };
         Self { sinks: RwLock::default(), budget: Arc::new(budget) }
     }
 

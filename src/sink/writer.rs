@@ -107,7 +107,7 @@ fn write(sink: &Sink, folder: &mut Folder, items: &[Queued]) -> Result<()> {
         let mut count = 0;
         for Queued { epoch, item, .. } in items {
             each(item, written, |changes| {
-                let is_snapshot = matches!(item, Item::Snapshot(_) | Item::Rows(_));
+                let is_snapshot = item.is_snapshot();
                 for rows in shape.rows(*epoch, changes, is_snapshot)? {
                     count += rows.num_rows() as u64;
                     for from in (0..rows.num_rows()).step_by(BATCH_ROWS) {
@@ -132,7 +132,7 @@ impl Item {
             all.extend(changes);
             Ok(())
         })?;
-        Ok((matches!(self, Self::Snapshot(_) | Self::Rows(_)), all))
+        Ok((self.is_snapshot(), all))
     }
 }
 
@@ -140,6 +140,7 @@ impl Item {
 fn each(item: &Item, written: Option<Epoch>, mut give: impl FnMut(Vec<Changes>) -> Result<()>) -> Result<()> {
     match item {
         Item::Changes(changes) | Item::Rows(changes) => give(changes.clone()),
+        Item::Stored(stored) => give(stored.read()?),
         Item::Snapshot(version) => insertions(version, |rows| give(vec![rows])),
         Item::Difference { since, .. } if written.is_some_and(|written| written > *since) => {
             let message =

@@ -179,13 +179,7 @@ impl Sequencer {
         let began = Instant::now();
         self.catalog.tidy(self.config.compact)?;
         let since = self.checkpoints.as_ref().map_or(Epoch(0), |checkpoints| checkpoints.epoch);
-        let Some(sinks) = self.sink_images(since) else {
-            // One goes on at a later start: it needs what the log has.
-            if let Some(checkpoints) = &mut self.checkpoints {
-                (checkpoints.asked, checkpoints.due) = (None, began + Duration::from_secs(1));
-            }
-            return Ok(true);
-        };
+        let sinks = self.sink_images(since);
         let Some(checkpoints) = &mut self.checkpoints else { return Ok(true) };
         checkpoints.number += 1;
         let number = checkpoints.number;
@@ -246,11 +240,11 @@ impl Sequencer {
         self.log.forget(log)
     }
 
-    /// What sinks have not written, and did not have at an epoch; `None`: one of them lacks something.
-    fn sink_images(&self, above: Epoch) -> Option<BTreeMap<ObjectId, SinkImage>> {
+    /// What sinks have not written, and did not have at an epoch.
+    fn sink_images(&self, above: Epoch) -> BTreeMap<ObjectId, SinkImage> {
         let image = |sink: &Arc<Sink>| {
-            let (durable, items) = sink.waiting(above)?;
-            Some((sink.id, SinkImage { durable, items, away: None }))
+            let (durable, items) = sink.waiting(above);
+            (sink.id, SinkImage { durable, items, away: None })
         };
         self.shared.sinks.all().iter().map(image).collect()
     }

@@ -87,3 +87,37 @@ async fn a_sink_without_room_holds_back_the_epochs() {
     assert_eq!(written(&hidden), "1 2 3");
     runtime.shutdown().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_a_sink_that_does_not_get_on_goes_to_disk() {
+    let temporary = TempDir::new().unwrap();
+    let (folder, hidden) = (temporary.path().join("out"), temporary.path().join("hidden"));
+    let limits = Limits { sink_bytes: 100, ..Limits::default() };
+    let sink_folder = Some(temporary.path().join("sinks"));
+    let runtime = Runtime::start(RuntimeConfig { limits, sink_folder, ..config() }).unwrap();
+    runtime.create_table(table(T, true)).await.unwrap();
+    let from = runtime.create_sink(sink(&folder)).await.unwrap();
+    let k = runtime.sinks().get(K).unwrap();
+    runtime.wait_published(from).await.unwrap();
+    k.flush(from).await.unwrap();
+    std::fs::rename(&folder, &hidden).unwrap();
+    let mut last = from;
+    for key in 0..50 {
+        last = commit(&runtime, vec![insert(&[(key, 0)])]).await;
+        runtime.wait_published(last).await.unwrap();
+    }
+    assert!(k.flush(last).await.is_err());
+    let status = k.status();
+    assert!(status.queued_bytes > 1000, "{status:?}");
+    // The files have no names.
+    assert_eq!(std::fs::read_dir(temporary.path().join("sinks")).unwrap().count(), 0);
+    let (_, waiting) = k.waiting(from);
+    let stored = waiting.iter().filter(|(_, item)| matches!(item, crate::sink::Item::Stored(_))).count();
+    assert!(waiting.len() == 50 && stored > 40, "{stored} of {}", waiting.len());
+    std::fs::rename(&hidden, &folder).unwrap();
+    k.flush(last).await.unwrap();
+    let all: Vec<String> = (0..50).map(|key: i64| key.to_string()).collect();
+    assert_eq!(written(&folder), all.join(" "));
+    assert_eq!(k.status().queued_bytes, 0);
+    runtime.shutdown().await;
+}
