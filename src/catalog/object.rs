@@ -145,6 +145,9 @@ pub struct MaterializedView {
     /// WITH (retention), microseconds.
     #[serde(default)]
     pub retention: Option<i64>,
+    /// REBUILD .. FROM: windows that end by then are as they were before, microseconds.
+    #[serde(default)]
+    pub kept: Option<i64>,
     /// LATE ROWS INTO.
     pub late_into: Option<ObjectId>,
     /// Objects that its plan reads (plain views inlined) and plain views that its text names.

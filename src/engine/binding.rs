@@ -143,6 +143,7 @@ impl Session {
             | Statement::Rename(_)
             | Statement::AlterTable(_)
             | Statement::Pause(_)
+            | Statement::Rebuild(_)
             | Statement::AlterSystem { .. }
             | Statement::Comment(_)
             | Statement::Flush

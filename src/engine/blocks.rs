@@ -35,6 +35,7 @@ fn sort(statement: &Statement) -> Sort {
         Statement::CreateMaterializedView(_) => Sort::Ddl("CREATE MATERIALIZED VIEW"),
         Statement::Drop(_) => Sort::Ddl("DROP"),
         Statement::Rename(_) | Statement::Pause(_) => Sort::Ddl("ALTER"),
+        Statement::Rebuild(_) => Sort::Ddl("REBUILD MATERIALIZED VIEW"),
         Statement::AlterTable(_) => Sort::Ddl("ALTER TABLE"),
         Statement::Comment(_) => Sort::Ddl("COMMENT"),
         Statement::AlterSystem { .. } => Sort::Alone("ALTER SYSTEM"),

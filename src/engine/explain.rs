@@ -274,7 +274,8 @@ fn running(plan: &ViewPlan, status: &Status, view: crate::data::ObjectId) -> Rep
     report
 }
 
-fn instant(micros: i64) -> String {
+/// A point of event time as text.
+pub(super) fn instant(micros: i64) -> String {
     let mut text = String::new();
     // The bin of -infinity ends before all time.
     match write_timestamp(&mut text, if micros < TIMESTAMP_FIRST { i64::MIN } else { micros }) {

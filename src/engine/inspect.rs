@@ -125,8 +125,9 @@ impl Engine {
             Ddl::Create(object) => (object, true),
             Ddl::Subscription(object) | Ddl::Replacement(object) => (object, false),
             Ddl::Replaced(object, readers) => {
+                let kept = self.kept_windows(&Binder::new(&catalog.snapshot(), session), &object)?;
                 catalog.supplant(object, readers);
-                return Ok(None);
+                return Ok(kept.map(Spec::Kept));
             }
             Ddl::Drop(ids) => {
                 catalog.drop(&ids);

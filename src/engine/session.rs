@@ -297,6 +297,7 @@ impl Session {
             Statement::Rename(rename) => guard.clone().wait(self.rename(rename)).await,
             Statement::AlterTable(alter) => guard.clone().wait(self.alter_table(alter)).await,
             Statement::Pause(pause) => guard.clone().wait(self.pause(pause)).await,
+            Statement::Rebuild(rebuild) => self.rebuild(rebuild, &guard).await,
             Statement::Comment(comment) => guard.clone().wait(self.comment(comment)).await,
             Statement::AlterSystem { name, value } => {
                 guard.clone().wait(self.alter_system(name.as_deref(), value.as_deref())).await

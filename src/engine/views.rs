@@ -208,6 +208,7 @@ impl Session {
             emit: create.emit,
             lateness: create.lateness,
             retention: create.retention,
+            kept: None,
             late_into: planned.view.late_into.as_ref().map(|(table, _)| *table),
             depends: planned.bound.depends.clone(),
             time_zone: settings.named("TimeZone"),

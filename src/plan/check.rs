@@ -183,28 +183,30 @@ pub(super) fn clauses(root: &Plan, options: &ViewOptions) -> Result<Option<(Obje
     Ok(Some((target.table, columns)))
 }
 
+/// When the windows of the view's rows are final, if one of its columns tells them and they become so.
+pub(super) fn finality(root: &Plan) -> Option<Retention> {
+    let properties = root.properties();
+    let all: Vec<usize> = (0..properties.columns.len()).collect();
+    let column = properties.window_column(&all)?;
+    let window = properties.columns[column].window.as_ref()?;
+    Some(Retention { column, to_end: window.to_end(), closing: window.closing.clone()?, after: window.lateness? })
+}
+
 /// When rows leave the view: one of its columns has to tell their window, and it must be a window that becomes final.
 pub(super) fn retention(root: &Plan, options: &ViewOptions) -> Result<Option<Retention>> {
     let Some(kept) = options.retention else { return Ok(None) };
-    let columns = &root.properties().columns;
-    let all: Vec<usize> = (0..columns.len()).collect();
-    let found =
-        root.properties().window_column(&all).and_then(|column| Some((column, columns[column].window.as_ref()?)));
-    let Some((column, window)) = found else {
-        let has_window = !judging(root).is_empty();
-        return Err(match has_window {
-            true => Error::unsupported(
+    let Some(finality) = finality(root) else {
+        return Err(match judging(root).is_empty() {
+            true => Error::unsupported("WITH (retention) on a view without a window", GROUP_BY_WINDOW),
+            false => Error::unsupported(
                 "WITH (retention) on a view without a column of its window's bounds",
                 "Let it have window_start or window_end (or the date_bin or date_trunc) among its columns, of a window that each row lies in.",
             ),
-            false => Error::unsupported("WITH (retention) on a view without a window", GROUP_BY_WINDOW),
         });
     };
-    let (Some(closing), Some(_)) = (window.closing.clone(), window.lateness) else {
-        return Err(Error::unsupported("WITH (retention) on a view whose windows do not close", GROUP_BY_WINDOW));
-    };
-    let after = kept.saturating_add(options.lateness.unwrap_or(0));
-    Ok(Some(Retention { column, to_end: window.to_end(), closing, after }))
+    // Without a lateness of their own, windows take late rows while they are kept.
+    let lateness = options.lateness.unwrap_or(0);
+    Ok(Some(Retention { after: kept.saturating_add(lateness), ..finality }))
 }
 
 /// What nothing bounds.

@@ -85,6 +85,7 @@ pub fn lower(plan: &LogicalPlan, options: &ViewOptions) -> Result<ViewPlan> {
         lateness: options.lateness,
         closing: check::closing(&root),
         window_end,
+        finality: check::finality(&root),
         retention,
         late_into,
         inputs,

@@ -61,6 +61,8 @@ pub struct ViewPlan {
     pub closing: Option<WatermarkExpr>,
     /// The output column that holds the window's end, when there is one.
     pub window_end: Option<usize>,
+    /// When its windows are final, if they become so.
+    pub finality: Option<Retention>,
     /// WITH (retention).
     pub retention: Option<Retention>,
     /// LATE ROWS INTO: the target and, per target column, the column of the window's input that fills it (`None`: its

@@ -19,6 +19,7 @@ use crate::store::Version;
 
 use super::claim::{Asked, Requests};
 use super::digest::{Digest, InputEpoch};
+use super::kept::KeptWindows;
 use super::lookout::Ahead;
 use super::message::{Commit, Message, Publish, shut_down};
 use super::recover::Kept;
@@ -266,9 +267,9 @@ impl Runtime {
     }
 
     /// Another view takes the place of the first of these: they go, at an epoch that both have, and those who subscribe
-    /// to them are told so.
-    pub async fn replace_view(&self, objects: Vec<ObjectId>, ddl: Vec<u8>) -> Result<Epoch> {
-        self.ask(|reply| Message::Replace(objects, ddl, reply)).await
+    /// to them are told so. It may keep some of its rows.
+    pub async fn replace_view(&self, objects: Vec<ObjectId>, ddl: Vec<u8>, kept: Option<KeptWindows>) -> Result<Epoch> {
+        self.ask(|reply| Message::Replace(objects, ddl, kept, reply)).await
     }
 
     /// ALTER .. RENAME, ALTER .. SWAP WITH: kept in the log.

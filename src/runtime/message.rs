@@ -21,8 +21,8 @@ use super::digest::{Digest, InputEpoch};
 use super::sequencer::Sequencer;
 use super::shared::Paused;
 use super::{
-    Committed, ErrorRow, ForSubscription, LateRow, Settings, SinkSpec, SourceSpec, Status, SubscribeSpec, Subscription,
-    TableAlter, TableSpec, TableWrite, ViewSpec,
+    Committed, ErrorRow, ForSubscription, KeptWindows, LateRow, Settings, SinkSpec, SourceSpec, Status, SubscribeSpec,
+    Subscription, TableAlter, TableSpec, TableWrite, ViewSpec,
 };
 
 /// To the sequencer.
@@ -43,7 +43,7 @@ pub(super) enum Message {
     CancelView(ObjectId),
     Drop(Vec<ObjectId>, Vec<u8>, Reply<Result<Epoch>>),
     /// The same, because another view takes the place of the first one.
-    Replace(Vec<ObjectId>, Vec<u8>, Reply<Result<Epoch>>),
+    Replace(Vec<ObjectId>, Vec<u8>, Option<KeptWindows>, Reply<Result<Epoch>>),
     Rename(Vec<(ObjectId, String)>, Vec<u8>, Reply<Result<()>>),
     Alter(TableAlter, Reply<Result<Epoch>>),
     LogDdl(Vec<u8>, Reply<Result<Epoch>>),
@@ -135,6 +135,8 @@ pub(super) enum Publish {
     Altered(ObjectId),
     /// A subscription ends, and why.
     End(ObjectId, Error),
+    /// A view has other rows of some windows from now on, of which nobody is told.
+    Keep(KeptWindows, Vec<Changes>, crossbeam_channel::Sender<Result<()>>),
     /// Views left the clock.
     Leave(Vec<ObjectId>, Left),
     /// Views that are to go need not show the epochs that are waited for. Answered by [`Message::LeftToGo`], if there are any.

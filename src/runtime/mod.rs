@@ -24,6 +24,7 @@ mod driver;
 mod exchange;
 mod handle;
 mod ingest;
+mod kept;
 mod limits;
 mod lookout;
 mod message;
@@ -48,6 +49,7 @@ pub use checkpoint::{CatalogEntry, Checkpoint};
 pub use claim::Requests;
 pub use digest::{Digest, InputEpoch};
 pub use handle::{Runtime, Snapshot, WriteLease, altered, is_altered, is_conflict};
+pub use kept::KeptWindows;
 pub use limits::Limits;
 pub use recover::Kept;
 pub use spec::{

@@ -50,6 +50,7 @@ pub(super) fn run(
                 sources.retain(|p, _| !ddl.dropped.contains(&p.source));
                 match rebuild(&ddl)? {
                     Some(Spec::Alter(alter)) => sequencer.alter_table(alter)?,
+                    Some(Spec::Kept(kept)) => drop(sequencer.drop_but(&ddl.dropped, ddl.payload, kept)?),
                     Some(_) | None => drop(sequencer.drop_objects(&ddl.dropped, ddl.payload)?),
                 }
             }
@@ -100,7 +101,7 @@ impl Sequencer {
                 names.into_iter().for_each(|(object, name)| self.rename(object, name));
                 Ok(())
             }
-            Some(Spec::Alter(_)) | None => Ok(()),
+            Some(Spec::Alter(_) | Spec::Kept(_)) | None => Ok(()),
         }
     }
 

@@ -22,6 +22,7 @@ use crate::sink::Description;
 use crate::spill::Memory;
 
 use super::CatalogEntry;
+use super::KeptWindows;
 use super::limits::Limits;
 use super::worker::abort;
 
@@ -301,6 +302,8 @@ pub enum Spec {
     Rename(Vec<(ObjectId, String)>),
     /// ALTER TABLE.
     Alter(TableAlter),
+    /// REBUILD .. FROM: a view has taken another's place, and keeps some of its rows.
+    Kept(KeptWindows),
 }
 
 /// A table that is written, as whoever writes it sees it.

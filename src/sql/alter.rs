@@ -1,4 +1,4 @@
-//! ALTER TABLE, and ALTER MATERIALIZED VIEW .. PAUSE, as they are said.
+//! ALTER TABLE, ALTER MATERIALIZED VIEW .. PAUSE, and REBUILD, as they are said.
 
 use std::ops::ControlFlow;
 
@@ -111,4 +111,13 @@ pub(crate) fn renamed(text: &str, column: &str, to: &str) -> Result<String> {
         ControlFlow::<()>::Continue(())
     });
     Ok(tree.to_string())
+}
+
+/// REBUILD MATERIALIZED VIEW.
+#[derive(Clone, Debug)]
+pub struct Rebuild {
+    /// Its name.
+    pub name: Name,
+    /// FROM TIMESTAMP: the text, and where it stands.
+    pub from: Option<(String, usize)>,
 }

@@ -6,7 +6,7 @@
 use datafusion::sql::sqlparser::ast;
 use datafusion::sql::sqlparser::tokenizer::Location;
 
-pub use super::alter::{Action, AlterTable, Pause};
+pub use super::alter::{Action, AlterTable, Pause, Rebuild};
 pub use super::explain::{Explain, ExplainOptions, Explained};
 pub use super::subscribe::{Envelope, EnvelopeKind, Subscribe};
 use crate::catalog::object::{ConnectorOptions, Emit};
@@ -77,6 +77,8 @@ pub enum Statement {
     AlterTable(AlterTable),
     /// ALTER MATERIALIZED VIEW .. PAUSE or RESUME.
     Pause(Pause),
+    /// REBUILD MATERIALIZED VIEW.
+    Rebuild(Rebuild),
     /// ALTER SYSTEM SET name = value; `None`: to its default (RESET too).
     AlterSystem {
         /// Lower case; `None`: RESET ALL.

@@ -87,7 +87,8 @@ fn bounds(rows: &RecordBatch, column: usize) -> Result<TimestampMicrosecondArray
     bounds.cloned().ok_or_else(|| Error::internal("the bound of a window is no timestamp"))
 }
 
-fn retractions(rows: RecordBatch) -> Changes {
+/// Rows that go.
+pub(super) fn retractions(rows: RecordBatch) -> Changes {
     let diffs = Int64Array::from(vec![-1; rows.num_rows()]);
     Changes::settled(rows, Some(diffs))
 }

@@ -7,6 +7,7 @@ mod checkpoint;
 mod errors;
 mod expiry;
 mod history;
+mod keep;
 mod late;
 mod leave;
 mod past;
@@ -195,6 +196,7 @@ impl Publisher {
             }
             Publish::Altered(id) => self.tables.get_mut(&id).into_iter().for_each(|table| table.history = None),
             Publish::End(id, error) => self.views.get_mut(&id).into_iter().for_each(|v| v.end_subscriptions(&error)),
+            Publish::Keep(kept, rows, reply) => drop(reply.send(self.keep(&kept, rows))),
             Publish::Leave(views, how) => self.leave(&views, how)?,
             Publish::LeaveToGo(views, how) => self.leave_to_go(views, how)?,
             Publish::Answer(reply) => drop(reply.send(Ok(()))),

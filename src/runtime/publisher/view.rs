@@ -43,7 +43,7 @@ pub(super) struct View {
     encoder: KeyEncoder,
     pub(super) store: Store,
     /// When its rows leave, if they do.
-    calendar: Option<Calendar>,
+    pub(super) calendar: Option<Calendar>,
     /// Whether no row comes twice in an epoch.
     consolidated: bool,
     late_into: bool,

@@ -27,7 +27,7 @@ use crate::store::Store;
 use super::super::command::Command;
 use super::super::digest::InputEpoch;
 use super::super::message::Publish;
-use super::super::{LateTarget, TableAlter};
+use super::super::{KeptWindows, LateTarget, TableAlter};
 use super::Sequencer;
 use super::answers::Answer;
 use super::table::evaluate;
@@ -74,8 +74,16 @@ impl Sequencer {
         &mut self,
         objects: &[ObjectId],
         ddl: Vec<u8>,
+        kept: Option<KeptWindows>,
         reply: Reply<Result<Epoch>>,
     ) -> Result<()> {
+        let rows = match kept.as_ref().map(|kept| self.kept_rows(objects, kept)).transpose() {
+            Ok(rows) => rows,
+            Err(error) => {
+                let _ = reply.send(Err(error));
+                return Ok(());
+            }
+        };
         let called = objects.first().map_or_else(String::new, |id| self.called(*id));
         let epoch = Epoch(self.next_epoch.0 - 1);
         for id in objects {
@@ -84,9 +92,37 @@ impl Sequencer {
                 .with_hint(format!("Subscribe again: AS OF {epoch} is the first that the new view tells of its own."));
             let _ = self.shared.publisher.send(Publish::End(*id, error));
         }
-        let epoch = self.drop_objects(objects, ddl)?;
+        self.values = rows;
+        let epoch = match kept {
+            Some(kept) => self.drop_but(objects, ddl, kept)?,
+            None => self.drop_objects(objects, ddl)?,
+        };
         self.answer(Answer::Dropped(reply, epoch));
         Ok(())
+    }
+
+    /// What a view keeps of the first of some views.
+    fn kept_rows(&self, views: &[ObjectId], kept: &KeptWindows) -> Result<TableChanges> {
+        let old = views.first().copied().unwrap_or(kept.view);
+        let version = self.shared.published().version(old, &self.called(old))?;
+        Ok(TableChanges { object: kept.view, partition: 0, changes: kept.of(&version)? })
+    }
+
+    /// A quiet moment: views go but for some rows, which stand in the log before that.
+    pub(in crate::runtime) fn drop_but(
+        &mut self,
+        views: &[ObjectId],
+        ddl: Vec<u8>,
+        kept: KeptWindows,
+    ) -> Result<Epoch> {
+        let rows = self.values.take().filter(|rows| rows.object == kept.view);
+        let Some(rows) = rows else { return self.drop_objects(views, ddl) };
+        self.append(&Record::Values { epoch: self.next_epoch, rows: rows.clone() })?;
+        let epoch = self.drop_objects(views, ddl)?;
+        let (reply, answer) = crossbeam_channel::bounded(1);
+        let _ = self.shared.publisher.send(Publish::Keep(kept, rows.changes, reply));
+        answer.recv().map_err(|_| Error::internal("the publisher is gone"))??;
+        Ok(epoch)
     }
 
     /// Whether a table has other columns than what is published of it.

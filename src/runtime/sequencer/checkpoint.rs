@@ -316,7 +316,7 @@ impl Sequencer {
                 Spec::Source(spec) => self.restore_source(spec, &mut image)?,
                 Spec::View(spec) => anew.extend(self.restore_view(id, spec, &mut image)?),
                 Spec::Sink(spec) => sinks.push(*spec),
-                Spec::Rename(..) | Spec::Alter(_) => {}
+                Spec::Rename(..) | Spec::Alter(_) | Spec::Kept(_) => {}
             }
         }
         self.look_for_lost(&image.away);
@@ -420,10 +420,11 @@ fn change_specs(specs: &mut BTreeMap<ObjectId, Spec>, spec: Spec) {
                     Some(Spec::Source(own)) => own.name = name,
                     Some(Spec::View(own)) => own.name = name,
                     Some(Spec::Sink(own)) => own.name = name,
-                    Some(Spec::Rename(_) | Spec::Alter(_)) | None => {}
+                    Some(Spec::Rename(_) | Spec::Alter(_) | Spec::Kept(_)) | None => {}
                 }
             }
         }
+        Spec::Kept(_) => {}
         Spec::Alter(alter) => {
             let TableAlter { mut spec, dropped, .. } = alter;
             specs.retain(|id, _| !dropped.contains(id));

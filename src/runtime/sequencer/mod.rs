@@ -50,7 +50,7 @@ use super::digest::InputEpoch;
 use super::message::{Commit, Message, Publish};
 use super::shared::Shared;
 use super::status::{Status, ViewStatus, WatermarkStatus};
-use super::{RuntimeConfig, Settings, TableAlter, TableSpec, Workers};
+use super::{KeptWindows, RuntimeConfig, Settings, TableAlter, TableSpec, Workers};
 
 use answers::Answer;
 use catchup::CatchUp;
@@ -78,7 +78,7 @@ pub(super) enum Barrier {
     /// A checkpoint is taken.
     Checkpoint,
     /// A view takes the place of the first of these, which go.
-    Replace(Vec<ObjectId>, Vec<u8>, Reply<Result<Epoch>>),
+    Replace(Vec<ObjectId>, Vec<u8>, Option<KeptWindows>, Reply<Result<Epoch>>),
     /// A view begins to be filled.
     Fill(ObjectId),
     /// A table gets other columns.
@@ -303,7 +303,9 @@ impl Sequencer {
             Message::CreateViewAtOnce(spec, reply) => self.create_view_at_once(spec, reply)?,
             Message::CancelView(view) => self.cancel_view(view)?,
             Message::Drop(objects, ddl, reply) => self.drop_soon(Claim::default(), objects, ddl, reply),
-            Message::Replace(objects, ddl, reply) => self.barriers.push_back(Barrier::Replace(objects, ddl, reply)),
+            Message::Replace(gone, ddl, kept, reply) => {
+                self.barriers.push_back(Barrier::Replace(gone, ddl, kept, reply));
+            }
             Message::Rename(names, ddl, reply) => {
                 if let Some(reply) = self.or_full(reply) {
                     self.log_ddl(ddl, vec![])?;
@@ -439,7 +441,7 @@ impl Sequencer {
                 }
             }
             Barrier::Checkpoint => return self.take_checkpoint(),
-            Barrier::Replace(objects, ddl, reply) => self.replace_view(&objects, ddl, reply)?,
+            Barrier::Replace(gone, ddl, kept, reply) => self.replace_view(&gone, ddl, kept, reply)?,
             Barrier::Fill(view) => self.fill_now(view)?,
             Barrier::Alter(alter, reply) => self.alter_for(alter, reply)?,
             Barrier::Pause(pausing) => self.pass_pause(pausing)?,

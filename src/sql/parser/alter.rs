@@ -4,7 +4,7 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::cursor::Cursor;
 use crate::error::{Error, Result};
-use crate::sql::statement::{Action, AlterTable, Name, Pause, RelationKind, Rename, Statement};
+use crate::sql::statement::{Action, AlterTable, Name, Pause, Rebuild, RelationKind, Rename, Statement};
 
 impl Cursor<'_> {
     pub(super) fn alter(&mut self) -> Result<Statement> {
@@ -40,6 +40,23 @@ impl Cursor<'_> {
             false => self.actions(kind, &name.name)?,
         };
         Ok(Statement::AlterTable(AlterTable { kind, name, if_exists, actions }))
+    }
+
+    /// REBUILD [MATERIALIZED] VIEW v [FROM TIMESTAMP '..'].
+    pub(super) fn rebuild(&mut self) -> Result<Statement> {
+        self.expect_word("rebuild")?;
+        self.word("materialized");
+        self.expect_word("view")?;
+        let name = self.name()?;
+        let mut from = None;
+        if self.word("from") {
+            if !self.word("timestamptz") {
+                self.word("timestamp");
+            }
+            let position = self.position();
+            from = Some((self.string()?, position));
+        }
+        Ok(Statement::Rebuild(Rebuild { name, from }))
     }
 
     fn rename_column(&mut self) -> Result<Action> {

@@ -28,6 +28,7 @@ impl Cursor<'_> {
             "create" => self.create(),
             "drop" => self.drop_statement(),
             "alter" => self.alter(),
+            "rebuild" => self.rebuild(),
             "comment" => self.comment(),
             "flush" => self.lone(Statement::Flush),
             "begin" | "start" | "commit" | "end" | "rollback" | "abort" | "savepoint" | "release" => self.transaction(),
