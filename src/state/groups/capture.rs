@@ -237,7 +237,8 @@ impl State for GroupState {
         let Some(disk) = &mut self.disk else { return Ok(()) };
         let held = self.tables.bytes() + self.panes.bytes();
         if disk.account.hold(held).is_none() {
-            return disk.tidy();
+            disk.tidy();
+            return Ok(());
         }
         if self.filling {
             self.merge_panes()?;

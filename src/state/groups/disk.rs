@@ -45,11 +45,13 @@ pub(super) struct Disk {
     only: BTreeMap<i64, usize>,
     /// Keys in the tree that are of no use.
     gone: BTreeSet<Vec<u8>>,
+    /// It was said that the disk takes no more.
+    refused: bool,
 }
 
 impl Disk {
     pub fn new(account: Account) -> Self {
-        Self { account, tree: None, values: None, only: BTreeMap::new(), gone: BTreeSet::new() }
+        Self { account, tree: None, values: None, only: BTreeMap::new(), gone: BTreeSet::new(), refused: false }
     }
 
     /// How many groups of a window are only here.
@@ -124,21 +126,19 @@ impl Disk {
         Ok(only)
     }
 
-    /// Takes keys out of the tree that are of no use, when they are many.
-    pub fn tidy(&mut self) -> Result<()> {
-        let Some(tree) = self.tree.as_mut().filter(|_| self.gone.len() >= GONE) else { return Ok(()) };
-        let mut run = tree.run()?;
-        for key in std::mem::take(&mut self.gone) {
-            run.put(&key, None)?;
+    /// Takes keys out of the tree that are of no use, when they are many. What the disk refuses is tried again.
+    pub fn tidy(&mut self) {
+        let Some(tree) = self.tree.as_mut().filter(|_| self.gone.len() >= GONE) else { return };
+        if tree.write(self.gone.iter().map(|key| (key.as_slice(), None))).is_ok() {
+            self.gone.clear();
         }
-        run.finish()
     }
 
     /// Writes the values of entries, whose keys ascend, and takes out on the way what is of no use.
-    fn write(
+    fn write<'a>(
         values: &RowConverter,
         run: &mut Run<'_>,
-        gone: &mut std::iter::Peekable<impl Iterator<Item = Vec<u8>>>,
+        gone: &mut std::iter::Peekable<impl Iterator<Item = &'a Vec<u8>>>,
         keys: &[(&[u8], u32)],
         rows: &RecordBatch,
         width: usize,
@@ -147,7 +147,7 @@ impl Disk {
         for (i, (key, _)) in keys.iter().enumerate() {
             while let Some(gone) = gone.next_if(|gone| gone.as_slice() <= *key) {
                 if gone.as_slice() < *key {
-                    run.put(&gone, None)?;
+                    run.put(gone, None)?;
                 }
             }
             run.put(key, Some(values.row(i).data()))?;
@@ -262,8 +262,19 @@ impl GroupState {
         }
         let Some(mut disk) = self.disk.take() else { return Ok(()) };
         let done = self.write_out(&mut disk);
+        match &done {
+            Ok(()) => disk.refused = false,
+            Err(error) => {
+                // What the disk refuses stays in memory, and it is said once.
+                if !std::mem::replace(&mut disk.refused, true) {
+                    tracing::warn!("state stays in memory, above its limit: {error}");
+                }
+                let flags = self.tables.iter_mut().flat_map(|(_, table)| &mut table.flags);
+                flags.for_each(|flags| *flags &= !LEAVING);
+            }
+        }
         self.disk = Some(disk);
-        done
+        Ok(())
     }
 
     /// Writes all entries that are marked, and takes them out of memory.
@@ -287,7 +298,7 @@ impl GroupState {
         }
         let Some(tree) = tree else { return Ok(()) };
         let mut run = tree.run()?;
-        let mut gone = std::mem::take(gone).into_iter().peekable();
+        let mut useless = gone.iter().peekable();
         let mut stored = vec![];
         let width = self.layout.group.fields().len();
         for &end in &ends {
@@ -307,7 +318,7 @@ impl GroupState {
                     continue;
                 }
                 let rows = &self.dump(end, table, &entries)?;
-                Disk::write(values, &mut run, &mut gone, &piece, rows, width)?;
+                Disk::write(values, &mut run, &mut useless, &piece, rows, width)?;
                 let changed: BooleanArray =
                     entries.iter().map(|&e| Some(table.flags[e as usize] & CHANGED != 0)).collect();
                 if changed.true_count() > 0 {
@@ -319,10 +330,11 @@ impl GroupState {
                 kept.iter().for_each(|&e| table.flags[e as usize] &= !LEAVING);
             }
         }
-        for key in gone {
-            run.put(&key, None)?;
+        for key in useless {
+            run.put(key, None)?;
         }
         run.finish()?;
+        gone.clear();
         disk.account.spilled(tree.disk_bytes());
         for end in ends {
             *only.entry(end).or_default() += self.thin(end)?;

@@ -37,11 +37,13 @@ pub(super) struct Disk {
     gone: BTreeSet<Box<[u8]>>,
     /// How often something went.
     evictions: u64,
+    /// It was said that the disk takes no more.
+    refused: bool,
 }
 
 impl Disk {
     pub fn new(account: Account) -> Self {
-        Self { account, tree: None, keys: 0, rows: 0, gone: BTreeSet::new(), evictions: 0 }
+        Self { account, tree: None, keys: 0, rows: 0, gone: BTreeSet::new(), evictions: 0, refused: false }
     }
 
     /// How many rows are only here.
@@ -54,11 +56,12 @@ impl Disk {
         self.gone.insert(key.into());
     }
 
-    /// Takes keys out of the tree that are of no use, when they are many.
-    pub fn tidy(&mut self) -> Result<()> {
-        let Some(tree) = self.tree.as_mut().filter(|_| self.gone.len() >= GONE) else { return Ok(()) };
-        let gone = std::mem::take(&mut self.gone);
-        tree.write(gone.iter().map(|key| (&**key, None)))
+    /// Takes keys out of the tree that are of no use, when they are many. What the disk refuses is tried again.
+    pub fn tidy(&mut self) {
+        let Some(tree) = self.tree.as_mut().filter(|_| self.gone.len() >= GONE) else { return };
+        if tree.write(self.gone.iter().map(|key| (&**key, None))).is_ok() {
+            self.gone.clear();
+        }
     }
 }
 
@@ -141,7 +144,7 @@ impl RowState {
         Ok(())
     }
 
-    /// Moves keys to disk until about so many bytes are left; valid when no key is without rows.
+    /// Moves keys to disk until about so many bytes are left.
     pub(super) fn evict(&mut self, keep: usize) -> Result<()> {
         // What the open epoch touched may have keys without rows; they go when it ends.
         if !self.touched.is_empty() {
@@ -172,7 +175,21 @@ impl RowState {
         }
         let slots = &self.key_slots;
         leaving.sort_unstable_by(|&a, &b| slots[a as usize].bytes.cmp(&slots[b as usize].bytes));
-        self.write_out(&leaving)?;
+        let Some(mut disk) = self.disk.take() else { return Ok(()) };
+        let done = self.write_out(&leaving, &mut disk);
+        let is_out = done.is_ok();
+        if let Err(error) = done
+            && !disk.refused
+        {
+            tracing::warn!("rows of a join stay in memory, above its limit: {error}");
+        }
+        disk.refused = !is_out;
+        self.disk = Some(disk);
+        if !is_out {
+            // What the disk refuses stays in memory.
+            leaving.iter().for_each(|&key| self.key_slots[key as usize].flags &= !super::LEAVING);
+            return Ok(());
+        }
         self.take_out(&leaving);
         if self.row_slots.len() > 2 * self.rows.len() || self.key_slots.len() > 2 * self.keys.len() {
             self.compact();
@@ -181,8 +198,7 @@ impl RowState {
     }
 
     /// Writes keys, ascending, with their rows; and, for the next copy, those rows that changed.
-    fn write_out(&mut self, leaving: &[u32]) -> Result<()> {
-        let Some(mut disk) = self.disk.take() else { return Ok(()) };
+    fn write_out(&mut self, leaving: &[u32], disk: &mut Disk) -> Result<()> {
         let mut stored = vec![];
         if self.rotation.on {
             self.changed.sort_unstable();
@@ -199,19 +215,20 @@ impl RowState {
         if disk.tree.is_none() {
             disk.tree = Some(disk.account.memory().tree()?);
         }
+        let mut rows = 0;
         if let Some(tree) = &mut disk.tree {
             let mut run = tree.run()?;
-            let mut gone = std::mem::take(&mut disk.gone).into_iter().peekable();
+            let mut gone = disk.gone.iter().peekable();
             let mut value = vec![];
             for &key in leaving {
                 let slot = &self.key_slots[key as usize];
-                disk.rows += slot.rows.len();
+                rows += slot.rows.len();
                 if slot.flags & CLEAN != 0 {
                     continue;
                 }
-                while let Some(gone) = gone.next_if(|gone| **gone <= *slot.bytes) {
-                    if *gone < *slot.bytes {
-                        run.put(&gone, None)?;
+                while let Some(gone) = gone.next_if(|gone| ***gone <= *slot.bytes) {
+                    if **gone < *slot.bytes {
+                        run.put(gone, None)?;
                     }
                 }
                 value.clear();
@@ -224,14 +241,15 @@ impl RowState {
                 run.put(&slot.bytes, Some(&value))?;
             }
             for key in gone {
-                run.put(&key, None)?;
+                run.put(key, None)?;
             }
             run.finish()?;
             disk.account.spilled(tree.disk_bytes());
         }
+        disk.gone.clear();
         disk.keys += leaving.len();
+        disk.rows += rows;
         disk.evictions += 1;
-        self.disk = Some(disk);
         if !stored.is_empty() {
             let removed = self.removed()?;
             self.copied.push(Delta { removed, stored, ..Delta::default() });
