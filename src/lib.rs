@@ -65,11 +65,12 @@
 //!
 //! # The life of a data directory
 //!
-//! The log holds everything that is no pure function, so a replay of it makes everything again. A [`checkpoint`] is what
-//! everything was at one epoch, copied at a quiet moment between two epochs, only as far as it changed. So a start
-//! ([`engine`] takes the directory and makes the catalog again, [`runtime`] the rest) puts tables, views and operators'
-//! states back as the newest checkpoint has them, and replays the log behind it: tables get their changes, sources are read
-//! again in the ranges that were logged, views join at their epochs, late rows and errors come as they came. Then readers go
+//! The log holds everything that is no pure function, so a replay of it makes everything again. A [`checkpoint`] is
+//! what everything was at one epoch, copied at a quiet moment between two epochs, only as far as it changed, and kept
+//! in the directory or in a bucket; a clean stop takes one too, and leaves no log to read back. So a start ([`engine`]
+//! takes the directory and makes the catalog again, [`runtime`] the rest) puts tables, views and operators' states back
+//! as the newest checkpoint has them, and replays the log behind it: tables get their changes, sources are read again
+//! in the ranges that were logged, views join at their epochs, late rows and errors come as they came. Then readers go
 //! on where the log ends, and epochs behind its last one: what had not become durable had not been shown to anybody.
 //!
 //! # Reading order

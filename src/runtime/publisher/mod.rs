@@ -182,9 +182,7 @@ impl Publisher {
                 drop(self.filling.insert(new.id, View::filled(new, fill, &self.config.memory)?))
             }
             Publish::NotFilled(view) => drop(self.filling.remove(&view)),
-            Publish::AddTable { id, name } => {
-                self.tables.insert(id, Table { name: name.into(), history: None });
-            }
+            Publish::AddTable { id, name } => drop(self.tables.insert(id, Table { name: name.into(), history: None })),
             Publish::AddSink { sink, input, from } => self.add_sink(sink, input, from),
             Publish::RestoreLeft(sink, rows, since) => self.restore_left(sink, rows, since),
             Publish::ReadAnew(source) => self.forget_errors(source),
