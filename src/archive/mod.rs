@@ -25,7 +25,7 @@
 //! files are; what is not whole, or is in a larger group, is removed when the archive is opened.
 //!
 //! **Retention.** A group goes when the watermark has passed its latest row by the retention, the oldest first: what is
-//! kept begins at one row. Its files are removed once two checkpoints were taken since, as the log may still have a view
+//! kept begins at one row. Its files are removed once three checkpoints were taken since, as the log may still have a view
 //! join that read it, and not while somebody reads. The archive of a source that was dropped is removed by the next start.
 //!
 //! **Bounded.** The tail is written when it has [`ROLL_BYTES`], and above [`TAIL_BYTES`] no epoch is closed, so that the source is slowed; a
@@ -62,8 +62,9 @@ pub const TAIL_BYTES: usize = 128 << 20;
 const GROUP_ROWS: u64 = 131_072;
 /// How often writing is tried again.
 const RETRY: Duration = Duration::from_secs(1);
-/// Checkpoints that have to be taken before what is gone is removed.
-const KEPT_FOR: u32 = 2;
+/// Checkpoints that have to be taken before what is gone is removed: two are kept, and a view may have joined while the
+/// first one was written.
+const KEPT_FOR: u32 = 3;
 
 /// The rows of one source.
 pub struct Archive {

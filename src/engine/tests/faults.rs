@@ -462,7 +462,7 @@ fn seeds() -> (std::ops::Range<u64>, Option<String>) {
     let seeds = std::env::var("HIGHWATER_FAULT_SEEDS").ok();
     let range =
         seeds.as_deref().and_then(|s| s.split_once("..")).map(|(a, b)| (a.parse().unwrap(), b.parse().unwrap()));
-    let (from, to) = range.unwrap_or((0, 16));
+    let (from, to) = range.unwrap_or((0, 6));
     (from..to, std::env::var("HIGHWATER_FAULT_DONE").ok())
 }
 
