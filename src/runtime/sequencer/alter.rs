@@ -105,7 +105,14 @@ impl Sequencer {
     fn kept_rows(&self, views: &[ObjectId], kept: &KeptWindows) -> Result<TableChanges> {
         let old = views.first().copied().unwrap_or(kept.view);
         let version = self.shared.published().version(old, &self.called(old))?;
-        Ok(TableChanges { object: kept.view, partition: 0, changes: kept.of(&version)? })
+        let changes = kept.of(&version)?;
+        let bytes: usize = changes.iter().map(Changes::bytes).sum();
+        if bytes > self.config.limits.max_transaction {
+            let message = format!("{} has too many rows that are to stay as they are", self.called(old));
+            let hint = "Name an earlier time behind FROM: what is kept goes through the log, as one transaction does.";
+            return Err(Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, message).with_hint(hint));
+        }
+        Ok(TableChanges { object: kept.view, partition: 0, changes })
     }
 
     /// A quiet moment: views go but for some rows, which stand in the log before that.
