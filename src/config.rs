@@ -155,7 +155,9 @@ pub const SINK_PART: usize = 32;
 /// Memory of all queries (not of views) together, where there is no limit; they sort and group on disk when it is not enough, or end with 53200.
 pub const QUERY_BYTES: usize = 2 << 30;
 /// The least of it: what a small limit leaves them.
-pub const QUERY_BYTES_MIN: usize = 16 << 20;
+pub const QUERY_BYTES_MIN: usize = 32 << 20;
+/// Sorts that have room at once for what each keeps in reserve.
+pub const SORTS_AT_ONCE: usize = 64;
 /// Threads of queries at most: those that compute, and those that stand in for them meanwhile.
 pub const QUERY_THREADS: usize = 1024;
 /// Computations of one session that nobody waits for any more (cancelled, timed out), at most; beyond it the session's

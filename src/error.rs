@@ -301,7 +301,7 @@ impl From<datafusion::error::DataFusionError> for Error {
                 }
             },
             D::ResourcesExhausted(_) => Self::new(SqlState::OUT_OF_MEMORY, "out of memory")
-                .with_hint("All queries together may use 2 GiB. Ask for fewer rows or groups, or let a materialized view keep the answer."),
+                .with_hint("All queries together may use 2 GiB, or three sixteenths of --memory-limit. Ask for fewer rows or groups, or let a materialized view keep the answer."),
             D::NotImplemented(message) => {
                 Self::unplanned(&message).unwrap_or_else(|| Self::new(SqlState::FEATURE_NOT_SUPPORTED, message))
             }

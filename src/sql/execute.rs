@@ -24,7 +24,7 @@ use datafusion::prelude::SessionConfig;
 
 use super::interrupt::{Ended, interruptible, polled_alone};
 use super::window_exec::WindowPlanner;
-use crate::config::{QUERY_BYTES, QUERY_BYTES_MIN};
+use crate::config::{QUERY_BYTES, QUERY_BYTES_MIN, SORTS_AT_ONCE};
 use crate::error::Result;
 use crate::functions::registry;
 use crate::spill::Memory;
@@ -61,7 +61,10 @@ impl Executor {
         polled_alone();
         let mut config = SessionConfig::new().with_target_partitions(partitions.max(1));
         config.options_mut().clone_from(super::binder::options());
-        let config = config.with_target_partitions(partitions.max(1)).with_information_schema(false);
+        let mut config = config.with_target_partitions(partitions.max(1)).with_information_schema(false);
+        // What each sort keeps in reserve for merging: many must have room at once.
+        let reserve = &mut config.options_mut().execution.sort_spill_reservation_bytes;
+        *reserve = (*reserve).min(bytes / SORTS_AT_ONCE);
         let registry = registry();
         let memory = Arc::new(FairSpillPool::new(bytes));
         let runtime = Arc::new(RuntimeEnv { memory_pool: memory, ..runtime });
