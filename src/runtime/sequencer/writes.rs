@@ -58,10 +58,11 @@ impl Sequencer {
         }
         let mut progress = self.admit_late()?;
         progress |= self.admit_leased()?;
-        // Only what can be closed soon is let in: what waits can be taken back.
-        while self.lease.is_none() && self.has_room() && !self.is_full() {
+        // Only what can be closed soon is let in: what waits can be taken back. While the disk is full all are refused,
+        // also when as many epochs as may be wait for room.
+        while self.lease.is_none() && (self.log.is_full() || self.has_room() && !self.is_full()) {
             let Some(commit) = self.waiting.pop_front() else { break };
-            if self.is_large(&commit) && self.open.has_rows() {
+            if self.is_large(&commit) && self.open.has_rows() && !self.log.is_full() {
                 // It has an epoch of its own.
                 self.waiting.push_front(commit);
                 self.open.full = true;
