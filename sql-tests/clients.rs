@@ -7,6 +7,8 @@ use bytes::BytesMut;
 use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, Utc};
 use futures::TryStreamExt;
 use libtest_mimic::Trial;
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type};
 use tokio_postgres::{Client, NoTls};
 
@@ -337,8 +339,10 @@ async fn a_late_cancel_hits_nobody(database: Arc<Database>) -> Result<(), String
     let text = |e: tokio_postgres::Error| format!("{e:?}");
     client.batch_execute("BEGIN").await.map_err(text)?;
     let statement = client.prepare("SELECT * FROM generate_series(1, 5)").await.map_err(text)?;
-    client.cancel_token().cancel_query(NoTls).await.map_err(text)?;
+    let mut stream = TcpStream::connect(database.address()).await.map_err(|e| e.to_string())?;
+    client.cancel_token().cancel_query_raw(&mut stream, NoTls).await.map_err(text)?;
     // The cancel request's connection ends when the request was handled.
+    stream.read_to_end(&mut vec![]).await.map_err(|e| e.to_string())?;
     let rows = client.query(&statement, &[]).await.map_err(text)?;
     check(&rows.len().to_string(), "5")
 }

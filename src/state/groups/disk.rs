@@ -438,7 +438,8 @@ impl GroupState {
         Ok((found.into_iter().map(whole).collect::<Result<_>>()?, all))
     }
 
-    /// Groups of one window that are on disk only, as [`Self::on_disk_from`] has it.
+    /// Groups of one window that are on disk only, from behind a key on: at most so many, as a table; the key of
+    /// the last is put in the place of the one that was given. Whether these are all.
     pub fn on_disk_of(&self, end: i64, after: &mut Vec<u8>, most: usize) -> Result<(Option<GroupTable>, bool)> {
         if after.is_empty() {
             *after = prefix(end).to_vec();
