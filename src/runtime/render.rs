@@ -185,7 +185,17 @@ fn slot(
         let outlets = outlets(graph, places, stage);
         outlets.iter().position(|&n| n == node).map(Outlet::Stream)
     };
-    Ok(Slot { node, name: Arc::from(name.as_str()), operator, consumers, outlet, rows_in: 0, rows_out: 0, told: 0 })
+    Ok(Slot {
+        node,
+        name: Arc::from(name.as_str()),
+        operator,
+        consumers,
+        outlet,
+        rows_in: 0,
+        rows_out: 0,
+        told: 0,
+        told_on_the_way: 0,
+    })
 }
 
 /// The nodes of a stage with consumers in other stages: the stage's outputs, in order.

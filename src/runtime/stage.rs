@@ -37,8 +37,9 @@ pub(super) struct Slot {
     pub(super) outlet: Option<Outlet>,
     pub(super) rows_in: u64,
     pub(super) rows_out: u64,
-    /// Rows in, when it last said how much memory its state has.
+    /// Rows in, when it last said how much memory its state has: at the end of an epoch, and on the way.
     pub(super) told: u64,
+    pub(super) told_on_the_way: u64,
 }
 
 /// Rows that an operator takes at most before it says how much memory its state has.
@@ -71,7 +72,7 @@ impl Stage {
             let slot = &mut self.slots[at];
             slot.rows_in += changes.len() as u64;
             let mut out = Output::default();
-            let Slot { name, operator, rows_in, told, .. } = slot;
+            let Slot { name, operator, rows_in, told_on_the_way: told, .. } = slot;
             guard((self.view, self.epoch), name, || {
                 operator.apply(port, changes, watermarks, &mut out)?;
                 if *rows_in - *told >= TELLING { relieve(operator.as_mut(), *rows_in, told) } else { Ok(()) }
