@@ -105,9 +105,9 @@ impl Tree {
         Ok(Self { inner: Arc::new(inner), compactor })
     }
 
-    /// Whether a key can be kept.
-    pub fn takes(key: &[u8]) -> bool {
-        key.len() < KEY_BYTES_MAX
+    /// Whether a key of so many bytes can be kept.
+    pub fn takes(bytes: usize) -> bool {
+        bytes < KEY_BYTES_MAX
     }
 
     /// The value of a key.

@@ -385,6 +385,13 @@ impl Interner {
         self.numbers.length as usize
     }
 
+    /// The entries that have keys, ascending.
+    pub fn held(&self) -> Vec<u32> {
+        let mut is_held = vec![true; self.capacity()];
+        self.numbers.free.iter().for_each(|&free| is_held[free as usize] = false);
+        (0..).zip(is_held).filter_map(|(entry, is_held)| is_held.then_some(entry)).collect()
+    }
+
     /// Keys held.
     pub fn len(&self) -> usize {
         self.capacity() - self.numbers.free.len()

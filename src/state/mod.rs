@@ -14,6 +14,7 @@ mod groups;
 mod interner;
 mod key;
 mod rows;
+mod spilled;
 
 pub use crate::fault;
 pub use crate::functions::accumulator::{

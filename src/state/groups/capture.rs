@@ -236,19 +236,19 @@ impl State for GroupState {
     fn relieve(&mut self) -> Result<()> {
         let Some(disk) = &mut self.disk else { return Ok(()) };
         let held = self.tables.bytes() + self.panes.bytes();
-        if disk.account.hold(held).is_none() {
-            disk.tidy();
+        if disk.entries.account.hold(held).is_none() {
+            disk.entries.tidy();
             return Ok(());
         }
         if self.filling {
             self.merge_panes()?;
         }
         let bytes = self.bytes();
-        if let Some(keep) = self.disk.as_mut().and_then(|disk| disk.account.hold(bytes)) {
+        if let Some(keep) = self.disk.as_mut().and_then(|disk| disk.entries.account.hold(bytes)) {
             self.evict(keep)?;
         }
         let bytes = self.bytes();
-        self.disk.as_mut().and_then(|disk| disk.account.hold(bytes));
+        self.disk.as_mut().and_then(|disk| disk.entries.account.hold(bytes));
         Ok(())
     }
 

@@ -6,15 +6,15 @@
 //! has no entry, which is once after it went.
 //!
 //! Which go is decided as a clock does it: an entry that was used since the hand came by last stays once more (Corbató,
-//! "A paging experiment with the Multics system", 1968). What stays is put into a table of its own, so that memory is given
-//! back.
+//! "A paging experiment with the Multics system", 1968). The numbers of those that went are used again; where most went,
+//! what stays is put into a table of its own, so that memory is given back.
 //!
 //! ```text
 //!  key:    end of the window, the group's key      so that a window's groups lie together
 //!  value:  weight, and what the aggregates hold    as in a copy, in Arrow's row format
 //! ```
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
@@ -26,32 +26,28 @@ use super::capture::HEAD;
 use super::table::{Aggregate, CHANGED, CLEAN, DIRTY, LEAVING, ON_DISK, USED};
 use super::{Form, GroupState, GroupTable};
 use crate::error::{Error, Result};
-use crate::spill::{Account, Extent, Run, Tree, Value};
+use crate::spill::{Account, Extent, Memory, Tree, Value};
 use crate::state::State;
 use crate::state::delta::Delta;
+use crate::state::spilled::{Spilled, Writing};
 
 /// Groups that are copied in one go.
 const PIECE: usize = 65_536;
-/// Keys that went, at most, before they are taken out of the tree.
-const GONE: usize = 65_536;
+/// One of as many groups is too few for being moved.
+const LITTLE: usize = 16;
 
 /// What a state has on disk.
 pub(super) struct Disk {
-    pub account: Account,
-    tree: Option<Tree>,
+    pub entries: Spilled,
     /// For values; made with the first.
     values: Option<RowConverter>,
     /// By window that has groups in the tree: how many are there only.
     only: BTreeMap<i64, usize>,
-    /// Keys in the tree that are of no use.
-    gone: BTreeSet<Vec<u8>>,
-    /// It was said that the disk takes no more.
-    refused: bool,
 }
 
 impl Disk {
     pub fn new(account: Account) -> Self {
-        Self { account, tree: None, values: None, only: BTreeMap::new(), gone: BTreeSet::new(), refused: false }
+        Self { entries: Spilled::new(account), values: None, only: BTreeMap::new() }
     }
 
     /// How many groups of a window are only here.
@@ -67,14 +63,13 @@ impl Disk {
     /// Brings the groups back for which a table has just made entries.
     pub fn fetch(&mut self, end: i64, table: &mut GroupTable) -> Result<()> {
         let made = table.keys.made();
-        let (Some(tree), true) = (&self.tree, !made.is_empty() && self.only(end) > 0) else { return Ok(()) };
+        if made.is_empty() || self.only(end) == 0 {
+            return Ok(());
+        }
         let keys = Sorted::new(end, table, made);
         let (mut entries, mut values) = (vec![], vec![]);
         for (key, entry) in keys.iter() {
-            if self.gone.contains(key) {
-                continue;
-            }
-            if let Some(value) = tree.get(key)? {
+            if let Some(value) = self.entries.get(key)? {
                 entries.push(entry);
                 values.push(value);
             }
@@ -103,56 +98,15 @@ impl Disk {
         if table.flags[entry as usize] & ON_DISK != 0 {
             let mut key = prefix(end).to_vec();
             table.keys.write_key(entry, &mut key);
-            self.gone.insert(key);
+            self.entries.forget(&key);
         }
     }
 
     /// Forgets a window; returns how many groups went that were only here.
     pub fn drop_window(&mut self, end: i64) -> Result<usize> {
         let Some(only) = self.only.remove(&end) else { return Ok(0) };
-        let Some(tree) = &mut self.tree else { return Ok(0) };
-        let first = prefix(end);
-        self.gone.retain(|key| !key.starts_with(&first));
-        let entries = tree.snapshot().from(&first)?;
-        let mut run = tree.run()?;
-        for entry in entries {
-            let (key, _) = entry?;
-            if !key.starts_with(&first) {
-                break;
-            }
-            run.put(&key, None)?;
-        }
-        run.finish()?;
+        self.entries.drop_prefix(&prefix(end))?;
         Ok(only)
-    }
-
-    /// Takes keys out of the tree that are of no use, when they are many. What the disk refuses is tried again.
-    pub fn tidy(&mut self) {
-        let Some(tree) = self.tree.as_mut().filter(|_| self.gone.len() >= GONE) else { return };
-        if tree.write(self.gone.iter().map(|key| (key.as_slice(), None))).is_ok() {
-            self.gone.clear();
-        }
-    }
-
-    /// Writes the values of entries, whose keys ascend, and takes out on the way what is of no use.
-    fn write<'a>(
-        values: &RowConverter,
-        run: &mut Run<'_>,
-        gone: &mut std::iter::Peekable<impl Iterator<Item = &'a Vec<u8>>>,
-        keys: &[(&[u8], u32)],
-        rows: &RecordBatch,
-        width: usize,
-    ) -> Result<()> {
-        let values = values.convert_columns(&value_columns(rows, width))?;
-        for (i, (key, _)) in keys.iter().enumerate() {
-            while let Some(gone) = gone.next_if(|gone| gone.as_slice() <= *key) {
-                if gone.as_slice() < *key {
-                    run.put(gone, None)?;
-                }
-            }
-            run.put(key, Some(values.row(i).data()))?;
-        }
-        Ok(())
     }
 }
 
@@ -161,8 +115,11 @@ fn value_columns(rows: &RecordBatch, width: usize) -> Vec<ArrayRef> {
     rows.columns()[HEAD - 1..HEAD].iter().chain(&rows.columns()[HEAD + width..]).cloned().collect()
 }
 
+/// Bytes of it.
+const PREFIX: usize = 8;
+
 /// What keys of a window begin with.
-fn prefix(end: i64) -> [u8; 8] {
+fn prefix(end: i64) -> [u8; PREFIX] {
     (end ^ i64::MIN).to_be_bytes()
 }
 
@@ -202,14 +159,18 @@ impl Sorted {
 }
 
 impl GroupTable {
-    /// Marks entries that are to leave, at most so many; `any`: those too that were used since the last time.
+    /// Marks entries that are to leave, at most so many; `any`: those too that were used since the hand came by last.
     fn pick(&mut self, most: usize, any: bool) -> usize {
-        let mut picked = 0;
-        for (flags, weight) in self.flags.iter_mut().zip(&self.weight) {
+        let (mut picked, count) = (0, self.flags.len());
+        for _ in 0..count {
             if picked == most {
                 break;
             }
-            if *weight == 0 || *flags & LEAVING != 0 {
+            let at = if self.hand < count { self.hand } else { 0 };
+            self.hand = at + 1;
+            let flags = &mut self.flags[at];
+            let is_kept = self.weight[at] == 0 || !Tree::takes(PREFIX + self.keys.key_bytes(at as u32));
+            if is_kept || *flags & LEAVING != 0 {
                 continue;
             }
             if *flags & USED != 0 && !any {
@@ -224,12 +185,22 @@ impl GroupTable {
 
     /// The entries that are marked, or those that are not.
     fn leaving(&self, leaving: bool, filling: bool) -> Vec<u32> {
-        // A number without rows is free, except while rows may come before those that they take back.
-        let wanted = |e: &u32| {
-            let is_held = filling || self.weight[*e as usize] != 0;
-            is_held && (self.flags[*e as usize] & LEAVING != 0) == leaving
-        };
-        (0..self.flags.len() as u32).filter(wanted).collect()
+        // A key without rows is free, except while rows may come before those that they take back.
+        let mut entries = if filling { self.keys.held() } else { self.live() };
+        entries.retain(|&e| (self.flags[e as usize] & LEAVING != 0) == leaving);
+        entries
+    }
+
+    /// Takes entries out that are marked; their numbers are used again.
+    fn leave(&mut self, leaving: &[u32]) {
+        let flags = &mut self.flags;
+        self.changed.retain(|&e| flags[e as usize] & LEAVING == 0);
+        self.changed.iter().for_each(|&e| flags[e as usize] &= !CHANGED);
+        self.aggregates.iter_mut().filter_map(Aggregate::own_mut).for_each(|a| a.reset(leaving));
+        for &e in leaving {
+            self.keys.remove(e);
+            (self.weight[e as usize], self.flags[e as usize]) = (0, 0);
+        }
     }
 
     /// Gives entries a weight and what their aggregates hold.
@@ -249,9 +220,12 @@ impl GroupState {
     /// Moves groups to disk until about so many bytes are left.
     pub(super) fn evict(&mut self, keep: usize) -> Result<()> {
         let (before, held) = (self.bytes().max(1), self.held());
-        let stay = (held as u128 * keep as u128 / before as u128) as usize;
+        let room: usize = self.tables.iter().map(|(_, table)| table.keys.capacity()).sum();
+        let stay = (room as u128 * keep as u128 / before as u128) as usize;
         let mut leave = held.saturating_sub(stay);
-        if self.form == Form::Empty || leave == 0 {
+        // Numbers that were left are used again before there are more: what was moved lately has made room already.
+        let is_little = stay > 0 && leave < room / LITTLE;
+        if self.form == Form::Empty || leave == 0 || is_little {
             return Ok(());
         }
         for any in [false, true] {
@@ -262,16 +236,9 @@ impl GroupState {
         }
         let Some(mut disk) = self.disk.take() else { return Ok(()) };
         let done = self.write_out(&mut disk);
-        match &done {
-            Ok(()) => disk.refused = false,
-            Err(error) => {
-                // What the disk refuses stays in memory, and it is said once.
-                if !std::mem::replace(&mut disk.refused, true) {
-                    tracing::warn!("state stays in memory, above its limit: {error}");
-                }
-                let flags = self.tables.iter_mut().flat_map(|(_, table)| &mut table.flags);
-                flags.for_each(|flags| *flags &= !LEAVING);
-            }
+        if !disk.entries.is_moved(done) {
+            let flags = self.tables.iter_mut().flat_map(|(_, table)| &mut table.flags);
+            flags.for_each(|flags| *flags &= !LEAVING);
         }
         self.disk = Some(disk);
         Ok(())
@@ -291,58 +258,46 @@ impl GroupState {
             }
             disk.values = Some(RowConverter::new(fields)?);
         }
-        let memory = Arc::clone(disk.account.memory());
-        let Disk { tree, values: Some(values), gone, only, .. } = disk else { return Ok(()) };
-        if tree.is_none() {
-            *tree = Some(memory.tree()?);
-        }
-        let Some(tree) = tree else { return Ok(()) };
-        let mut run = tree.run()?;
-        let mut useless = gone.iter().peekable();
+        let Disk { entries, values: Some(values), only } = disk else { return Ok(()) };
+        let memory = Arc::clone(entries.account.memory());
+        ends.iter().for_each(|end| self.mark_changed(*end));
         let mut stored = vec![];
-        let width = self.layout.group.fields().len();
-        for &end in &ends {
-            self.mark_changed(end);
-            let Some(table) = self.tables.get(end) else { continue };
-            let mut leaving = table.leaving(true, self.filling);
-            leaving.retain(|&e| table.flags[e as usize] & CLEAN == 0);
-            let keys = Sorted::new(end, table, leaving);
-            let all: Vec<(&[u8], u32)> = keys.iter().collect();
-            let mut kept = vec![];
-            for piece in all.chunks(PIECE) {
-                let mut piece = piece.to_vec();
-                kept.extend(piece.iter().filter(|(key, _)| !Tree::takes(key)).map(|(_, e)| *e));
-                piece.retain(|(key, _)| Tree::takes(key));
-                let entries: Vec<u32> = piece.iter().map(|(_, e)| *e).collect();
-                if entries.is_empty() {
-                    continue;
-                }
-                let rows = &self.dump(end, table, &entries)?;
-                Disk::write(values, &mut run, &mut useless, &piece, rows, width)?;
-                let changed: BooleanArray =
-                    entries.iter().map(|&e| Some(table.flags[e as usize] & CHANGED != 0)).collect();
-                if changed.true_count() > 0 {
-                    let changed = filter_record_batch(rows, &changed)?;
-                    stored.push(Arc::new(Extent::write(&memory, &changed)?));
-                }
-            }
-            if let Some(table) = self.tables.get_mut(end) {
-                kept.iter().for_each(|&e| table.flags[e as usize] &= !LEAVING);
-            }
-        }
-        for key in useless {
-            run.put(key, None)?;
-        }
-        run.finish()?;
-        gone.clear();
-        disk.account.spilled(tree.disk_bytes());
+        entries
+            .write(|to| ends.iter().try_for_each(|end| self.write_window(*end, values, &memory, to, &mut stored)))?;
         for end in ends {
-            *only.entry(end).or_default() += self.thin(end)?;
+            *only.entry(end).or_default() += self.leave(end)?;
         }
         if !stored.is_empty() {
             // What comes after it is copied behind it.
             let (cleared, removed) = (std::mem::take(&mut self.cleared), std::mem::take(&mut self.gone));
             self.copied.push(Delta { cleared, removed, stored, ..Delta::default() });
+        }
+        Ok(())
+    }
+
+    /// Writes the entries of a window that are marked; and, for the next copy, those that changed.
+    fn write_window(
+        &self,
+        end: i64,
+        values: &RowConverter,
+        memory: &Memory,
+        to: &mut Writing<'_>,
+        stored: &mut Vec<Arc<Extent>>,
+    ) -> Result<()> {
+        let Some(table) = self.tables.get(end) else { return Ok(()) };
+        let mut leaving = table.leaving(true, self.filling);
+        leaving.retain(|&e| table.flags[e as usize] & CLEAN == 0);
+        let keys = Sorted::new(end, table, leaving);
+        let all: Vec<(&[u8], u32)> = keys.iter().collect();
+        for piece in all.chunks(PIECE) {
+            let entries: Vec<u32> = piece.iter().map(|(_, e)| *e).collect();
+            let rows = &self.dump(end, table, &entries)?;
+            let values = values.convert_columns(&value_columns(rows, self.layout.group.fields().len()))?;
+            piece.iter().enumerate().try_for_each(|(i, (key, _))| to.put(key, values.row(i).data()))?;
+            let changed: BooleanArray = entries.iter().map(|&e| Some(table.flags[e as usize] & CHANGED != 0)).collect();
+            if changed.true_count() > 0 {
+                stored.push(Arc::new(Extent::write(memory, &filter_record_batch(rows, &changed)?)?));
+            }
         }
         Ok(())
     }
@@ -359,9 +314,21 @@ impl GroupState {
     }
 
     /// Leaves the entries of a window that are marked; returns how many they were.
-    fn thin(&mut self, end: i64) -> Result<usize> {
-        let Some(old) = self.tables.get(end) else { return Ok(0) };
-        let (left, stay) = (old.leaving(true, self.filling).len(), old.leaving(false, self.filling));
+    fn leave(&mut self, end: i64) -> Result<usize> {
+        let Some(table) = self.tables.get_mut(end) else { return Ok(0) };
+        let leaving = table.leaving(true, self.filling);
+        if (table.keys.len() - leaving.len()) * 2 < table.keys.capacity() {
+            self.rebuild(end)?;
+        } else {
+            table.leave(&leaving);
+        }
+        Ok(leaving.len())
+    }
+
+    /// Puts the entries of a window that are not marked into a table of their own, so that memory is given back.
+    fn rebuild(&mut self, end: i64) -> Result<()> {
+        let Some(old) = self.tables.get(end) else { return Ok(()) };
+        let stay = old.leaving(false, self.filling);
         let mut new = GroupTable::new(&self.layout, self.form)?;
         new.keys.note_made();
         (new.emitted, new.told_emitted) = (old.emitted, old.told_emitted);
@@ -389,7 +356,7 @@ impl GroupState {
         if let Some(table) = self.tables.get_mut(end) {
             *table = new;
         }
-        Ok(left)
+        Ok(())
     }
 
     /// How many groups of a window are on disk only.
@@ -401,16 +368,14 @@ impl GroupState {
     /// most so many; the key of the last is put in the place of the one that was given. Whether these are all.
     pub(super) fn on_disk_from(&self, after: &mut Vec<u8>, most: usize) -> Result<(Vec<(i64, GroupTable)>, bool)> {
         let mut found: Vec<(i64, GroupTable, Vec<Value>)> = vec![];
-        let Some((disk, tree)) = self.disk.as_ref().and_then(|disk| disk.tree.as_ref().map(|tree| (disk, tree))) else {
-            return Ok((vec![], true));
-        };
+        let Some(disk) = &self.disk else { return Ok((vec![], true)) };
         let (mut count, mut all) = (0, true);
-        for entry in tree.snapshot().from(after)? {
+        for entry in disk.entries.from(after)? {
             let (key, value) = entry?;
             let Some((first, rest)) = key.split_first_chunk() else { continue };
             let end = i64::from_be_bytes(*first) ^ i64::MIN;
             let in_memory = self.tables.get(end).is_some_and(|table| table.keys.holds_key(rest));
-            if *key == **after || in_memory || disk.only(end) == 0 || disk.gone.contains(&*key) {
+            if *key == **after || in_memory || disk.only(end) == 0 {
                 continue;
             }
             if count == most {

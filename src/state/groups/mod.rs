@@ -183,8 +183,8 @@ impl GroupState {
         let ends: Vec<i64> = self.tables.iter().map(|(end, _)| end).collect();
         for end in ends {
             let Some(table) = self.tables.get(end) else { continue };
-            // Nothing went yet, so no number is free.
-            let gone: Vec<u32> = (0..table.weight.len() as u32).filter(|&e| table.weight(e) == 0).collect();
+            let mut gone = table.keys.held();
+            gone.retain(|&e| table.weight(e) == 0);
             self.forget(end, &gone);
         }
         true

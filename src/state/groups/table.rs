@@ -38,6 +38,8 @@ pub struct GroupTable {
     /// Whether a copy says so; and the entries that changed since the last copy, some of them twice.
     pub(super) told_emitted: bool,
     pub(super) changed: Vec<u32>,
+    /// Where it is looked next for what may leave.
+    pub(super) hand: usize,
 }
 
 /// What one aggregate holds of the groups.
@@ -124,6 +126,7 @@ impl GroupTable {
             emitted: false,
             told_emitted: false,
             changed: vec![],
+            hand: 0,
         })
     }
 

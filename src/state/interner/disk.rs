@@ -35,6 +35,15 @@ impl Interner {
         }
     }
 
+    /// How many bytes [`Self::write_key`] writes, at most.
+    pub fn key_bytes(&self, entry: u32) -> usize {
+        match &self.keys {
+            Keys::Empty { .. } => 1,
+            Keys::Words { .. } => 1 + size_of::<i64>(),
+            Keys::Bytes { heap, .. } => 1 + heap.places.get(entry as usize).map_or(0, |place| place.length as usize),
+        }
+    }
+
     /// The number of a key that [`Self::write_key`] wrote.
     pub fn intern_key(&mut self, key: &[u8]) -> u32 {
         let key = key.split_first().filter(|(first, _)| **first == KEY).map(|(_, key)| key);

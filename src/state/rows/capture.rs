@@ -64,13 +64,13 @@ impl State for RowState {
     fn relieve(&mut self) -> Result<()> {
         let bytes = self.bytes();
         let Some(disk) = &mut self.disk else { return Ok(()) };
-        let Some(keep) = disk.account.hold(bytes) else {
-            disk.tidy();
+        let Some(keep) = disk.entries.account.hold(bytes) else {
+            disk.entries.tidy();
             return Ok(());
         };
         self.evict(keep)?;
         let bytes = self.bytes();
-        self.disk.as_mut().and_then(|disk| disk.account.hold(bytes));
+        self.disk.as_mut().and_then(|disk| disk.entries.account.hold(bytes));
         Ok(())
     }
 

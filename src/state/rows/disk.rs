@@ -9,7 +9,6 @@
 //!  value:  per row: weight, length, row bytes
 //! ```
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::array::{Int64Array, RecordBatch};
@@ -20,48 +19,29 @@ use crate::error::{Error, Result};
 use crate::spill::{Account, Extent, Tree};
 use crate::state::State;
 use crate::state::delta::{Delta, batch};
+use crate::state::spilled::Spilled;
 
 /// Rows that are copied in one go.
 const PIECE: usize = 65_536;
-/// Keys that went, at most, before they are taken out of the tree.
-const GONE: usize = 65_536;
 
 /// What a state has on disk.
 pub(super) struct Disk {
-    pub account: Account,
-    tree: Option<Tree>,
+    pub entries: Spilled,
     /// Keys, and rows, that are only here.
     keys: usize,
     rows: usize,
-    /// Keys in the tree that are of no use.
-    gone: BTreeSet<Box<[u8]>>,
     /// How often something went.
     evictions: u64,
-    /// It was said that the disk takes no more.
-    refused: bool,
 }
 
 impl Disk {
     pub fn new(account: Account) -> Self {
-        Self { account, tree: None, keys: 0, rows: 0, gone: BTreeSet::new(), evictions: 0, refused: false }
+        Self { entries: Spilled::new(account), keys: 0, rows: 0, evictions: 0 }
     }
 
     /// How many rows are only here.
     pub fn rows(&self) -> usize {
         self.rows
-    }
-
-    /// Notes that a key in memory is no more.
-    pub fn forget(&mut self, key: &[u8]) {
-        self.gone.insert(key.into());
-    }
-
-    /// Takes keys out of the tree that are of no use, when they are many. What the disk refuses is tried again.
-    pub fn tidy(&mut self) {
-        let Some(tree) = self.tree.as_mut().filter(|_| self.gone.len() >= GONE) else { return };
-        if tree.write(self.gone.iter().map(|key| (&**key, None))).is_ok() {
-            self.gone.clear();
-        }
     }
 }
 
@@ -101,17 +81,14 @@ impl RowState {
         for key in keys.iter() {
             match held(key) {
                 Some(slot) => used.push(slot),
-                None if !disk.gone.contains(key) => missing.push(key),
-                None => {}
+                None => missing.push(key),
             }
         }
         missing.sort_unstable();
         missing.dedup();
         let mut found = vec![];
-        if let Some(tree) = &disk.tree {
-            for key in missing {
-                found.extend(tree.get(key)?.map(|value| (key, value)));
-            }
+        for key in missing {
+            found.extend(disk.entries.get(key)?.map(|value| (key, value)));
         }
         used.into_iter().for_each(|slot| self.key_slots[slot as usize].flags |= USED);
         for (key, value) in found {
@@ -159,7 +136,7 @@ impl RowState {
                 if leaving.len() == most {
                     break;
                 }
-                if slot.rows.is_empty() || !Tree::takes(&slot.bytes) || slot.flags & super::LEAVING != 0 {
+                if slot.rows.is_empty() || !Tree::takes(slot.bytes.len()) || slot.flags & super::LEAVING != 0 {
                     continue;
                 }
                 if slot.flags & USED != 0 && !any {
@@ -177,16 +154,9 @@ impl RowState {
         leaving.sort_unstable_by(|&a, &b| slots[a as usize].bytes.cmp(&slots[b as usize].bytes));
         let Some(mut disk) = self.disk.take() else { return Ok(()) };
         let done = self.write_out(&leaving, &mut disk);
-        let is_out = done.is_ok();
-        if let Err(error) = done
-            && !disk.refused
-        {
-            tracing::warn!("rows of a join stay in memory, above its limit: {error}");
-        }
-        disk.refused = !is_out;
+        let is_out = disk.entries.is_moved(done);
         self.disk = Some(disk);
         if !is_out {
-            // What the disk refuses stays in memory.
             leaving.iter().for_each(|&key| self.key_slots[key as usize].flags &= !super::LEAVING);
             return Ok(());
         }
@@ -209,27 +179,17 @@ impl RowState {
             };
             let changed: Vec<u32> = self.changed.iter().copied().filter(goes).collect();
             for ids in changed.chunks(PIECE) {
-                stored.push(Arc::new(Extent::write(disk.account.memory(), &self.dump(ids)?)?));
+                stored.push(Arc::new(Extent::write(disk.entries.account.memory(), &self.dump(ids)?)?));
             }
         }
-        if disk.tree.is_none() {
-            disk.tree = Some(disk.account.memory().tree()?);
-        }
         let mut rows = 0;
-        if let Some(tree) = &mut disk.tree {
-            let mut run = tree.run()?;
-            let mut gone = disk.gone.iter().peekable();
+        disk.entries.write(|to| {
             let mut value = vec![];
             for &key in leaving {
                 let slot = &self.key_slots[key as usize];
                 rows += slot.rows.len();
                 if slot.flags & CLEAN != 0 {
                     continue;
-                }
-                while let Some(gone) = gone.next_if(|gone| ***gone <= *slot.bytes) {
-                    if **gone < *slot.bytes {
-                        run.put(gone, None)?;
-                    }
                 }
                 value.clear();
                 for &id in &slot.rows {
@@ -238,15 +198,10 @@ impl RowState {
                     value.extend_from_slice(&(row.bytes.len() as u32).to_le_bytes());
                     value.extend_from_slice(&row.bytes);
                 }
-                run.put(&slot.bytes, Some(&value))?;
+                to.put(&slot.bytes, &value)?;
             }
-            for key in gone {
-                run.put(key, None)?;
-            }
-            run.finish()?;
-            disk.account.spilled(tree.disk_bytes());
-        }
-        disk.gone.clear();
+            Ok(())
+        })?;
         disk.keys += leaving.len();
         disk.rows += rows;
         disk.evictions += 1;
@@ -321,14 +276,12 @@ impl RowState {
     /// Copies the next rows that are on disk only, about so many at most; how many, and whether these were the last.
     pub(super) fn turn_on_disk(&mut self, most: usize, rows: &mut Vec<RecordBatch>) -> Result<(usize, bool)> {
         let mut after = self.disk_cursor.take().unwrap_or_default();
-        let Some((disk, tree)) = self.disk.as_ref().and_then(|disk| disk.tree.as_ref().map(|tree| (disk, tree))) else {
-            return Ok((0, true));
-        };
+        let Some(disk) = &self.disk else { return Ok((0, true)) };
         let (mut values, mut count, mut round) = (vec![], 0, true);
-        for entry in tree.snapshot().from(&after)? {
+        for entry in disk.entries.from(&after)? {
             let (key, value) = entry?;
             let in_memory = self.keys.find(hash(&key), |&k| *self.key_slots[k as usize].bytes == *key).is_some();
-            if *key == *after || in_memory || disk.gone.contains(&*key) {
+            if *key == *after || in_memory {
                 continue;
             }
             if count >= most {

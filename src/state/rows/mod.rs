@@ -212,7 +212,7 @@ impl RowState {
                 }
                 self.heap -= slot.bytes.len() + KEY_BYTES;
                 if slot.flags & ON_DISK != 0 {
-                    self.disk.as_mut().into_iter().for_each(|disk| disk.forget(&slot.bytes));
+                    self.disk.as_mut().into_iter().for_each(|disk| disk.entries.forget(&slot.bytes));
                 }
                 *slot = KeySlot::default();
                 self.free_keys.push(key);
