@@ -12,8 +12,8 @@ use super::Objects;
 const MAGIC: &[u8; 8] = b"HWPACK\0\x01";
 /// magic, number.
 const HEADER: usize = 16;
-/// Bytes of a pack, above which the next one begins.
-const PACK_BYTES: usize = 64 << 20;
+/// Bytes of a pack, above which the next one begins: it is put together in memory.
+const PACK_BYTES: usize = 8 << 20;
 
 /// Where some bytes are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -109,8 +109,9 @@ impl Listen {
     }
 }
 
-/// Parses the arguments and runs the command.
-pub fn main() -> ExitCode {
+/// Parses the arguments and runs the command. `memory_is_bounded`: called before a server starts under a memory limit, for
+/// what the allocator is to do then.
+pub fn main(memory_is_bounded: fn()) -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -124,6 +125,9 @@ pub fn main() -> ExitCode {
         Command::Check { data_dir } => return exit(check::run(&data_dir)),
         Command::Bench(bench) => return exit(bench::run(&bench)),
     };
+    if config.memory_limit.is_some() {
+        memory_is_bounded();
+    }
     exit(serve::run(config, script))
 }
 

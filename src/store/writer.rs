@@ -30,7 +30,7 @@ pub struct Store {
     pub(super) key: Option<Arc<[usize]>>,
     encoder: Arc<KeyEncoder>,
     pub(super) chunks: Vec<Chunk>,
-    /// Built when it is needed first: append-only views never do.
+    /// Built when it is needed first, if not on the way: append-only views never do.
     pub(super) index: Option<Index>,
     pub(super) next_row: u64,
     pub(super) rows: usize,
@@ -88,6 +88,14 @@ impl Store {
         self.memory = Arc::clone(memory);
         self.account = memory.account(Holder::Rows);
         self.chunks.iter().for_each(|chunk| chunk.count_in(memory));
+        self
+    }
+
+    /// The same store, still empty, whose index is built on the way, for rows of which many will be taken out: built later
+    /// it would keep everybody waiting.
+    pub fn indexed(mut self) -> Self {
+        debug_assert!(self.chunks.is_empty());
+        self.index = Some(Index::new(self.key.is_some()));
         self
     }
 

@@ -86,11 +86,14 @@ impl View {
     pub(super) fn new(new: NewView, memory: &Arc<Memory>) -> Result<Self> {
         let NewView { id, name, schema, graph, late_into, subscription } = new;
         let all: Vec<usize> = (0..schema.fields().len()).collect();
+        let store = Store::new(Arc::clone(&schema), graph.key.as_deref())?.bounded(memory);
+        // What aggregates send they mostly take back.
+        let is_indexed = graph.consolidated && !graph.append_only;
         Ok(Self {
             id,
             name: name.into(),
             encoder: KeyEncoder::exact(&schema, &all)?,
-            store: Store::new(Arc::clone(&schema), graph.key.as_deref())?.bounded(memory),
+            store: if is_indexed { store.indexed() } else { store },
             calendar: graph.retention.clone().map(Calendar::new),
             schema,
             consolidated: graph.consolidated,
