@@ -35,6 +35,7 @@ pub(super) async fn rows(shared: &Arc<Shared>, relation: &SystemRelation) -> Res
         ("highwater", "sources") => sources(shared, &mut rows).await?,
         ("highwater", "sinks") => sinks(shared, &mut rows),
         ("highwater", "operators") => operators(shared, &mut rows).await?,
+        ("highwater", "memory") => memory(shared, &mut rows).await,
         ("highwater", "checkpoints") => checkpoints(shared, &mut rows).await?,
         ("highwater", "epochs") => epochs(shared, &mut rows).await?,
         ("highwater", "settings") => all_settings(shared, &mut rows).await?,
@@ -158,6 +159,17 @@ async fn operators(shared: &Shared, rows: &mut Rows) -> Result<()> {
         ]);
     }
     Ok(())
+}
+
+async fn memory(shared: &Shared, rows: &mut Rows) {
+    for held in shared.engine.memory().await {
+        rows.push([
+            ("holder", held.holder.into()),
+            ("memory_bytes", held.memory.into()),
+            ("disk_bytes", held.disk.into()),
+            ("limit_bytes", held.limit.into()),
+        ]);
+    }
 }
 
 async fn checkpoints(shared: &Shared, rows: &mut Rows) -> Result<()> {

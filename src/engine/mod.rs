@@ -36,6 +36,7 @@ mod head;
 mod ingest;
 mod insert;
 mod introspect;
+mod memory;
 mod prepared;
 mod provider;
 mod query;

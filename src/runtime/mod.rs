@@ -23,6 +23,7 @@ mod digest;
 mod driver;
 mod exchange;
 mod handle;
+mod holders;
 mod ingest;
 mod kept;
 mod limits;
@@ -58,8 +59,8 @@ pub use spec::{
     WriteResult,
 };
 pub use status::{
-    CheckpointStatus, CheckpointWritten, EpochStatus, ErrorRow, LateRow, Missing, OperatorStatus, SourceStatus, Status,
-    TableStatus, ViewPhase, ViewStatus, WatermarkStatus,
+    CheckpointStatus, CheckpointWritten, EpochStatus, ErrorRow, LateRow, MemoryStatus, Missing, OperatorStatus,
+    SourceStatus, Status, TableStatus, ViewPhase, ViewStatus, WatermarkStatus,
 };
 pub use subscribe::{Subscription, SubscriptionEvent};
 pub use workers::Workers;

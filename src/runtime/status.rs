@@ -211,6 +211,19 @@ pub struct EpochStatus {
     pub latency_ms: Option<f64>,
 }
 
+/// One row of `highwater.memory`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemoryStatus {
+    /// What it is held for.
+    pub holder: &'static str,
+    /// Bytes in memory.
+    pub memory: u64,
+    /// Bytes on disk, in the place of memory; `None`: it never goes there.
+    pub disk: Option<u64>,
+    /// Bytes of memory at most; `None`: it has no limit of its own.
+    pub limit: Option<u64>,
+}
+
 /// Size of a table.
 #[derive(Clone, Debug)]
 pub struct TableStatus {
