@@ -57,7 +57,7 @@ static SOURCES: SystemTable = SystemTable {
     name: "sources",
     oid: 13404,
     columns: "name text, partition int4, status text, offset int8, rows int8, bad_records int8, queued_rows int8, error text, \
-              address text",
+              address text, archive_rows int8, archive_bytes int8, archive_oldest text",
     source: Source::Engine,
 };
 

@@ -139,6 +139,9 @@ async fn sources(shared: &Shared, rows: &mut Rows) -> Result<()> {
             ("queued_rows", source.queued_rows.into()),
             ("error", source.error.clone().into()),
             ("address", source.address.clone().into()),
+            ("archive_rows", source.archive.as_ref().map(|archive| archive.rows).into()),
+            ("archive_bytes", source.archive.as_ref().map(|archive| archive.bytes).into()),
+            ("archive_oldest", source.archive.as_ref().and_then(|archive| archive.oldest.clone()).into()),
         ]);
     }
     Ok(())

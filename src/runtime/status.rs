@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
+use crate::archive::Kept;
 use crate::data::{Epoch, EventTime, ObjectId};
 use crate::operators::{Counters, RowError};
 
@@ -132,6 +133,8 @@ pub struct SourceStatus {
     pub error: Option<String>,
     /// Where its rows come from, if that is an address.
     pub address: Option<String>,
+    /// What its archive keeps, if it has one.
+    pub archive: Option<Kept>,
 }
 
 /// What did not come of a source's rows, or of a table's with a connector.
