@@ -15,6 +15,7 @@
 mod aborts;
 mod ahead;
 mod arrival;
+mod as_of;
 mod bare;
 mod claim;
 mod checkpoint;
@@ -45,6 +46,7 @@ mod workers;
 
 pub use aborts::Aborts;
 pub(crate) use ahead::MaxAhead;
+pub use as_of::Then;
 pub use bare::Bare;
 pub use checkpoint::{CatalogEntry, Checkpoint};
 pub use claim::Requests;

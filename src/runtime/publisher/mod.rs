@@ -186,10 +186,7 @@ impl Publisher {
             Publish::ReadAnew(source) => self.forget_errors(source),
             Publish::WentOn(source) => self.forget_failure(source),
             Publish::Remove(objects) => self.remove(&objects),
-            Publish::Stranded(views) => {
-                self.stranded = Arc::new(views);
-                self.show();
-            }
+            Publish::Stranded(views) => self.strand(views),
             Publish::Altered(id) => self.tables.get_mut(&id).into_iter().for_each(|table| table.history = None),
             Publish::End(id, error) => self.views.get_mut(&id).into_iter().for_each(|v| v.end_subscriptions(&error)),
             Publish::Keep(kept, rows, reply) => drop(reply.send(self.keep(&kept, rows))),
@@ -215,6 +212,7 @@ impl Publisher {
                 self.subscribe();
             }
             Publish::Past(wanted, reply) => drop(reply.send(self.past(&wanted))),
+            Publish::Backwards(objects, as_of, reply) => drop(reply.send(self.backwards(&objects, as_of))),
             Publish::Status(status, reply) => drop(reply.send(Ok(self.status(status)))),
             Publish::LateRows(view, reply) => {
                 let wanted = self.views.values().filter(|v| view.is_none_or(|id| v.id == id));
