@@ -386,6 +386,7 @@ const WORDS: &[(&str, SqlState, &str)] = &[
     ("negative count not allowed", SqlState("22011"), "negative substring length not allowed"),
     ("negative substring length not allowed", SqlState("22011"), "negative substring length not allowed"),
     ("field position must not be zero", SqlState::INVALID_PARAMETER_VALUE, "field position must not be zero"),
+    ("argument to generate_series must not be 0", SqlState::INVALID_PARAMETER_VALUE, "step size cannot equal zero"),
     ("step can't be 0", SqlState::INVALID_PARAMETER_VALUE, "step size cannot equal zero"),
     ("Step cannot be zero", SqlState::INVALID_PARAMETER_VALUE, "step size cannot equal zero"),
     ("NTILE requires a positive integer", SqlState("22014"), "argument of ntile must be greater than zero"),
