@@ -1,8 +1,11 @@
 //! Kills the real server at random moments while it archives what comes over a socket: what FLUSH said was there is in the
 //! archive, in order and once, and all views agree, whenever they were created. `HIGHWATER_SEEDS=10..20` runs these seeds.
 
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
+use highwater::config::EngineConfig;
 use libtest_mimic::Trial;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
@@ -11,7 +14,10 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio_postgres::Client;
 
+use crate::buckets::checkpointed;
+use crate::connection::Connection;
 use crate::crash::{Server, rows, value};
+use crate::database::{Database, Mode};
 use crate::trial;
 
 type Result<T, E = String> = std::result::Result<T, E>;
@@ -26,7 +32,8 @@ pub fn trials() -> Vec<Trial> {
         let (from, to) = text.split_once("..")?;
         Some(from.parse().ok()?..to.parse().ok()?)
     });
-    range.unwrap_or(0..3).map(|seed: u64| trial(format!("archives::seed_{seed}"), history(seed))).collect()
+    let seeds = range.unwrap_or(0..3).map(|seed: u64| trial(format!("archives::seed_{seed}"), history(seed)));
+    seeds.chain([trial("archives::a_dropped_source_frees_its_files", dropped())]).collect()
 }
 
 const SOURCE: &str = "CREATE SOURCE s (v BIGINT, ts TIMESTAMP, WATERMARK FOR ts AS ts - INTERVAL '10' SECOND) WITH \
@@ -139,4 +146,71 @@ async fn run(seed: u64) -> Result<()> {
     }
     let server = Server::start(folder.path(), 2, None).await?.ok_or("it was not killed")?;
     sender.check(&server.connect().await?).await
+}
+
+/// Files of archives.
+fn files(folder: &Path) -> usize {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    entries.map(|path| if path.is_dir() { files(&path) } else { 1 }).sum()
+}
+
+/// A source with rows in its archive, and what is said of it.
+async fn archived(folder: &Path) -> Result<(Arc<Database>, Connection)> {
+    let config = EngineConfig {
+        workers: 1,
+        data_dir: Some(folder.join("data")),
+        checkpoint_interval: Duration::from_millis(10),
+        last_checkpoint: false,
+        ..EngineConfig::default()
+    };
+    let database = Database::with(Mode::One, config).await?;
+    let connection = Connection::open(&database.uri(), None).await.map_err(text)?;
+    connection.query(SOURCE).await.map_err(text)?;
+    connection.query("CREATE TABLE t (n INT)").await.map_err(text)?;
+    let address = connection.query("SELECT address FROM highwater.sources").await.map_err(text)?.rows[0].join("");
+    let mut socket = TcpStream::connect(address).await.map_err(text)?;
+    socket.write_all(b"1,2026-01-02 00:00:00\n2,2026-01-01 23:59:59\n").await.map_err(text)?;
+    while connection.query("SELECT archive_rows FROM highwater.sources").await.map_err(text)?.rows[0].join("") != "2" {
+        connection.query("FLUSH").await.map_err(text)?;
+    }
+    checkpointed(&connection).await?;
+    let kept = "SELECT archive_rows, archive_bytes > 1000, archive_oldest FROM highwater.sources";
+    let kept = connection.query(kept).await.map_err(text)?.rows[0].join(" ");
+    if kept == "2 t 2026-01-01" { Ok((database, connection)) } else { Err(format!("it keeps {kept}")) }
+}
+
+/// DROP SOURCE frees the files at once; not those that a start may need to read back how a view joined.
+async fn dropped() -> Result<()> {
+    let folder = TempDir::new().map_err(text)?;
+    let archive = folder.path().join("data/archive");
+    let (database, connection) = archived(folder.path()).await?;
+    connection.query("DROP SOURCE s").await.map_err(text)?;
+    while files(&archive) > 0 {
+        tokio::task::yield_now().await;
+    }
+    database.stop().await;
+
+    let folder = TempDir::new().map_err(text)?;
+    let archive = folder.path().join("data/archive");
+    let (database, connection) = archived(folder.path()).await?;
+    // No checkpoint has it.
+    for sql in [
+        "ALTER SYSTEM SET checkpoint_interval = '1h'",
+        "CREATE MATERIALIZED VIEW total AS SELECT count(*) AS n FROM s",
+        "DROP SOURCE s CASCADE",
+        "INSERT INTO t VALUES (1)",
+        "SELECT * FROM t",
+    ] {
+        connection.query(sql).await.map_err(text)?;
+    }
+    if files(&archive) == 0 {
+        return Err("what the log needs is gone".into());
+    }
+    database.stop().await;
+    let config = EngineConfig { workers: 1, data_dir: Some(folder.path().join("data")), ..EngineConfig::default() };
+    let database = Database::with(Mode::One, config).await?;
+    let connection = Connection::open(&database.uri(), None).await.map_err(text)?;
+    let rows = connection.query("SELECT count(*) FROM t").await.map_err(text)?.rows[0].join("");
+    database.stop().await;
+    if rows == "1" && files(&archive) == 0 { Ok(()) } else { Err(format!("{rows} rows, {} files", files(&archive))) }
 }

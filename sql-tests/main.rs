@@ -20,6 +20,7 @@ mod flights;
 mod many;
 mod net;
 mod oracle;
+mod past;
 mod plans;
 mod poison;
 mod protocol;
@@ -62,6 +63,7 @@ fn main() {
     let mut trials = Vec::new();
     trials.extend(tidy::trials());
     trials.extend(slt::trials());
+    trials.extend(past::trials());
     trials.extend(plans::trials());
     trials.extend(protocol::trials());
     trials.extend(alone::trials());

@@ -460,7 +460,7 @@ async fn shutdown() -> Result<(), String> {
 async fn http(database: Arc<Database>) -> Result<(), String> {
     for (path, expected) in [
         ("/health", "HTTP/1.1 200 OK..ok"),
-        ("/metrics", "HTTP/1.1 200 OK..highwater_connections 1.."),
+        ("/metrics", "HTTP/1.1 200 OK..highwater_connections 1..highwater_memory_limit_bytes{holder=\"queries\"} .."),
         ("/x", "HTTP/1.1 404.."),
     ] {
         let mut socket = TcpStream::connect(database.http).await.map_err(|e| e.to_string())?;

@@ -91,12 +91,21 @@ async fn what_check_says() -> Result<()> {
     let wanted = [
         r"^checkpoint \d+: epoch \d+, and \d+ KiB of the input log behind it: sound\n",
         r"^checkpoint \d+: epoch \d+, and \d+ KiB of the input log behind it: sound\n",
-        r"^input log behind checkpoint \d+: \d+ records, \d+ epochs, up to epoch \d+, \d+ KiB: sound\n$",
+        r"^input log behind checkpoint \d+: \d+ records?, \d+ epochs?, up to epoch \d+, \d+ KiB: sound\n$",
     ];
     matches(&said, &wanted)?;
+    // A clean stop leaves no log behind its checkpoint.
+    let other = TempDir::new().map_err(text)?;
+    let stopped = self::data(other.path(), true).await?;
+    let wanted = [
+        r"^checkpoint \d+: epoch \d+, and (nothing|\d+ KiB) of the input log behind it: sound\n",
+        r"checkpoint \d+: epoch \d+, and nothing of the input log behind it: sound\n",
+        r"input log behind checkpoint \d+: ",
+    ];
+    matches(&check(&stopped)?.1, &wanted)?;
     std::fs::remove_dir_all(data.join("checkpoints")).map_err(text)?;
     let (alone, said) = check(&data)?;
-    matches(&said, &[r"^input log, all of it: \d+ records, \d+ epochs, up to epoch \d+, \d+ KiB: sound\n$"])?;
+    matches(&said, &[r"^input log, all of it: \d+ records?, \d+ epochs?, up to epoch \d+, \d+ KiB: sound\n$"])?;
     if (code, alone) == (0, 0) { Ok(()) } else { Err(format!("exit codes {code} and {alone}")) }
 }
 

@@ -167,6 +167,13 @@ impl Error {
             .with_hint("Rows are computed some thousands at once: make their texts shorter, or ask for fewer rows.")
     }
 
+    /// `53200`: a query's operators have no memory left, and cannot use the disk.
+    fn out_of_memory() -> Self {
+        Self::new(SqlState::OUT_OF_MEMORY, "out of memory").with_hint(
+            "All queries together may use 2 GiB, or three sixteenths of --memory-limit. Ask for fewer rows or groups, or let a materialized view keep the answer.",
+        )
+    }
+
     /// `42601` at a 1-based character position, when it is known.
     pub fn syntax(message: impl Into<String>, position: Option<usize>) -> Self {
         let mut error = Self::new(SqlState::SYNTAX_ERROR, message);
@@ -268,9 +275,10 @@ impl From<datafusion::error::DataFusionError> for Error {
             D::Context(_, inner) | D::Diagnostic(_, inner) => Self::from(*inner),
             D::Shared(inner) => match Arc::try_unwrap(inner) {
                 Ok(inner) => Self::from(inner),
-                Err(shared) => match find_ours(shared.as_ref()) {
-                    Some(ours) => ours,
-                    None => Self::internal(shared.strip_backtrace()),
+                Err(shared) => match (find_ours(shared.as_ref()), shared.find_root()) {
+                    (Some(ours), _) => ours,
+                    (None, D::ResourcesExhausted(_)) => Self::out_of_memory(),
+                    (None, _) => Self::internal(shared.strip_backtrace()),
                 },
             },
             D::ArrowError(inner, _) => match *inner {
@@ -300,8 +308,7 @@ impl From<datafusion::error::DataFusionError> for Error {
                     words(&message).unwrap_or_else(|| Self::internal(message))
                 }
             },
-            D::ResourcesExhausted(_) => Self::new(SqlState::OUT_OF_MEMORY, "out of memory")
-                .with_hint("All queries together may use 2 GiB, or three sixteenths of --memory-limit. Ask for fewer rows or groups, or let a materialized view keep the answer."),
+            D::ResourcesExhausted(_) => Self::out_of_memory(),
             D::NotImplemented(message) => {
                 Self::unplanned(&message).unwrap_or_else(|| Self::new(SqlState::FEATURE_NOT_SUPPORTED, message))
             }
@@ -379,6 +386,7 @@ const WORDS: &[(&str, SqlState, &str)] = &[
     ("negative count not allowed", SqlState("22011"), "negative substring length not allowed"),
     ("negative substring length not allowed", SqlState("22011"), "negative substring length not allowed"),
     ("field position must not be zero", SqlState::INVALID_PARAMETER_VALUE, "field position must not be zero"),
+    ("argument to generate_series must not be 0", SqlState::INVALID_PARAMETER_VALUE, "step size cannot equal zero"),
     ("step can't be 0", SqlState::INVALID_PARAMETER_VALUE, "step size cannot equal zero"),
     ("Step cannot be zero", SqlState::INVALID_PARAMETER_VALUE, "step size cannot equal zero"),
     ("NTILE requires a positive integer", SqlState("22014"), "argument of ntile must be greater than zero"),

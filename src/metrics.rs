@@ -78,6 +78,12 @@ pub struct Metrics {
     pub view_rows: Gauges,
     /// Bytes kept, by `view`.
     pub view_bytes: Gauges,
+    /// Bytes of memory, by `holder`: what `highwater.memory` shows.
+    pub memory_bytes: Gauges,
+    /// Bytes on disk in the place of memory, by `holder`.
+    pub memory_disk_bytes: Gauges,
+    /// Bytes of memory at most, by `holder`.
+    pub memory_limit_bytes: Gauges,
     /// Subscriptions that are open.
     pub subscriptions: Gauge,
     /// Rows written, by `sink`.
@@ -120,6 +126,9 @@ impl Metrics {
             lag_ms: Gauges::default(),
             view_rows: Gauges::default(),
             view_bytes: Gauges::default(),
+            memory_bytes: Gauges::default(),
+            memory_disk_bytes: Gauges::default(),
+            memory_limit_bytes: Gauges::default(),
             subscriptions: Gauge::default(),
             sink_rows: Counters::default(),
             sink_refusals: Counters::default(),
@@ -161,6 +170,10 @@ impl Metrics {
         to.register("view_lag_ms", "Milliseconds that a view is behind its input", self.lag_ms.clone());
         to.register("view_rows", "Rows kept, by view", self.view_rows.clone());
         to.register("view_bytes", "Bytes kept, by view", self.view_bytes.clone());
+        to.register("memory_bytes", "Bytes of memory, by holder", self.memory_bytes.clone());
+        let help = "Bytes on disk in the place of memory, by holder";
+        to.register("memory_disk_bytes", help, self.memory_disk_bytes.clone());
+        to.register("memory_limit_bytes", "Bytes of memory at most, by holder", self.memory_limit_bytes.clone());
         to.register("subscriptions", "Subscriptions that are open", self.subscriptions.clone());
         to.register("sink_rows", "Rows written, by sink", self.sink_rows.clone());
         to.register("sink_refusals", "Times that the disk refused a sink's files", self.sink_refusals.clone());

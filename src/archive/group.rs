@@ -110,6 +110,8 @@ pub(super) struct Group {
     /// The latest event time.
     pub(super) latest: i64,
     files: Vec<String>,
+    /// Of all files.
+    pub(super) bytes: u64,
 }
 
 impl Group {
@@ -117,18 +119,32 @@ impl Group {
         self.end - self.first
     }
 
+    /// The first day of event time that a file of it is of.
+    pub(super) fn oldest_day(&self) -> Option<&str> {
+        let days = self.files.iter().filter_map(|name| name.split_once('/')).map(|(day, _)| day);
+        days.filter(|day| *day != NO_DAY).min()
+    }
+
+    /// Looks how long its files are.
+    pub(super) fn measure(&mut self, objects: &dyn Objects) -> Result<()> {
+        self.bytes = self.files.iter().map(|name| objects.size(name)).sum::<Result<_>>()?;
+        Ok(())
+    }
+
     /// Writes consecutive rows; it is there when this returns.
     pub(super) fn write(objects: &dyn Objects, rows: &Numbered, time: usize, before: EventTime) -> Result<Self> {
         let (days, latest) = rows.days(time);
         let (first, count) = (rows.number(0), days.len());
-        let mut group = Self { first, end: first + rows.0.num_rows() as u64, before, latest, files: vec![] };
+        let mut group = Self { first, end: first + rows.0.num_rows() as u64, before, latest, files: vec![], bytes: 0 };
         for (k, (day, own)) in (1..).zip(days) {
             let own = take_record_batch(&rows.0, &UInt32Array::from(own))?;
             let encoding = RowEncoding::Parquet(Compression::Zstd);
             let mut writer = RowWriter::new(&encoding, &own.schema(), Vec::new())?;
             writer.write(&own)?;
             let name = group.name(&day, k, count);
-            objects.put(&name, Bytes::from(writer.finish()?))?;
+            let bytes = Bytes::from(writer.finish()?);
+            group.bytes += bytes.len() as u64;
+            objects.put(&name, bytes)?;
             group.files.push(name);
         }
         Ok(group)
@@ -148,7 +164,7 @@ impl Group {
         let (_, count) = words.next()?.split_once("of")?;
         let mut time = || Some(u64::from_str_radix(words.next()?, 16).ok()?.cast_signed());
         let (before, latest) = (EventTime(time()?), time()?);
-        let group = Self { first, end, before, latest, files: vec![name.to_owned()] };
+        let group = Self { first, end, before, latest, files: vec![name.to_owned()], bytes: 0 };
         (first < end && words.next().is_none()).then_some((group, count.parse().ok()?))
     }
 
@@ -214,7 +230,7 @@ mod tests {
 
     #[test]
     fn whole_groups_take_the_place_of_their_parts() {
-        let group = |first, end| Group { first, end, before: EventTime::MIN, latest: 5, files: vec![] };
+        let group = |first, end| Group { first, end, before: EventTime::MIN, latest: 5, files: vec![], bytes: 0 };
         let mut names =
             vec![group(0, 10).name("d", 1, 1), group(10, 20).name("d", 1, 1), group(10, 20).name("e", 1, 1)];
         names.extend([group(0, 20).name("d", 1, 2)]);

@@ -26,7 +26,9 @@
 //!
 //! **Retention.** A group goes when the watermark has passed its latest row by the retention, the oldest first: what is
 //! kept begins at one row. Its files are removed once three checkpoints were taken since, as the log may still have a view
-//! join that read it, and not while somebody reads. The archive of a source that was dropped is removed by the next start.
+//! join that read it, and not while somebody reads. When the source is dropped all groups go: their files are removed as
+//! soon as the DROP is durable, or, when a view has read them lately, once three checkpoints were taken since. What a process that
+//! ended left of them is removed by the next start.
 //!
 //! **Bounded.** The tail is written when it has [`ROLL_BYTES`], and above [`TAIL_BYTES`] no epoch is closed, so that the source is slowed; a
 //! disk that refuses is tried again.
@@ -97,6 +99,21 @@ struct State {
     published: Epoch,
     watermark: EventTime,
     readers: usize,
+    /// How many checkpoints were taken since a view read it.
+    unread_for: u32,
+    /// The source is gone.
+    dropped: bool,
+}
+
+/// What an archive keeps.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// Rows, those that are not in files yet among them.
+    pub rows: u64,
+    /// Bytes of files.
+    pub bytes: u64,
+    /// The oldest day of event time that has a file.
+    pub oldest: Option<String>,
 }
 
 /// Rows that are not in a group yet, of one epoch.
@@ -123,13 +140,17 @@ impl std::fmt::Debug for Archive {
 impl Archive {
     /// Opens what is there, perhaps nothing; `time` is the column of event time, `retention` microseconds.
     pub fn open(objects: Arc<dyn Objects>, schema: SchemaRef, time: usize, retention: i64) -> Result<Arc<Self>> {
-        let (groups, rest) = group::whole(objects.list()?);
+        let (mut groups, rest) = group::whole(objects.list()?);
         for name in rest {
             objects.remove(&name)?;
         }
+        groups.iter_mut().try_for_each(|group| group.measure(objects.as_ref()))?;
         let end = groups.last().map_or(0, |group| group.end);
+        // An earlier process may have had a view read it.
+        let unread_for = if groups.is_empty() { KEPT_FOR } else { 0 };
         let (gone, tail, published, watermark) = (vec![], VecDeque::new(), Epoch(0), EventTime::MIN);
-        let state = State { groups, gone, tail, tail_bytes: 0, end, published, watermark, readers: 0 };
+        let (tail_bytes, readers, dropped) = (0, 0, false);
+        let state = State { groups, gone, tail, tail_bytes, end, published, watermark, readers, unread_for, dropped };
         let state = Mutex::new(state);
         let (more, writing, busy, wake) = (Condvar::new(), Mutex::new(()), AtomicBool::new(false), OnceLock::new());
         Ok(Arc::new(Self { objects, schema, time, retention, state, more, writing, busy, wake }))
@@ -204,6 +225,9 @@ impl Archive {
         let _writing = self.writing.lock();
         let (new, merged) = {
             let state = self.state.lock();
+            if state.dropped {
+                return Ok(());
+            }
             let ready: Vec<&Entry> = state.tail.iter().take_while(|entry| entry.epoch <= epoch).collect();
             let Some(first) = ready.first() else { return Ok(()) };
             let mut rows: u64 = ready.iter().map(|entry| entry.rows.num_rows() as u64).sum();
@@ -260,6 +284,44 @@ impl Archive {
     pub fn checkpoint_taken(&self) -> Result<()> {
         let mut state = self.state.lock();
         state.gone.iter_mut().for_each(|(_, checkpoints)| *checkpoints += 1);
+        state.unread_for = if state.readers > 0 { 0 } else { state.unread_for.saturating_add(1) };
+        drop(state);
+        self.remove_gone()
+    }
+
+    /// The source was dropped, and that is durable: a thread removes what is of no use any more.
+    pub fn leave(self: &Arc<Self>) {
+        let archive = Arc::clone(self);
+        let leave = move || {
+            if let Err(error) = archive.let_go() {
+                tracing::warn!("the archive of a source that was dropped is removed by the next start: {error}");
+            }
+        };
+        if std::thread::Builder::new().name("archive".into()).spawn(leave).is_err() {
+            tracing::warn!("the archive of a source that was dropped is removed by the next start");
+        }
+    }
+
+    fn let_go(&self) -> Result<()> {
+        // Who writes is done.
+        let _writing = self.writing.lock();
+        let mut state = self.state.lock();
+        state.dropped = true;
+        // The log behind the checkpoints may still have a view join that read it.
+        let unread_for = state.unread_for;
+        let groups = std::mem::take(&mut state.groups);
+        state.gone.extend(groups.into_iter().map(|group| (group, unread_for)));
+        if state.readers == 0 {
+            state.tail.clear();
+            state.tail_bytes = 0;
+        }
+        drop(state);
+        self.remove_gone()
+    }
+
+    /// Removes the files of what is gone for long enough.
+    fn remove_gone(&self) -> Result<()> {
+        let mut state = self.state.lock();
         if state.readers > 0 {
             return Ok(());
         }
@@ -268,6 +330,24 @@ impl Archive {
         drop(state);
         let removed: Vec<(Group, u32)> = removed;
         removed.iter().try_for_each(|(group, _)| group.remove(self.objects.as_ref()))
+    }
+
+    /// Whether nothing is left of one that was let go of.
+    pub fn is_gone(&self) -> bool {
+        let state = self.state.lock();
+        state.dropped && state.gone.is_empty()
+    }
+
+    /// What it keeps.
+    pub fn kept(&self) -> Kept {
+        let state = self.state.lock();
+        let first = state.groups.first().map(|group| group.first).or(state.tail.front().map(|entry| entry.first));
+        let oldest = state.groups.iter().filter_map(Group::oldest_day).min();
+        Kept {
+            rows: first.map_or(0, |first| state.end - first),
+            bytes: state.groups.iter().map(|group| group.bytes).sum(),
+            oldest: oldest.map(str::to_owned),
+        }
     }
 
     /// The first row that is kept, and the watermark before it.

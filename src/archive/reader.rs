@@ -8,7 +8,7 @@ use arrow::datatypes::SchemaRef;
 
 use super::Archive;
 use crate::connectors::{Connector, Read, Reader};
-use crate::error::Result;
+use crate::error::{Error, Result, SqlState};
 
 /// Rows of one read.
 const READ_ROWS: usize = 8192;
@@ -28,10 +28,18 @@ impl History {
         Arc::new(Self { archive: Arc::clone(archive), published })
     }
 
-    fn reader(&self, offset: u64, end: Option<u64>) -> Box<dyn Reader> {
-        self.archive.state.lock().readers += 1;
+    fn reader(&self, offset: u64, end: Option<u64>) -> Result<Box<dyn Reader>> {
+        let mut state = self.archive.state.lock();
+        if state.dropped {
+            return Err(Error::new(SqlState::UNDEFINED_TABLE, "the source was dropped"));
+        }
+        state.readers += 1;
+        if !self.published {
+            state.unread_for = 0;
+        }
+        drop(state);
         let next = offset.max(if offset == 0 { self.archive.start().0 } else { 0 });
-        Box::new(ArchiveReader { archive: Arc::clone(&self.archive), next, end, loaded: None })
+        Ok(Box::new(ArchiveReader { archive: Arc::clone(&self.archive), next, end, loaded: None }))
     }
 }
 
@@ -45,11 +53,11 @@ impl Connector for History {
     }
 
     fn open(&self, _: u32, offset: u64) -> Result<Box<dyn Reader>> {
-        Ok(self.reader(offset, None))
+        self.reader(offset, None)
     }
 
     fn open_at_once(&self, _: u32, offset: u64) -> Result<Box<dyn Reader>> {
-        Ok(self.reader(offset, Some(self.archive.end(self.published))))
+        self.reader(offset, Some(self.archive.end(self.published)))
     }
 }
 

@@ -3,8 +3,19 @@
 use super::system::{Source, SystemTable};
 
 /// The tables of the schema.
-pub(super) static TABLES: &[&SystemTable] =
-    &[&VIEWS, &WATERMARKS, &LATE_ROWS, &ERRORS, &SOURCES, &SINKS, &OPERATORS, &EPOCHS, &CHECKPOINTS, &SETTINGS];
+pub(super) static TABLES: &[&SystemTable] = &[
+    &VIEWS,
+    &WATERMARKS,
+    &LATE_ROWS,
+    &ERRORS,
+    &SOURCES,
+    &SINKS,
+    &OPERATORS,
+    &MEMORY,
+    &EPOCHS,
+    &CHECKPOINTS,
+    &SETTINGS,
+];
 
 /// One row per materialized view.
 static VIEWS: SystemTable = SystemTable {
@@ -46,7 +57,7 @@ static SOURCES: SystemTable = SystemTable {
     name: "sources",
     oid: 13404,
     columns: "name text, partition int4, status text, offset int8, rows int8, bad_records int8, queued_rows int8, error text, \
-              address text",
+              address text, archive_rows int8, archive_bytes int8, archive_oldest text",
     source: Source::Engine,
 };
 
@@ -65,6 +76,14 @@ static OPERATORS: SystemTable = SystemTable {
     oid: 13405,
     columns: "view text, node int4, worker int4, operator text, rows_in int8, rows_out int8, state_rows int8, \
               state_bytes int8, watermark timestamptz",
+    source: Source::Engine,
+};
+
+/// One row per sort of thing that memory is held for.
+static MEMORY: SystemTable = SystemTable {
+    name: "memory",
+    oid: 13421,
+    columns: "holder text, memory_bytes int8, disk_bytes int8, limit_bytes int8",
     source: Source::Engine,
 };
 

@@ -105,6 +105,8 @@ impl Bucket {
                 answer.map_err(|error| failed(&self.place, &error))
             }
             Where::Bucket(None) | Where::Folder(_) => {
+                // Whoever waits may be a task that has had its turn: it must not wait for its next one.
+                let future = tokio::task::unconstrained(future);
                 futures::executor::block_on(future).map_err(|error| failed("", &error))
             }
         }

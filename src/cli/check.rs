@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::engine::DataDir;
 use crate::error::Result;
-use crate::log::{LogReader, Record, Wanted};
+use crate::log::{LogPlace, LogReader, Record, Wanted, size};
 
 /// Says what is in the directory. Errors: `XX001` with file and byte where it is damaged.
 pub fn run(data_dir: &Path) -> Result<()> {
@@ -21,19 +21,35 @@ pub fn run(data_dir: &Path) -> Result<()> {
         }
     }
     let mut out = std::io::stdout();
-    let kib = |bytes: u64| bytes.div_ceil(1 << 10);
     for (number, epoch, place) in &checkpoints {
-        let behind = kib(log.bytes_from(*place));
-        writeln!(out, "checkpoint {number}: epoch {epoch}, and {behind} KiB of the input log behind it: sound")?;
+        let behind = match log.bytes_from(*place) {
+            0 => "nothing".to_owned(),
+            bytes => size(bytes),
+        };
+        writeln!(out, "checkpoint {number}: epoch {epoch}, and {behind} of the input log behind it: sound")?;
     }
-    let from = match checkpoints.first() {
-        Some((number, ..)) => format!("input log behind checkpoint {number}"),
-        None => "input log, all of it".to_owned(),
+    let place = checkpoints.iter().map(|(_, _, place)| *place).min().unwrap_or(LogPlace::START);
+    let (from, empty) = match checkpoints.first() {
+        Some((number, ..)) => (format!("input log behind checkpoint {number}"), "empty, the checkpoint has everything"),
+        None => ("input log, all of it".to_owned(), "empty"),
     };
-    let until = last.map_or_else(String::new, |last| format!(", {epochs} epochs, up to epoch {last}"));
-    writeln!(out, "{from}: {records} records{until}, {} KiB: sound", kib(log.bytes()))?;
+    match (records, last) {
+        (0, _) => writeln!(out, "{from}: {empty}: sound")?,
+        (_, None) => {
+            writeln!(out, "{from}: {}, no epoch, {}: sound", counted(records, "record"), size(log.bytes_from(place)))?
+        }
+        (_, Some(last)) => {
+            let (records, epochs) = (counted(records, "record"), counted(epochs, "epoch"));
+            writeln!(out, "{from}: {records}, {epochs}, up to epoch {last}, {}: sound", size(log.bytes_from(place)))?;
+        }
+    }
     if log.cut > 0 {
         writeln!(out, "{} bytes at its end were being written, and are cut off by the next start", log.cut)?;
     }
     Ok(())
+}
+
+/// `1 record`, `2 records`.
+fn counted(n: u64, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }

@@ -399,10 +399,10 @@ impl Engine {
         let Kind::View(view) = &reader.kind else { return self.replan(binder, reader)?.tables() };
         let snapshot = binder.snapshot.as_seen(&view.seen);
         let binder = Binder::new(&snapshot, binder.session);
-        let Some(Statement::Query(query)) = sql::parse(&view.query)?.into_iter().next().map(|p| p.statement) else {
+        let Some(Statement::Query(select)) = sql::parse(&view.query)?.into_iter().next().map(|p| p.statement) else {
             return Err(Error::internal(format!("the definition of {} is not a query", reader.name)));
         };
-        let plan = binder.plain_view(&query, &[])?.plan;
+        let plan = binder.plain_view(&select.query, &[])?.plan;
         columns_read(&sql::optimize::for_view(plan)?)
     }
 

@@ -8,6 +8,7 @@ use datafusion::common::ScalarValue;
 
 use super::dml::returning_columns;
 use super::outcome::{Column, Description};
+use super::query::Filled;
 use super::session::{Parsed, Prepared, Session};
 use super::{micros_now, query, show};
 use crate::config::QUICK_TEXT;
@@ -16,13 +17,13 @@ use crate::data::types::{by_oid, dimensions, leaf, parameter};
 use crate::error::{Error, Result};
 use crate::sql::BindSession;
 use crate::sql::binder::{Binder, BoundDelete, BoundInsert, BoundQuery, BoundUpdate};
-use crate::sql::statement::{Query, Statement};
+use crate::sql::statement::{AsOf, Query, Select, Statement};
 use crate::stack;
 
 /// What binding a statement gave.
 #[derive(Debug)]
 pub(super) enum Bound {
-    Query(BoundQuery),
+    Query(BoundQuery, Option<AsOf>),
     Insert(BoundInsert),
     Update(BoundUpdate),
     Delete(BoundDelete),
@@ -37,7 +38,7 @@ impl Bound {
     /// Parameter values in exactly the types that the plan was made for: the wire knows no precision and scale.
     pub(super) fn fit(&self, parameters: &[ScalarValue]) -> Result<Vec<ScalarValue>> {
         let fields = match self {
-            Self::Query(bound) => &bound.parameters,
+            Self::Query(bound, _) => &bound.parameters,
             Self::Insert(bound) => &bound.parameters,
             Self::Update(bound) => &bound.parameters,
             Self::Delete(bound) => &bound.parameters,
@@ -85,6 +86,13 @@ impl Session {
         }
         let query = query.clone();
         self.bind_aside(move |binder| binder.closed_query(&query)).await
+    }
+
+    /// The same, of a query as of an epoch.
+    pub(super) async fn closed_select(&self, select: &Select) -> Result<(BoundQuery, Filled)> {
+        let bound = self.closed_query(&select.query).await?;
+        let filled = Filled::of(&bound, select.as_of, &[])?;
+        Ok((bound, filled))
     }
 
     /// What the binder needs to know of this session now.
@@ -179,10 +187,10 @@ fn bound(binder: &Binder<'_>, statement: &Statement, oids: &[u32]) -> Result<Bin
 fn with_types(binder: &Binder<'_>, statement: &Statement, oids: &[u32]) -> Result<Bindings> {
     let types = |fields: &[Field]| fields.iter().map(parameter).collect::<Vec<_>>();
     Ok(match statement {
-        Statement::Query(query) => {
-            let bound = binder.query(query, oids)?;
+        Statement::Query(select) => {
+            let bound = binder.query(&select.query, &select.parameter_types(oids)?)?;
             let (parameters, columns) = (types(&bound.parameters), query::columns_of(&bound));
-            (Bound::Query(bound), parameters, Some(columns))
+            (Bound::Query(bound, select.as_of), parameters, Some(columns))
         }
         Statement::Insert(insert) => {
             let bound = binder.insert(insert, oids)?;

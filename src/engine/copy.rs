@@ -21,15 +21,15 @@ use crate::catalog::object::{Kind, Object};
 use crate::data::Epoch;
 use crate::error::{Error, Result, SqlState};
 use crate::runtime::{OnConflict, TableWrite};
-use crate::sql::binder::BoundQuery;
-use crate::sql::statement::{self, CopyFrom, CopyOptions, Subscribe};
+use crate::sql::statement::{self, CopyFrom, CopyOptions, Select, Subscribe};
 
 impl Session {
     /// COPY (query) TO STDOUT.
-    pub(super) async fn copy_query(&self, bound: &BoundQuery, options: &CopyOptions, guard: Guard) -> Result<Outcome> {
+    pub(super) async fn copy_query(&self, select: &Select, options: &CopyOptions, guard: Guard) -> Result<Outcome> {
+        let (bound, query) = guard.wait(self.closed_select(select)).await?;
         let format = format(options)?;
-        let rows = guard.wait(query::run(&self.shared, bound.plan.clone().into(), None, Pace::Ahead)).await?;
-        let schema = Arc::new(Schema::new(bound.columns.clone()));
+        let rows = guard.wait(query::run(&self.shared, query, None, Pace::Ahead)).await?;
+        let schema = Arc::new(Schema::new(bound.columns));
         Ok(Outcome::CopyOut { schema, rows: guard.rows(rows), format })
     }
 

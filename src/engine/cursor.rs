@@ -50,10 +50,10 @@ impl Session {
         let is_subscription = matches!(declare.source, Streamed::Subscribe(_));
         let (columns, rows) = match &declare.source {
             Streamed::Subscribe(subscribe) => guard.wait(self.subscription(subscribe)).await?,
-            Streamed::Query(query) => {
-                let bound = guard.wait(self.closed_query(query)).await?;
+            Streamed::Query(select) => {
+                let (bound, query) = guard.wait(self.closed_select(select)).await?;
                 let columns = super::query::columns_of(&bound);
-                (columns, guard.wait(super::query::run(&self.shared, bound.plan.into(), None, Pace::Asked)).await?)
+                (columns, guard.wait(super::query::run(&self.shared, query, None, Pace::Asked)).await?)
             }
         };
         let source = Arc::new(tokio::sync::Mutex::new(Source { rows: Some(rows), rest: None }));

@@ -14,7 +14,6 @@ use super::alter::Altered;
 use super::outcome::Outcome;
 use super::session::Session;
 use super::settings::{self, Scope, parse_duration};
-use super::specs::refuse_archive;
 use crate::catalog::object::{Kind, META_COMMENT, Object, Source, Table, View, Watermark};
 use crate::catalog::{Resolved, Snapshot};
 use crate::connectors::Connector;
@@ -63,7 +62,6 @@ impl Session {
         if self.taken(&create.name, create.if_not_exists)? {
             return Ok(done);
         }
-        refuse_archive(create)?;
         let connector = engine.build_connector(create.connector.as_ref(), &create.columns)?;
         let schema = schema_of(&create.columns, connector.as_deref());
         let primary_key = key_positions(&schema, &create.primary_key)?;

@@ -26,7 +26,7 @@ use crate::data::{EventTime, PartitionWatermark, WatermarkVector};
 use crate::error::{Error, Result, SqlState};
 use crate::plan::{self, Described, ViewPlan};
 use crate::runtime::{OperatorStatus, ReadMode, Status};
-use crate::sql::statement::{Explain, ExplainOptions, Explained, Name, Query};
+use crate::sql::statement::{Explain, ExplainOptions, Explained, Name, Select};
 
 /// EXPLAIN's column.
 pub(super) fn columns() -> Vec<Column> {
@@ -54,7 +54,7 @@ impl Session {
     pub(super) async fn explain(&self, explain: &Explain, guard: Guard) -> Result<Outcome> {
         let options = &explain.options;
         let (node, report) = match &explain.what {
-            Explained::Query(query) => self.explain_query(query, options, guard).await?,
+            Explained::Query(select) => self.explain_query(select, options, guard).await?,
             Explained::View(create) => {
                 let planned = guard.wait(self.plan_create(create)).await?;
                 (described(&plan::explain(&planned.view), options, &[]), Report::default())
@@ -77,15 +77,19 @@ impl Session {
         find_any(&snapshot, name).is_ok_and(|o| matches!(o.kind, Kind::MaterializedView(_)))
     }
 
-    async fn explain_query(&self, query: &Query, options: &ExplainOptions, guard: Guard) -> Result<(Node, Report)> {
+    async fn explain_query(&self, select: &Select, options: &ExplainOptions, guard: Guard) -> Result<(Node, Report)> {
         let started = Instant::now();
-        let bound = guard.wait(self.closed_query(query)).await?;
+        let (bound, query) = guard.wait(self.closed_select(select)).await?;
         let mut report = Report::default();
+        if let Some(epoch) = query.as_of {
+            report.before.push(format!("As of epoch {epoch}"));
+            report.facts.insert("As Of".to_owned(), json!(epoch.0));
+        }
         if options.verbose {
             report.before.extend(bound.plan.display_indent().to_string().lines().map(str::to_owned));
             report.before.push(String::new());
         }
-        let ready = guard.wait(query::prepare(&self.shared, bound.plan.into(), None)).await?;
+        let ready = guard.wait(query::prepare(&self.shared, query, None)).await?;
         let planned = Arc::new(OnceLock::new());
         let (told, analyze) = (Arc::clone(&planned), options.analyze);
         let task = self.shared.engine.executor().task();

@@ -70,7 +70,7 @@ impl Session {
         }
         let returning = Evaluated::new(&self.shared, bound.returning.as_ref(), &table, alias, parameters)?;
         let conflict = self.on_conflict(bound, alias, parameters)?;
-        let query = Filled { plan: bound.source.clone(), parameters: parameters.to_vec() };
+        let query = Filled { plan: bound.source.clone(), parameters: parameters.to_vec(), as_of: None };
         let done = guard.wait(async {
             let rows = self.whole(&table, collect(&self.shared, query, None).await?).await?;
             let insertion = Insertion { table, rows, conflict, returning };

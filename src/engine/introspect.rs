@@ -35,6 +35,7 @@ pub(super) async fn rows(shared: &Arc<Shared>, relation: &SystemRelation) -> Res
         ("highwater", "sources") => sources(shared, &mut rows).await?,
         ("highwater", "sinks") => sinks(shared, &mut rows),
         ("highwater", "operators") => operators(shared, &mut rows).await?,
+        ("highwater", "memory") => memory(shared, &mut rows).await,
         ("highwater", "checkpoints") => checkpoints(shared, &mut rows).await?,
         ("highwater", "epochs") => epochs(shared, &mut rows).await?,
         ("highwater", "settings") => all_settings(shared, &mut rows).await?,
@@ -138,6 +139,9 @@ async fn sources(shared: &Shared, rows: &mut Rows) -> Result<()> {
             ("queued_rows", source.queued_rows.into()),
             ("error", source.error.clone().into()),
             ("address", source.address.clone().into()),
+            ("archive_rows", source.archive.as_ref().map(|archive| archive.rows).into()),
+            ("archive_bytes", source.archive.as_ref().map(|archive| archive.bytes).into()),
+            ("archive_oldest", source.archive.as_ref().and_then(|archive| archive.oldest.clone()).into()),
         ]);
     }
     Ok(())
@@ -158,6 +162,17 @@ async fn operators(shared: &Shared, rows: &mut Rows) -> Result<()> {
         ]);
     }
     Ok(())
+}
+
+async fn memory(shared: &Shared, rows: &mut Rows) {
+    for held in shared.engine.memory().await {
+        rows.push([
+            ("holder", held.holder.into()),
+            ("memory_bytes", held.memory.into()),
+            ("disk_bytes", held.disk.into()),
+            ("limit_bytes", held.limit.into()),
+        ]);
+    }
 }
 
 async fn checkpoints(shared: &Shared, rows: &mut Rows) -> Result<()> {

@@ -6,7 +6,7 @@
 //!        ddl.rs        CREATE, DROP, COMMENT: catalog + runtime; alter.rs ALTER TABLE; rename.rs ALTER .. RENAME, SWAP
 //!        views.rs      CREATE MATERIALIZED VIEW; replace.rs CREATE OR REPLACE MATERIALIZED VIEW
 //!        insert.rs, dml.rs  INSERT; UPDATE, DELETE: at the head, or buffered by a transaction block (transaction.rs)
-//!        query.rs      SELECT: DataFusion over one published epoch (provider.rs, scan.rs)
+//!        query.rs      SELECT: DataFusion over one published epoch (provider.rs, scan.rs); past.rs AS OF an older one
 //!        aside.rs      what a statement computes, away from the threads that serve connections; stream.rs waits for it
 //!        subscribe.rs  SUBSCRIBE; cursor.rs DECLARE, FETCH; copy.rs COPY; ingest.rs the same without a statement
 //!        sinks.rs      CREATE SINK
@@ -36,6 +36,8 @@ mod head;
 mod ingest;
 mod insert;
 mod introspect;
+mod memory;
+mod past;
 mod prepared;
 mod provider;
 mod query;

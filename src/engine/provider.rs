@@ -20,42 +20,54 @@ use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 use futures::StreamExt;
 use parking_lot::Mutex;
 
-use super::scan::StoreScan;
-use super::transaction::Overlay;
+use super::scan::{StoreScan, Stored};
 use crate::connectors::{Connector, Read};
 use crate::error::Result;
 use crate::runtime::MaxAhead;
-use crate::store::Version;
 
-/// A table or view at one epoch, with what the session's own transaction has changed.
+/// A table or view at one epoch.
 pub(super) struct StoreTable {
     schema: SchemaRef,
-    version: Version,
-    overlay: Option<Arc<Overlay>>,
+    stored: Stored,
 }
 
 impl StoreTable {
-    pub(super) fn new(schema: SchemaRef, version: Version, overlay: Option<Arc<Overlay>>) -> Self {
-        Self { schema, version, overlay }
+    pub(super) fn new(schema: SchemaRef, stored: Stored) -> Self {
+        Self { schema, stored }
     }
 
-    /// The rows that can satisfy the filters: all, or those of one key.
-    fn rows(&self, filters: &[Expr]) -> Result<Vec<RecordBatch>> {
-        let stored = match self.key(filters)? {
-            Some(key) => vec![self.version.lookup(&key)?],
-            None => self.version.batches()?,
-        };
-        let rows = match &self.overlay {
-            Some(overlay) => overlay.apply(stored)?,
-            None => stored,
+    /// The rows that can satisfy the filters: those of one key, or all; `None`: these are to be read piece by piece.
+    fn rows(&self, filters: &[Expr]) -> Result<Option<Vec<RecordBatch>>> {
+        let rows = match (&self.stored, self.key(filters)?) {
+            (Stored::Then { past, .. }, Some(key)) => past.lookup(&key)?.to_vec(),
+            (Stored::Now(version, overlay), key) => {
+                let stored = match key {
+                    Some(key) => vec![version.lookup(&key)?],
+                    None if version.is_bounded() => return Ok(None),
+                    None => version.batches()?,
+                };
+                match overlay {
+                    Some(overlay) => overlay.apply(stored)?,
+                    None => stored,
+                }
+            }
+            (Stored::Then { .. }, None) => return Ok(None),
         };
         // The store's batches may know less of their fields (metadata) than the catalog.
-        rows.iter().map(|b| Ok(RecordBatch::try_new(self.schema.clone(), b.columns().to_vec())?)).collect()
+        let named = |b: &RecordBatch| Ok(RecordBatch::try_new(self.schema.clone(), b.columns().to_vec())?);
+        rows.iter().map(named).collect::<Result<_>>().map(Some)
+    }
+
+    fn key_columns(&self) -> Option<&[usize]> {
+        match &self.stored {
+            Stored::Now(version, _) => version.key(),
+            Stored::Then { past, .. } => past.key(),
+        }
     }
 
     /// The key that the filters fix, if they fix all of it.
     fn key(&self, filters: &[Expr]) -> Result<Option<RecordBatch>> {
-        let Some(key) = self.version.key() else { return Ok(None) };
+        let Some(key) = self.key_columns() else { return Ok(None) };
         let mut arrays = Vec::with_capacity(key.len());
         for &column in key {
             let field = self.schema.field(column);
@@ -83,7 +95,7 @@ fn equal_to<'a>(filter: &'a Expr, column: &str) -> Option<&'a ScalarValue> {
 
 impl fmt::Debug for StoreTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "StoreTable({} rows)", self.version.rows())
+        write!(f, "StoreTable({:?})", self.stored)
     }
 }
 
@@ -99,7 +111,7 @@ impl TableProvider for StoreTable {
 
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> DataFusionResult<Vec<TableProviderFilterPushDown>> {
         let key: Vec<&str> =
-            self.version.key().unwrap_or_default().iter().map(|c| self.schema.field(*c).name().as_str()).collect();
+            self.key_columns().unwrap_or_default().iter().map(|c| self.schema.field(*c).name().as_str()).collect();
         let support = |filter: &&Expr| match key.iter().any(|column| equal_to(filter, column).is_some()) {
             true => TableProviderFilterPushDown::Inexact,
             false => TableProviderFilterPushDown::Unsupported,
@@ -114,12 +126,11 @@ impl TableProvider for StoreTable {
         filters: &[Expr],
         _limit: Option<usize>,
     ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
-        if self.version.is_bounded() && self.key(filters)?.is_none() {
-            let (version, overlay) = (self.version.clone(), self.overlay.clone());
+        let Some(rows) = self.rows(filters)? else {
             let partitions = state.config().target_partitions();
-            return Ok(Arc::new(StoreScan::new(self.schema.clone(), version, overlay, projection, partitions)?));
-        }
-        let rows = self.rows(filters)?;
+            let scan = StoreScan::new(self.schema.clone(), self.stored.clone(), projection, partitions)?;
+            return Ok(Arc::new(scan));
+        };
         let count = state.config().target_partitions().clamp(1, rows.len().max(1));
         let mut partitions = vec![Vec::new(); count];
         for (i, batch) in rows.into_iter().enumerate() {

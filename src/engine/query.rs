@@ -1,7 +1,8 @@
 //! SELECT: DataFusion over one published epoch.
 //!
 //! The epoch holds every write that was acknowledged before; inside a transaction block it is the block's, with the
-//! block's own changes on top. A query that reads no table and no view never waits.
+//! block's own changes on top. A query that reads no table and no view never waits. AS OF an older epoch it sees what that
+//! epoch was, as far as the history goes back: neither the block's epoch nor its changes.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,7 +20,9 @@ use super::aside::Pace;
 use super::environment::Shared;
 use super::introspect;
 use super::outcome::{Column, Outcome};
+use super::past;
 use super::provider::{SourceTable, StoreTable};
+use super::scan::Stored;
 use super::session::Session;
 use super::stream::{Batches, Guard};
 use super::warnings;
@@ -27,17 +30,24 @@ use crate::archive::History;
 use crate::catalog::object::{Kind, Object};
 use crate::catalog::system;
 use crate::catalog::{Relation, SystemRelation};
-use crate::data::{ColumnNumbers, batch_bytes};
+use crate::data::{ColumnNumbers, Epoch, batch_bytes};
 use crate::error::{Error, Result, SqlState};
-use crate::runtime::{ReadMode, Snapshot, altered};
+use crate::runtime::{ReadMode, Snapshot, Then, altered};
 use crate::sql::binder::BoundQuery;
 use crate::sql::interrupt::Ended;
+use crate::sql::statement::AsOf;
 use crate::store::Version;
 
 impl Session {
     /// SELECT.
-    pub(super) async fn query(&self, bound: &BoundQuery, parameters: &[ScalarValue], guard: Guard) -> Result<Outcome> {
-        let query = Filled { plan: bound.plan.clone(), parameters: parameters.to_vec() };
+    pub(super) async fn query(
+        &self,
+        bound: &BoundQuery,
+        as_of: Option<AsOf>,
+        parameters: &[ScalarValue],
+        guard: Guard,
+    ) -> Result<Outcome> {
+        let query = Filled::of(bound, as_of, parameters)?;
         let rows = guard.wait(run(&self.shared, query, None, Pace::Ahead)).await?;
         Ok(Outcome::Rows { columns: columns_of(bound), rows: guard.rows(rows), tag: "SELECT" })
     }
@@ -53,11 +63,21 @@ pub(super) fn columns_of(bound: &BoundQuery) -> Vec<Column> {
 pub(super) struct Filled {
     pub plan: LogicalPlan,
     pub parameters: Vec<ScalarValue>,
+    /// The epoch that it reads; `None`: the present.
+    pub as_of: Option<Epoch>,
+}
+
+impl Filled {
+    /// A query, as of an epoch.
+    pub(super) fn of(bound: &BoundQuery, as_of: Option<AsOf>, parameters: &[ScalarValue]) -> Result<Self> {
+        let as_of = as_of.map(|as_of| as_of.epoch(parameters)).transpose()?;
+        Ok(Self { plan: bound.plan.clone(), parameters: parameters.to_vec(), as_of })
+    }
 }
 
 impl From<LogicalPlan> for Filled {
     fn from(plan: LogicalPlan) -> Self {
-        Self { plan, parameters: Vec::new() }
+        Self { plan, parameters: Vec::new(), as_of: None }
     }
 }
 
@@ -95,43 +115,54 @@ pub(super) async fn collect(
 /// Waits for what a plan is to read.
 pub(super) async fn prepare(shared: &Arc<Shared>, query: Filled, snapshot: Option<Snapshot>) -> Result<Ready> {
     let reads = Reads::of(&query.plan)?;
-    let snapshot = match snapshot {
-        None if reads.stored() => Some(current_snapshot(shared).await?),
-        given => given,
+    if let Some(epoch) = query.as_of {
+        let stored = Rows::Then(past::then(shared, &reads, epoch).await?);
+        return Ok(Ready { shared: Arc::clone(shared), query, stored, running: HashMap::new() });
+    }
+    let stored = match snapshot {
+        None if reads.stored() => Rows::At(current_snapshot(shared).await?),
+        given => given.map_or(Rows::None, Rows::At),
     };
-    if let Some(snapshot) = &snapshot {
+    if let Rows::At(snapshot) = &stored {
         warnings::of_reading(shared, &reads.user, snapshot);
     }
     let mut running = HashMap::new();
     for relation in reads.system.iter().filter(|r| system::running(r)) {
         running.insert(relation.oid, introspect::rows(shared, relation).await?);
     }
-    Ok(Ready { shared: Arc::clone(shared), query, snapshot, running })
+    Ok(Ready { shared: Arc::clone(shared), query, stored, running })
+}
+
+/// The rows of tables and views that a plan reads.
+enum Rows {
+    None,
+    At(Snapshot),
+    Then(Then),
 }
 
 /// A plan with all that it reads.
 pub(super) struct Ready {
     shared: Arc<Shared>,
     query: Filled,
-    snapshot: Option<Snapshot>,
+    stored: Rows,
     running: HashMap<u32, RecordBatch>,
 }
 
 impl Ready {
     /// The physical plan, with its sources in place. To be called aside: the optimizer computes what is constant.
     pub(super) async fn physical(self, ended: Ended) -> Result<Arc<dyn ExecutionPlan>> {
-        let Self { shared, query, snapshot, running } = self;
+        let Self { shared, query, stored, running } = self;
         let executor = shared.engine.executor();
         let plan = fill_plan(query.plan, &query.parameters)?;
-        let plan = executor.with_sources(plan, &mut |source| provide(&shared, snapshot.as_ref(), &running, source))?;
+        let plan = executor.with_sources(plan, &mut |source| provide(&shared, &stored, &running, source))?;
         executor.physical_plan(&plan, &ended).await
     }
 }
 
 /// What a plan scans.
-struct Reads {
-    user: Vec<Arc<Object>>,
-    system: Vec<Arc<SystemRelation>>,
+pub(super) struct Reads {
+    pub user: Vec<Arc<Object>>,
+    pub system: Vec<Arc<SystemRelation>>,
 }
 
 impl Reads {
@@ -161,9 +192,7 @@ pub(super) async fn current_snapshot(shared: &Arc<Shared>) -> Result<Snapshot> {
     if let Some(snapshot) = shared.transaction.lock().snapshot.clone() {
         return Ok(snapshot);
     }
-    let latest = shared.settings.lock().named("read_mode") == "latest";
-    let mode = if latest { ReadMode::Latest } else { ReadMode::Acknowledged };
-    let snapshot = shared.engine.runtime.snapshot(mode).await?;
+    let snapshot = shared.engine.runtime.snapshot(read_mode(shared)).await?;
     let mut transaction = shared.transaction.lock();
     if transaction.is_open() {
         transaction.snapshot = Some(snapshot.clone());
@@ -171,10 +200,16 @@ pub(super) async fn current_snapshot(shared: &Arc<Shared>) -> Result<Snapshot> {
     Ok(snapshot)
 }
 
+/// What a read waits for.
+pub(super) fn read_mode(shared: &Shared) -> ReadMode {
+    let latest = shared.settings.lock().named("read_mode") == "latest";
+    if latest { ReadMode::Latest } else { ReadMode::Acknowledged }
+}
+
 /// Puts rows behind a scan.
 fn provide(
     shared: &Arc<Shared>,
-    snapshot: Option<&Snapshot>,
+    stored: &Rows,
     running: &HashMap<u32, RecordBatch>,
     source: &Arc<dyn TableSource>,
 ) -> Result<Option<Arc<dyn TableProvider>>> {
@@ -187,17 +222,18 @@ fn provide(
     }
     let Some(relation) = source.downcast_ref::<Relation>() else { return Ok(None) };
     let object = relation.object();
-    Ok(match (&object.kind, snapshot) {
-        (Kind::Table(_) | Kind::MaterializedView(_), Some(snapshot)) => {
+    Ok(match (&object.kind, stored) {
+        (Kind::Table(_) | Kind::MaterializedView(_), Rows::At(snapshot)) => {
             let version = version_of(snapshot, object)?;
             let overlay = shared.transaction.lock().overlays.get(&object.id).cloned();
             if let Some(overlay) = &overlay {
                 overlay.check(&object.shape().numbers)?;
             }
-            Some(Arc::new(StoreTable::new(object.schema.clone(), version, overlay)))
+            Some(Arc::new(StoreTable::new(object.schema.clone(), Stored::Now(version, overlay))))
         }
+        (Kind::Table(_) | Kind::MaterializedView(_), Rows::Then(then)) => Some(past::table(shared, then, object)?),
         (Kind::Source(_), _) => Some(source_table(shared, object)?),
-        (Kind::Table(_) | Kind::MaterializedView(_), None) | (Kind::View(_) | Kind::Sink(_), _) => None,
+        (Kind::Table(_) | Kind::MaterializedView(_), Rows::None) | (Kind::View(_) | Kind::Sink(_), _) => None,
     })
 }
 
@@ -206,9 +242,15 @@ fn provide(
 /// Errors: `40001` the table was altered meanwhile.
 pub(super) fn version_of(snapshot: &Snapshot, object: &Object) -> Result<Version> {
     let version = snapshot.version(object.id, &object.name)?;
+    check_columns(&version, object)?;
+    Ok(version)
+}
+
+/// Errors: `40001` rows have other columns than a statement was bound to.
+pub(super) fn check_columns(version: &Version, object: &Object) -> Result<()> {
     match &object.kind {
         Kind::Table(table) if ColumnNumbers::carried(version.schema()) != table.numbers => Err(altered()),
-        Kind::Table(_) | Kind::Source(_) | Kind::View(_) | Kind::MaterializedView(_) | Kind::Sink(_) => Ok(version),
+        Kind::Table(_) | Kind::Source(_) | Kind::View(_) | Kind::MaterializedView(_) | Kind::Sink(_) => Ok(()),
     }
 }
 

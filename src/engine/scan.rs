@@ -1,4 +1,4 @@
-//! [`StoreScan`]: the rows of a table or view whose memory is bounded, read chunk by chunk as they are asked for.
+//! [`StoreScan`]: the rows of a table or view whose memory is bounded, or as of an epoch, read chunk by chunk as they are asked for.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,6 +9,7 @@ use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{DataFusionError, Statistics};
 use datafusion::error::Result as DataFusionResult;
+use datafusion::execution::memory_pool::MemoryReservation;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
@@ -18,13 +19,57 @@ use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Par
 
 use super::transaction::Overlay;
 use crate::error::Result;
-use crate::store::Version;
+use crate::store::{Past, Version};
 
-/// Reads a version. A partition holds one chunk at a time.
+/// The rows that are scanned.
+#[derive(Clone)]
+pub(super) enum Stored {
+    /// What is there, with what the session's own transaction has changed.
+    Now(Version, Option<Arc<Overlay>>),
+    /// What was there at an epoch.
+    Then {
+        past: Arc<Past>,
+        /// Of what it takes to know.
+        _memory: Arc<MemoryReservation>,
+    },
+}
+
+impl Stored {
+    /// Where rows are counted off that were deleted, or have come since, one partition reads them all.
+    fn partitions(&self, most: usize) -> usize {
+        match self {
+            Self::Now(version, None) => most.clamp(1, version.chunks().max(1)),
+            Self::Now(_, Some(_)) | Self::Then { .. } => 1,
+        }
+    }
+
+    /// The rows of one partition.
+    fn read(&self, partition: usize, partitions: usize) -> Box<dyn Iterator<Item = Result<RecordBatch>> + Send> {
+        let (version, overlay) = match self {
+            Self::Then { past, .. } => return Box::new(past.batches()),
+            Self::Now(version, overlay) => (version.clone(), overlay),
+        };
+        let chunks = (partition..version.chunks()).step_by(partitions);
+        let stored = chunks.filter_map(move |chunk| version.batch(chunk).transpose());
+        match overlay {
+            Some(overlay) => Box::new(overlay.over(stored)),
+            None => Box::new(stored),
+        }
+    }
+}
+
+impl fmt::Debug for Stored {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Now(version, _) => write!(f, "{} rows", version.rows()),
+            Self::Then { past, .. } => write!(f, "{} rows of the past", past.rows()),
+        }
+    }
+}
+
+/// Reads what is stored. A partition holds one chunk at a time.
 pub(super) struct StoreScan {
-    version: Version,
-    /// With its own changes a transaction reads in one partition: it counts the rows that it has deleted.
-    overlay: Option<Arc<Overlay>>,
+    stored: Stored,
     /// Of the whole rows.
     whole: SchemaRef,
     projection: Option<Vec<usize>>,
@@ -34,8 +79,7 @@ pub(super) struct StoreScan {
 impl StoreScan {
     pub(super) fn new(
         whole: SchemaRef,
-        version: Version,
-        overlay: Option<Arc<Overlay>>,
+        stored: Stored,
         projection: Option<&Vec<usize>>,
         partitions: usize,
     ) -> Result<Self> {
@@ -44,14 +88,13 @@ impl StoreScan {
             Some(columns) => Arc::new(whole.project(columns)?),
             None => Arc::clone(&whole),
         };
-        let partitions = if overlay.is_some() { 1 } else { partitions.clamp(1, version.chunks().max(1)) };
         let properties = PlanProperties::new(
             EquivalenceProperties::new(schema),
-            Partitioning::UnknownPartitioning(partitions),
+            Partitioning::UnknownPartitioning(stored.partitions(partitions)),
             EmissionType::Incremental,
             Boundedness::Bounded,
         );
-        Ok(Self { version, overlay, whole, projection, properties: Arc::new(properties) })
+        Ok(Self { stored, whole, projection, properties: Arc::new(properties) })
     }
 
     fn partitions(&self) -> usize {
@@ -61,13 +104,13 @@ impl StoreScan {
 
 impl fmt::Debug for StoreScan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "StoreScan({} rows)", self.version.rows())
+        write!(f, "StoreScan({:?})", self.stored)
     }
 }
 
 impl DisplayAs for StoreScan {
     fn fmt_as(&self, _t: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "StoreScan: {} rows", self.version.rows())
+        write!(f, "StoreScan: {:?}", self.stored)
     }
 }
 
@@ -99,13 +142,8 @@ impl ExecutionPlan for StoreScan {
     }
 
     fn execute(&self, partition: usize, _: Arc<TaskContext>) -> DataFusionResult<SendableRecordBatchStream> {
-        let (version, whole, projection) = (self.version.clone(), Arc::clone(&self.whole), self.projection.clone());
-        let chunks = (partition..version.chunks()).step_by(self.partitions());
-        let stored = chunks.filter_map(move |chunk| version.batch(chunk).transpose());
-        let rows: Box<dyn Iterator<Item = Result<RecordBatch>> + Send> = match &self.overlay {
-            Some(overlay) => Box::new(overlay.over(stored)),
-            None => Box::new(stored),
-        };
+        let (whole, projection) = (Arc::clone(&self.whole), self.projection.clone());
+        let rows = self.stored.read(partition, self.partitions());
         let rows = rows.map(move |rows| {
             // The store's batches may know less of their fields (metadata) than the catalog.
             let rows = RecordBatch::try_new(Arc::clone(&whole), rows?.columns().to_vec())?;
@@ -125,10 +163,14 @@ impl ExecutionPlan for StoreScan {
     ) -> DataFusionResult<Arc<Statistics>> {
         let mut statistics = Statistics::new_unknown(&self.schema());
         if args.partition().is_none() {
-            let (rows, bytes) = (self.version.rows(), self.version.bytes());
-            statistics.num_rows =
-                if self.overlay.is_some() { Precision::Inexact(rows) } else { Precision::Exact(rows) };
-            statistics.total_byte_size = Precision::Inexact(bytes);
+            let (rows, bytes) = match &self.stored {
+                Stored::Now(version, None) => (Precision::Exact(version.rows()), Precision::Inexact(version.bytes())),
+                Stored::Now(version, Some(_)) => {
+                    (Precision::Inexact(version.rows()), Precision::Inexact(version.bytes()))
+                }
+                Stored::Then { past, .. } => (Precision::Inexact(past.rows()), Precision::Absent),
+            };
+            (statistics.num_rows, statistics.total_byte_size) = (rows, bytes);
         }
         Ok(Arc::new(statistics))
     }

@@ -274,7 +274,7 @@ impl Session {
     ) -> Result<Outcome> {
         let parameters = &bound.fit(parameters)?;
         match (prepared.parsed.statement.as_ref(), bound) {
-            (_, Bound::Query(bound)) => self.query(bound, parameters, guard).await,
+            (_, Bound::Query(bound, as_of)) => self.query(bound, *as_of, parameters, guard).await,
             (Statement::Insert(insert), Bound::Insert(bound)) => {
                 self.insert(bound, insert.alias.as_deref(), parameters, guard).await
             }
@@ -305,10 +305,7 @@ impl Session {
             Statement::Truncate(names) => self.truncate(names, guard).await,
             Statement::CopyFrom(copy) => self.copy_from(copy, guard),
             Statement::CopyTo(copy) => match &copy.source {
-                Streamed::Query(query) => {
-                    let bound = guard.wait(self.closed_query(query)).await?;
-                    self.copy_query(&bound, &copy.options, guard).await
-                }
+                Streamed::Query(select) => self.copy_query(select, &copy.options, guard).await,
                 Streamed::Subscribe(subscribe) => self.copy_subscription(subscribe, &copy.options, guard).await,
             },
             Statement::Subscribe(subscribe) => self.subscribe(subscribe, guard).await,

@@ -17,7 +17,7 @@ use crate::runtime::{SourceSpec, TableRef, TableSpec, WatermarkSpec};
 use crate::sql::BindSession;
 use crate::sql::binder::Binder;
 use crate::sql::interval;
-use crate::sql::statement::{ColumnDef, CreateSource, CreateTable};
+use crate::sql::statement::{ColumnDef, CreateSource};
 
 /// A table that a statement writes, as it was bound.
 pub(super) fn table_ref(table: &Object) -> TableRef {
@@ -29,17 +29,6 @@ const ARCHIVE: &str = "archive";
 
 fn archive_option(options: &ConnectorOptions) -> Option<&str> {
     options.options.iter().find(|(key, _)| key == ARCHIVE).map(|(_, value)| value.as_str())
-}
-
-/// A table keeps its rows itself.
-pub(super) fn refuse_archive(create: &CreateTable) -> Result<()> {
-    match create.connector.as_ref().and_then(archive_option) {
-        None => Ok(()),
-        Some(_) => Err(Error::unsupported(
-            "an archive of a table",
-            "Leave it out: a table keeps its rows, and new views read them.",
-        )),
-    }
 }
 
 impl Engine {

@@ -33,12 +33,12 @@ use super::{
 /// A running Highwater below SQL. Cheap to clone; lives until [`Runtime::shutdown`] or the last handle is dropped.
 #[derive(Clone)]
 pub struct Runtime {
-    inner: Arc<Inner>,
+    pub(super) inner: Arc<Inner>,
     requests: Option<Requests>,
 }
 
-struct Inner {
-    shared: Arc<Shared>,
+pub(super) struct Inner {
+    pub(super) shared: Arc<Shared>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     max_transaction: usize,
 }

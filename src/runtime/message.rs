@@ -153,7 +153,9 @@ pub(super) enum Publish {
     Blockers(Epoch),
     Subscribe(SubscribeSpec, Reply<Result<Subscription>>),
     /// What tables and views were at an epoch, and how they changed since.
-    Past(PastWanted, crossbeam_channel::Sender<Result<Past>>),
+    Past(PastWanted, crossbeam_channel::Sender<Result<PastInputs>>),
+    /// The same, for one that reads an epoch and no more.
+    Backwards(Vec<ObjectId>, Epoch, Reply<Result<HashMap<ObjectId, Backwards>>>),
     /// Fills in views, operators, epochs and tables.
     Status(Status, Reply<Result<Status>>),
     LateRows(Option<ObjectId>, Reply<Result<Vec<LateRow>>>),
@@ -201,13 +203,19 @@ pub(super) struct PastWanted {
 }
 
 /// What is known of the past of some tables and views.
-pub(super) struct Past {
+pub(super) struct PastInputs {
     /// What they held then.
     pub(super) rows: Vec<(ObjectId, RecordBatch)>,
     /// What changed since.
     pub(super) later: BTreeMap<Epoch, Vec<(ObjectId, Vec<Changes>)>>,
     /// Up to here.
     pub(super) through: Epoch,
+}
+
+/// What a table or view is, and what made it so since an epoch.
+pub(super) struct Backwards {
+    pub(super) now: Version,
+    pub(super) later: Vec<Changes>,
 }
 
 /// A view that joins.

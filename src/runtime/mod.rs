@@ -15,6 +15,7 @@
 mod aborts;
 mod ahead;
 mod arrival;
+mod as_of;
 mod bare;
 mod claim;
 mod checkpoint;
@@ -23,6 +24,7 @@ mod digest;
 mod driver;
 mod exchange;
 mod handle;
+mod holders;
 mod ingest;
 mod kept;
 mod limits;
@@ -44,6 +46,7 @@ mod workers;
 
 pub use aborts::Aborts;
 pub(crate) use ahead::MaxAhead;
+pub use as_of::Then;
 pub use bare::Bare;
 pub use checkpoint::{CatalogEntry, Checkpoint};
 pub use claim::Requests;
@@ -58,8 +61,8 @@ pub use spec::{
     WriteResult,
 };
 pub use status::{
-    CheckpointStatus, CheckpointWritten, EpochStatus, ErrorRow, LateRow, Missing, OperatorStatus, SourceStatus, Status,
-    TableStatus, ViewPhase, ViewStatus, WatermarkStatus,
+    CheckpointStatus, CheckpointWritten, EpochStatus, ErrorRow, LateRow, MemoryStatus, Missing, OperatorStatus,
+    SourceStatus, Status, TableStatus, ViewPhase, ViewStatus, WatermarkStatus,
 };
 pub use subscribe::{Subscription, SubscriptionEvent};
 pub use workers::Workers;

@@ -13,10 +13,13 @@ use crate::data::{Epoch, ObjectId};
 use crate::error::{Error, Result, SqlState};
 use crate::functions::text::quote_ident;
 use crate::sink::Sinks;
+use crate::spill::Memory;
 use crate::store::Version;
 
+use super::holders::Held;
 use super::message::{Message, Publish};
-use super::{Missing, RuntimeConfig, Settings};
+use super::subscribe::Unread;
+use super::{Limits, Missing, RuntimeConfig, Settings};
 
 /// One published epoch.
 #[derive(Clone, Debug, Default)]
@@ -120,6 +123,10 @@ pub(super) struct Shared {
     pub(super) waiting: Arc<Semaphore>,
     pub(super) waiting_kib: u32,
     pub(super) sinks: Sinks,
+    pub(super) unread: Arc<Unread>,
+    pub(super) memory: Arc<Memory>,
+    pub(super) limits: Limits,
+    pub(super) held: Held,
 }
 
 impl Shared {
@@ -136,6 +143,10 @@ impl Shared {
             waiting: Arc::new(Semaphore::new(waiting_kib as usize)),
             waiting_kib,
             sinks: Sinks::new(config.limits.sink_bytes, config.sink_folder.as_deref(), Arc::clone(&config.metrics)),
+            unread: Unread::new(config.limits.subscribe_bytes),
+            memory: Arc::clone(&config.memory),
+            limits: config.limits.clone(),
+            held: Held::default(),
         }
     }
 

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
+use crate::archive::Kept;
 use crate::data::{Epoch, EventTime, ObjectId};
 use crate::operators::{Counters, RowError};
 
@@ -132,6 +133,8 @@ pub struct SourceStatus {
     pub error: Option<String>,
     /// Where its rows come from, if that is an address.
     pub address: Option<String>,
+    /// What its archive keeps, if it has one.
+    pub archive: Option<Kept>,
 }
 
 /// What did not come of a source's rows, or of a table's with a connector.
@@ -209,6 +212,19 @@ pub struct EpochStatus {
     pub closed: SystemTime,
     /// From closing to publication; `None` while it is under way.
     pub latency_ms: Option<f64>,
+}
+
+/// One row of `highwater.memory`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemoryStatus {
+    /// What it is held for.
+    pub holder: &'static str,
+    /// Bytes in memory.
+    pub memory: u64,
+    /// Bytes on disk, in the place of memory; `None`: it never goes there.
+    pub disk: Option<u64>,
+    /// Bytes of memory at most; `None`: it has no limit of its own.
+    pub limit: Option<u64>,
 }
 
 /// Size of a table.

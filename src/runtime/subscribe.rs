@@ -58,6 +58,14 @@ impl Unread {
         Arc::new(Self { bytes: AtomicUsize::new(0), most })
     }
 
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn most(&self) -> usize {
+        self.most
+    }
+
     /// Whether there is room for more, of one who will have as much, among so many.
     fn has_room(&self, more: usize, own: usize, open: i64) -> bool {
         let open = usize::try_from(open).unwrap_or_default().max(1);

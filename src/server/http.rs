@@ -12,7 +12,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::ingest::{self, Ingesting};
 use crate::engine::Engine;
-use crate::metrics::Metrics;
 
 /// Serves until `stop`.
 pub async fn serve(listener: TcpListener, engine: Arc<Engine>, stop: CancellationToken) {
@@ -20,7 +19,7 @@ pub async fn serve(listener: TcpListener, engine: Arc<Engine>, stop: Cancellatio
     let router = Router::new()
         .route("/health", get(|| async { "ok\n" }))
         .route("/metrics", get(text))
-        .with_state(engine.metrics.clone())
+        .with_state(engine.clone())
         .merge(ingest);
     // A request under way may be dropped with its connection: its rows are committed all at once, or not at all.
     tokio::select! {
@@ -33,6 +32,7 @@ pub async fn serve(listener: TcpListener, engine: Arc<Engine>, stop: Cancellatio
     }
 }
 
-async fn text(State(metrics): State<Arc<Metrics>>) -> impl IntoResponse {
-    ([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], metrics.text())
+async fn text(State(engine): State<Arc<Engine>>) -> impl IntoResponse {
+    engine.measure_memory().await;
+    ([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], engine.metrics.text())
 }

@@ -97,6 +97,12 @@ impl Sinks {
         self.budget.queued.load(Ordering::Acquire) < self.budget.limit
     }
 
+    /// Bytes that wait in memory and on disk, and how many may in memory.
+    pub fn waiting(&self) -> (usize, u64, usize) {
+        let Budget { queued, spill, limit, .. } = self.budget.as_ref();
+        (queued.load(Ordering::Acquire), spill.bytes(), *limit)
+    }
+
     /// The epoch up to which every sink that can go on is durable: a process that starts again from the state of this
     /// epoch, or of an earlier one, gives each sink what it needs. `None`: there is no such sink.
     pub fn durable(&self) -> Option<Epoch> {

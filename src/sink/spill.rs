@@ -76,6 +76,10 @@ impl Spill {
         Self { folder: folder.map(Box::from), ..Self::default() }
     }
 
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Acquire)
+    }
+
     /// Whether there may be more.
     fn has_room(&self) -> bool {
         self.folder.is_some() && self.bytes.load(Ordering::Acquire) < SINK_SPILL_BYTES

@@ -102,6 +102,18 @@ impl Memory {
         self.limit().map(|limit| part(limit, QUERIED))
     }
 
+    /// What all holders together may have before they use the disk.
+    pub fn holders(&self) -> Option<usize> {
+        self.limit().map(|limit| part(limit, HELD))
+    }
+
+    /// What is cached of trees, and how much may be, in bytes; `None`: there is no limit, and so no tree.
+    pub fn cached(&self) -> Option<(u64, u64)> {
+        let bound = self.bound.as_ref()?;
+        let most = part(bound.limit, CACHED).max(CACHE_BYTES_MIN) as u64;
+        Some((bound.shared.get().map_or(0, |(cache, ..)| cache.size()), most))
+    }
+
     /// Where queries put what they have no memory for.
     pub fn query_folder(&self) -> Option<PathBuf> {
         self.bound.as_ref().map(|bound| bound.folder.join("queries"))

@@ -1,5 +1,5 @@
-//! Our dialect: sqlparser's PostgreSQL, plus `TABLE t` as a function argument, jsonb's `?` and BETWEEN SYMMETRIC, and EMIT, ALLOW and LATE not
-//! taken for aliases where a clause of ours begins.
+//! Our dialect: sqlparser's PostgreSQL, plus `TABLE t` as a function argument, jsonb's `?` and BETWEEN SYMMETRIC, and EMIT, ALLOW, LATE and AS OF
+//! not taken for aliases where a clause of ours begins.
 
 use std::any::TypeId;
 
@@ -27,7 +27,7 @@ fn begins_clause(parser: &Parser<'_>) -> bool {
             && word.value.eq_ignore_ascii_case(first)
             && second.iter().any(|s| next.value.eq_ignore_ascii_case(s))
     };
-    is("emit", &["on", "changes"]) || is("allow", &["lateness"]) || is("late", &["rows"])
+    is("emit", &["on", "changes"]) || is("allow", &["lateness"]) || is("as", &["of"]) || is("late", &["rows"])
 }
 
 /// Whether `?` comes next: jsonb's operator, which the tokenizer takes for a placeholder.

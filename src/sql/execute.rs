@@ -10,7 +10,7 @@ use datafusion::datasource::provider_as_source;
 use datafusion::error::Result as DfResult;
 use datafusion::execution::context::{QueryPlanner, SessionState};
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
-use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::execution::memory_pool::{FairSpillPool, MemoryConsumer, MemoryLimit, MemoryReservation};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{SessionStateBuilder, SessionStateDefaults, TaskContext};
 use datafusion::logical_expr::execution_props::ExecutionProps;
@@ -81,6 +81,25 @@ impl Executor {
             .with_query_planner(Arc::new(Planner))
             .build();
         Self { state: Arc::new(state) }
+    }
+
+    /// Bytes that running queries have in memory and on disk, and how many they may have in memory together.
+    pub fn held(&self) -> (u64, u64, Option<u64>) {
+        let runtime = self.state.runtime_env();
+        let limit = match runtime.memory_pool.memory_limit() {
+            MemoryLimit::Finite(bytes) => Some(bytes as u64),
+            MemoryLimit::Infinite | MemoryLimit::Unknown => None,
+        };
+        (runtime.memory_pool.reserved() as u64, runtime.disk_manager.used_disk_space(), limit)
+    }
+
+    /// Bytes of the queries' memory, for what they hold outside of their operators.
+    ///
+    /// Errors: `53200` there are not so many.
+    pub fn reserve(&self, what: &str, bytes: usize) -> Result<MemoryReservation> {
+        let reservation = MemoryConsumer::new(what).register(&self.state.runtime_env().memory_pool);
+        reservation.try_grow(bytes)?;
+        Ok(reservation)
     }
 
     /// DataFusion's session: functions, rules and planners.

@@ -1,6 +1,6 @@
 //! [`Explain`]: what EXPLAIN says.
 
-use super::statement::{CreateMaterializedView, Name, Query, Subscribe};
+use super::statement::{CreateMaterializedView, Name, Select, Subscribe};
 
 /// EXPLAIN.
 #[derive(Clone, Debug)]
@@ -30,7 +30,7 @@ pub struct ExplainOptions {
 #[derive(Clone, Debug)]
 pub enum Explained {
     /// A query: its batch plan.
-    Query(Query),
+    Query(Select),
     /// A subscription: the incremental plan of its query.
     Subscribe(Box<Subscribe>),
     /// A continuous view that is not created: its incremental plan.

@@ -17,6 +17,7 @@ pub mod interrupt;
 pub(crate) mod interval;
 pub mod optimize;
 mod parser;
+mod select;
 mod subscribe;
 mod types;
 mod window_exec;

@@ -8,6 +8,7 @@ use datafusion::sql::sqlparser::tokenizer::Location;
 
 pub use super::alter::{Action, AlterTable, Pause, Rebuild};
 pub use super::explain::{Explain, ExplainOptions, Explained};
+pub use super::select::{AsOf, Select};
 pub use super::subscribe::{Envelope, EnvelopeKind, Subscribe};
 use crate::catalog::object::{ConnectorOptions, Emit};
 
@@ -44,7 +45,7 @@ pub type Expr = Text<ast::Expr>;
 #[derive(Clone, Debug)]
 pub enum Statement {
     /// SELECT, VALUES, TABLE, WITH .. SELECT.
-    Query(Query),
+    Query(Select),
     /// INSERT.
     Insert(Box<Insert>),
     /// UPDATE.
@@ -275,7 +276,7 @@ pub struct CopyTo {
 #[derive(Clone, Debug)]
 pub enum Streamed {
     /// Ends.
-    Query(Query),
+    Query(Select),
     /// May never end.
     Subscribe(Box<Subscribe>),
 }

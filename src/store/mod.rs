@@ -26,11 +26,13 @@ mod image;
 mod index;
 mod lookup;
 mod merge;
+mod past;
 mod recast;
 mod version;
 mod writer;
 
 pub use image::ChunkImage;
+pub use past::Past;
 pub use version::Version;
 pub use writer::Store;
 

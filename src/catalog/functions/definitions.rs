@@ -4,11 +4,12 @@ use arrow::array::StringArray;
 use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 
-use super::{Declared, NULL, Type, int_at, relation_at, text, text_at};
-use crate::catalog::pg_catalog::{self, index_definition, key_columns, quote_ident, table_of_key};
+use super::{Declared, NULL, Type, int_at, relation_at, split_name, text, text_at};
+use crate::catalog::pg_catalog::pg_proc::{FUNCTIONS as LISTED, Function};
+use crate::catalog::pg_catalog::{self, index_definition, key_columns, pg_type, quote_ident, table_of_key};
 use crate::catalog::system::Environment;
 use crate::data::ObjectId;
-use crate::error::Result;
+use crate::error::{Error, Result, SqlState};
 
 use Type::{Bool, Int, Oid, Relation, Text, Texts};
 
@@ -19,10 +20,14 @@ pub(super) const FUNCTIONS: &[Declared] = &[
     Declared::new("pg_get_constraintdef", &[Oid, Bool], Text, constraint_definition).optional(1),
     Declared::new("pg_get_ruledef", &[Oid, Bool], Text, none).optional(1),
     Declared::new("pg_get_triggerdef", &[Oid, Bool], Text, none).optional(1),
-    Declared::new("pg_get_functiondef", &[Oid], Text, none),
-    Declared::new("pg_get_function_result", &[Oid], Text, none),
-    Declared::new("pg_get_function_arguments", &[Oid], Text, none),
-    Declared::new("pg_get_function_identity_arguments", &[Oid], Text, none),
+    Declared::new("pg_get_functiondef", &[Oid], Text, function_definition),
+    Declared::new("pg_get_function_result", &[Oid], Text, |_, row| {
+        Ok(function_at(row).map_or(NULL, |(_, _, _, result, _)| text(pg_type::format(*result, None))))
+    }),
+    Declared::new("pg_get_function_arguments", &[Oid], Text, function_arguments),
+    Declared::new("pg_get_function_identity_arguments", &[Oid], Text, function_arguments),
+    Declared::new("pg_get_function_sqlbody", &[Oid], Text, none),
+    Declared::new("regproc_oid", &[Text], Oid, function_oid),
     Declared::new("pg_get_statisticsobjdef_columns", &[Oid], Text, none),
     Declared::new("pg_get_statisticsobjdef", &[Oid], Text, none),
     Declared::new("options_as_texts", &[Texts], Texts, options_as_texts),
@@ -59,6 +64,57 @@ fn constraint_definition(environment: &dyn Environment, row: &[ScalarValue]) -> 
     let oid = int_at(row, 0).and_then(|o| u32::try_from(o).ok()).unwrap_or(0);
     let table = table_of_key(oid).and_then(|id| snapshot.get(id));
     Ok(table.map_or(NULL, |t| text(format!("PRIMARY KEY ({})", key_columns(t)))))
+}
+
+fn function_at(row: &[ScalarValue]) -> Option<&'static Function> {
+    let wanted = int_at(row, 0)?;
+    LISTED.iter().find(|(oid, ..)| i64::from(*oid) == wanted)
+}
+
+fn argument_types((.., arguments): &Function) -> String {
+    let name = |oid: &i64| pg_type::format(u32::try_from(*oid).unwrap_or(0), None);
+    arguments.iter().map(name).collect::<Vec<_>>().join(", ")
+}
+
+fn function_arguments(_: &dyn Environment, row: &[ScalarValue]) -> Result<ScalarValue> {
+    Ok(function_at(row).map_or(NULL, |function| text(argument_types(function))))
+}
+
+fn function_definition(_: &dyn Environment, row: &[ScalarValue]) -> Result<ScalarValue> {
+    let Some(function) = function_at(row) else { return Ok(NULL) };
+    let (_, name, kind, result, _) = function;
+    if *kind == "a" {
+        let message = format!("\"{name}\" is an aggregate function");
+        return Err(Error::new(SqlState::WRONG_OBJECT_TYPE, message));
+    }
+    Ok(text(format!(
+        "CREATE OR REPLACE FUNCTION pg_catalog.{name}({})\n RETURNS {}\n LANGUAGE internal\n STABLE PARALLEL SAFE STRICT\n\
+         AS $function${name}$function$\n",
+        argument_types(function),
+        pg_type::format(*result, None)
+    )))
+}
+
+/// The function of a name, or of a name and its arguments' types: `now`, `pg_catalog.sum(bigint)`.
+fn function_oid(_: &dyn Environment, row: &[ScalarValue]) -> Result<ScalarValue> {
+    let called = text_at(row, 0);
+    let (name, types) = match called.strip_suffix(')').and_then(|called| called.split_once('(')) {
+        Some((name, types)) => (name, Some(types)),
+        None => (called, None),
+    };
+    let wanted = types.map(|types| {
+        let oid = |name: &str| pg_type::by_name(name.trim()).map_or(-1, |found| i64::from(found.oid));
+        types.split(',').filter(|name| !name.trim().is_empty()).map(oid).collect::<Vec<_>>()
+    });
+    let name = split_name(name).pop().unwrap_or_default();
+    let mut found = LISTED.iter().filter(|(_, known, _, _, arguments)| {
+        *known == name && wanted.as_ref().is_none_or(|wanted| wanted == arguments)
+    });
+    match (found.next(), found.next()) {
+        (Some((oid, ..)), None) => Ok(super::oid(*oid)),
+        (None, _) => Err(Error::new(SqlState::UNDEFINED_FUNCTION, format!("function \"{called}\" does not exist"))),
+        (Some(_), Some(_)) => Err(Error::new(SqlState("42725"), format!("more than one function named \"{called}\""))),
+    }
 }
 
 /// `name=value` as `name 'value'`.

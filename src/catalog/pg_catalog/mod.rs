@@ -20,7 +20,7 @@ mod pg_indexes;
 mod pg_language;
 mod pg_matviews;
 mod pg_namespace;
-mod pg_proc;
+pub(in crate::catalog) mod pg_proc;
 mod pg_roles;
 mod pg_shadow;
 mod pg_stat_database;

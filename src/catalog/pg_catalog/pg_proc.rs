@@ -15,7 +15,9 @@ pub(super) static TABLE: SystemTable = SystemTable {
 };
 
 /// oid, name, kind, result type, argument types.
-const FUNCTIONS: &[(u32, &str, &str, u32, &[i64])] = &[
+pub(in crate::catalog) type Function = (u32, &'static str, &'static str, u32, &'static [i64]);
+
+pub(in crate::catalog) const FUNCTIONS: &[Function] = &[
     (89, "version", "f", 25, &[]),
     (1299, "now", "f", 1184, &[]),
     (750, "array_in", "f", 2277, &[2275, 26, 23]),

@@ -1,5 +1,7 @@
 //! Views that leave the clock, and those that hold it back.
 
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::data::{Epoch, ObjectId};
@@ -21,6 +23,12 @@ impl Publisher {
         self.publish_complete()?;
         self.show();
         Ok(())
+    }
+
+    /// These cannot be shown until a later start.
+    pub(super) fn strand(&mut self, views: HashMap<ObjectId, Arc<str>>) {
+        self.stranded = Arc::new(views);
+        self.show();
     }
 
     /// Views that nobody is to read any more leave the clock, if it waits for anything.

@@ -17,6 +17,7 @@ mod view;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -31,7 +32,6 @@ use super::command::Report;
 use super::digest::Digest;
 use super::message::{EpochInfo, Message, NewView, Publish, shut_down};
 use super::shared::{Entry, Paused, Published, Shared};
-use super::subscribe::Unread;
 use super::worker::abort;
 use super::{EpochStatus, Missing, RuntimeConfig, SubscribeSpec, Subscription};
 
@@ -67,7 +67,6 @@ pub(super) fn start(
         source_errors: BTreeMap::new(),
         missing: Arc::default(),
         subscribing: vec![],
-        unread: Unread::new(config.limits.subscribe_bytes),
         digests: vec![],
         stranded: Arc::default(),
         taps: BTreeMap::new(),
@@ -108,7 +107,6 @@ struct Publisher {
     missing: Arc<HashMap<ObjectId, Missing>>,
     /// Subscriptions that begin at an epoch that is not published yet.
     subscribing: Vec<(Epoch, SubscribeSpec, Reply<Result<Subscription>>)>,
-    unread: Arc<Unread>,
     digests: Vec<Digest>,
     stranded: Arc<HashMap<ObjectId, Arc<str>>>,
     taps: BTreeMap<ObjectId, sinks::Tap>,
@@ -188,10 +186,7 @@ impl Publisher {
             Publish::ReadAnew(source) => self.forget_errors(source),
             Publish::WentOn(source) => self.forget_failure(source),
             Publish::Remove(objects) => self.remove(&objects),
-            Publish::Stranded(views) => {
-                self.stranded = Arc::new(views);
-                self.show();
-            }
+            Publish::Stranded(views) => self.strand(views),
             Publish::Altered(id) => self.tables.get_mut(&id).into_iter().for_each(|table| table.history = None),
             Publish::End(id, error) => self.views.get_mut(&id).into_iter().for_each(|v| v.end_subscriptions(&error)),
             Publish::Keep(kept, rows, reply) => drop(reply.send(self.keep(&kept, rows))),
@@ -217,6 +212,7 @@ impl Publisher {
                 self.subscribe();
             }
             Publish::Past(wanted, reply) => drop(reply.send(self.past(&wanted))),
+            Publish::Backwards(objects, as_of, reply) => drop(reply.send(self.backwards(&objects, as_of))),
             Publish::Status(status, reply) => drop(reply.send(Ok(self.status(status)))),
             Publish::LateRows(view, reply) => {
                 let wanted = self.views.values().filter(|v| view.is_none_or(|id| v.id == id));
@@ -368,6 +364,7 @@ impl Publisher {
         self.digests.extend(wrong.into_values());
         self.published = epoch;
         self.feed_sinks(epoch, &changed);
+        self.forget();
         self.show();
         self.tell(epoch, &changed)?;
         for (view, rows) in late {
@@ -389,7 +386,6 @@ impl Publisher {
         if self.recent.len() > EPOCHS_SHOWN {
             self.recent.pop_front();
         }
-        self.forget();
         self.relieve();
         self.subscribe();
         Ok(())
@@ -454,7 +450,7 @@ impl Publisher {
             let readable = self.shared.published().version(spec.view, &called);
             let answer = match (readable, view) {
                 (Ok(_), Some(view)) => {
-                    view.subscribe(&spec, self.published, &self.config.metrics.subscriptions, &self.unread)
+                    view.subscribe(&spec, self.published, &self.config.metrics.subscriptions, &self.shared.unread)
                 }
                 (Err(error), _) => Err(error),
                 (Ok(_), None) => Err(Error::unsupported(
@@ -478,11 +474,12 @@ impl Publisher {
         }
         while bytes > self.config.limits.history_bytes {
             let histories = self.histories().filter(|h| h.oldest().is_some());
-            let Some(oldest) = histories.min_by_key(|h| h.oldest()) else { return };
+            let Some(oldest) = histories.min_by_key(|h| h.oldest()) else { break };
             bytes -= oldest.bytes;
             oldest.forget_oldest();
             bytes += oldest.bytes;
         }
+        self.shared.held.history.store(bytes, Ordering::Relaxed);
     }
 
     fn shut_down(&mut self) {

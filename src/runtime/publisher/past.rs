@@ -1,45 +1,59 @@
-//! What tables and views were at an epoch that is past: what SUBSCRIBE .. AS OF goes back to.
+//! What tables and views were at an epoch that is past: what AS OF goes back to.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
-use arrow::array::{BooleanArray, RecordBatch, UInt32Array};
-use arrow::compute::filter_record_batch;
+use arrow::array::RecordBatch;
 
-use crate::data::{Changes, Epoch, KeyEncoder, consolidate};
+use crate::data::{Changes, Epoch, ObjectId};
 use crate::error::{Error, Result, SqlState};
-use crate::store::Version;
+use crate::store::{Past, Version};
 
-use super::super::message::{Past, PastWanted};
+use super::super::message::{Backwards, PastInputs, PastWanted};
 use super::Publisher;
 use super::history::History;
 
 impl Publisher {
+    /// The rows of now, and the history, if it goes back so far.
+    fn kept(&self, id: ObjectId, as_of: Epoch) -> Result<(Version, Option<&History>)> {
+        let (called, history) = match (self.views.get(&id), self.tables.get(&id)) {
+            (Some(view), _) => (view.called(), &view.history),
+            (None, Some(table)) => (format!("table \"{}\"", table.name), &table.history),
+            (None, None) => return Err(Error::internal(format!("object {id} has no history"))),
+        };
+        let version = self.shared.published().version(id, &called)?;
+        let since = history.as_ref().map_or(self.published, |h| h.since);
+        if as_of < since {
+            return Err(too_old(&called, as_of, since));
+        }
+        Ok((version, history.as_ref()))
+    }
+
+    /// What SELECT .. AS OF makes the rows of then of.
+    pub(super) fn backwards(&self, objects: &[ObjectId], as_of: Epoch) -> Result<HashMap<ObjectId, Backwards>> {
+        let one = |id: &ObjectId| {
+            let (now, history) = self.kept(*id, as_of)?;
+            Ok((*id, Backwards { now, later: history.map_or_else(Vec::new, |h| h.between(as_of)) }))
+        };
+        objects.iter().map(one).collect()
+    }
+
     /// What is wanted, if the histories go back so far.
-    pub(super) fn past(&self, wanted: &PastWanted) -> Result<Past> {
+    pub(super) fn past(&self, wanted: &PastWanted) -> Result<PastInputs> {
         let PastWanted { objects, as_of, rows: with_rows } = wanted;
-        let published = self.shared.published();
         let (mut rows, mut later) = (Vec::new(), BTreeMap::<Epoch, Vec<_>>::new());
         for id in objects {
-            let (called, history) = match (self.views.get(id), self.tables.get(id)) {
-                (Some(view), _) => (view.called(), &view.history),
-                (None, Some(table)) => (format!("table \"{}\"", table.name), &table.history),
-                (None, None) => return Err(Error::internal(format!("object {id} has no history"))),
-            };
-            let version = published.version(*id, &called)?;
-            let since = history.as_ref().map_or(self.published, |h| h.since);
-            if *as_of < since {
-                return Err(too_old(&called, *as_of, since));
-            }
+            let (version, history) = self.kept(*id, *as_of)?;
             let kept = || history.iter().flat_map(|h| h.after(*as_of));
             if *with_rows {
-                let changes = history.as_ref().map_or_else(Vec::new, |h| h.between(*as_of));
+                let changes = history.map_or_else(Vec::new, |h| h.between(*as_of));
                 rows.extend(before(&version, &changes)?.into_iter().map(|rows| (*id, rows)));
             }
             for (epoch, changes) in kept() {
                 later.entry(epoch).or_default().push((*id, changes.to_vec()));
             }
         }
-        Ok(Past { rows, later, through: self.published })
+        Ok(PastInputs { rows, later, through: self.published })
     }
 
     /// Views that did not change give memory back too.
@@ -63,45 +77,16 @@ pub(super) fn too_old(called: &str, as_of: Epoch, since: Epoch) -> Error {
         .with_hint(format!("The oldest epoch is {since}; the setting history says how long changes are kept."))
 }
 
-/// The rows of which `later` made the present ones. New rows are in the last chunks, so the others are not looked at.
+/// The rows of which `later` made the present ones.
 pub(super) fn before(now: &Version, later: &[Changes]) -> Result<Vec<RecordBatch>> {
     if later.is_empty() {
         return now.batches();
     }
-    let schema = now.schema();
-    let encoder = KeyEncoder::exact(schema, &(0..schema.fields().len()).collect::<Vec<_>>())?;
-    let net = consolidate(schema, &encoder, later)?;
-    let keys = encoder.encode(&net.rows)?;
-    let (mut came, mut gone) = (HashMap::new(), Vec::new());
-    for i in 0..net.len() {
-        match net.diff(i) {
-            diff if diff > 0 => drop(came.insert(keys.get(i), diff)),
-            diff => gone.extend(std::iter::repeat_n(i as u32, usize::try_from(-diff).unwrap_or(0))),
-        }
-    }
-    let mut batches = Vec::new();
-    for chunk in (0..now.chunks()).rev() {
-        let Some(rows) = now.batch(chunk)? else { continue };
-        if came.is_empty() {
-            batches.push(rows);
-            continue;
-        }
-        let keys = encoder.encode(&rows)?;
-        let mut keep = vec![true; rows.num_rows()];
-        for (i, keep) in keep.iter_mut().enumerate().rev() {
-            if let Some(left) = came.get_mut(keys.get(i)) {
-                *keep = false;
-                *left -= 1;
-                if *left == 0 {
-                    came.remove(keys.get(i));
-                }
-            }
-        }
-        batches.push(filter_record_batch(&rows, &BooleanArray::from(keep))?);
-    }
-    debug_assert!(came.is_empty(), "the history has rows that are not there");
+    let mut batches: Vec<RecordBatch> = Arc::new(Past::of(now.clone(), later)?).batches().collect::<Result<_>>()?;
+    // In the order of insertion, and then what is gone.
+    let gone = batches.pop();
     batches.reverse();
-    batches.push(net.take(&UInt32Array::from(gone))?.rows);
+    batches.extend(gone);
     batches.retain(|rows| rows.num_rows() > 0);
     Ok(batches)
 }

@@ -1,7 +1,10 @@
 //! Answers that wait until what they speak of is durable, in the order of the log.
 
+use std::sync::Arc;
+
 use tokio::sync::oneshot::Sender as Reply;
 
+use crate::archive::Archive;
 use crate::data::{Epoch, EventTime};
 use crate::error::{Error, Result, SqlState};
 use crate::log::{LogNews, LogPosition, Record};
@@ -21,6 +24,8 @@ pub(super) enum Answer {
     },
     /// Objects are gone.
     Dropped(Reply<Result<Epoch>>, Epoch),
+    /// So is this archive's source.
+    Left(Arc<Archive>),
     /// Something was changed.
     Changed(Reply<Result<()>>),
     /// The same, and readers see it.
@@ -43,6 +48,7 @@ impl Answer {
                 }
             }
             Self::Dropped(reply, epoch) => drop(reply.send(Ok(epoch))),
+            Self::Left(archive) => archive.leave(),
             Self::Changed(reply) => drop(reply.send(Ok(()))),
             Self::Shown(reply) => drop(shared.publisher.send(Publish::Answer(reply))),
         }

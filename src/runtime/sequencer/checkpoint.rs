@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::archive::Archive;
 use crate::checkpoint::{Objects, Owner};
 use crate::data::{Epoch, ObjectId, Shape};
 use crate::error::{Error, Result, SqlState};
@@ -81,6 +82,8 @@ pub(super) struct Checkpoints {
     /// Some state has not been copied as a whole: the next copy is due soon.
     partial: bool,
     shown: VecDeque<CheckpointStatus>,
+    /// Of sources that were dropped.
+    pub(super) left_archives: Vec<Arc<Archive>>,
 }
 
 impl Checkpoints {
@@ -484,6 +487,7 @@ impl Sequencer {
             epoch,
             partial: false,
             shown,
+            left_archives: vec![],
         });
         Ok(())
     }

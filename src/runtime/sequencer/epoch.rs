@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Instant, SystemTime};
 
 use tokio::sync::oneshot::Sender as Reply;
@@ -199,6 +200,7 @@ impl Sequencer {
             workers.send(Command::Epoch(Arc::new(input)));
         }
         let in_flight = InFlight { epoch, rows: open.rows, bytes: open.bytes, closed, join: false };
+        self.shared.held.in_flight.fetch_add(in_flight.bytes, Ordering::Relaxed);
         self.in_flight.push_back(in_flight);
         for origin in &open.late {
             self.late_written.push((origin.epoch, epoch));
@@ -303,6 +305,7 @@ impl Sequencer {
             let Some(done) = self.in_flight.pop_front() else { break };
             began.get_or_insert(done.closed);
             rows += done.rows;
+            self.shared.held.in_flight.fetch_sub(done.bytes, Ordering::Relaxed);
         }
         if let Some(began) = began {
             let took = now.saturating_duration_since(began.max(self.moved));

@@ -10,6 +10,7 @@ use crate::error::Result;
 use super::super::SourceSpec;
 use super::super::message::Message;
 use super::Sequencer;
+use super::answers::Answer;
 use super::epoch::OpenEpoch;
 use super::sources::Feed;
 
@@ -61,12 +62,22 @@ impl Sequencer {
         self.archives().for_each(|archive| archive.published(epoch));
     }
 
+    /// A source is dropped: its archive goes when nothing brings it back any more, and nothing needs it.
+    pub(super) fn leave_archive(&mut self, feed: &Feed) {
+        if let (Some(checkpoints), Some(archive)) = (&mut self.checkpoints, feed.archive.clone()) {
+            checkpoints.left_archives.retain(|archive| !archive.is_gone());
+            checkpoints.left_archives.push(Arc::clone(&archive));
+            self.answer(Answer::Left(archive));
+        }
+    }
+
     pub(super) fn archives_have_room(&self) -> bool {
         self.archives().all(|archive| archive.has_room())
     }
 
-    /// Those that a checkpoint relies on.
+    /// Those that a checkpoint relies on, and those that are told of it.
     pub(super) fn archives_of_checkpoint(&self) -> Vec<Arc<Archive>> {
-        self.archives().cloned().collect()
+        let left = self.checkpoints.iter().flat_map(|checkpoints| &checkpoints.left_archives);
+        self.archives().chain(left).cloned().collect()
     }
 }

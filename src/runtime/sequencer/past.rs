@@ -13,7 +13,7 @@ use crate::data::{Changes, Epoch, ObjectId};
 use crate::error::{Error, Result};
 
 use super::super::command::{EpochInput, PastEpochs};
-use super::super::message::{Past, PastWanted, Publish};
+use super::super::message::{PastInputs, PastWanted, Publish};
 use super::Sequencer;
 use super::catchup::CatchUp;
 use super::netting::shape;
@@ -31,11 +31,11 @@ pub(super) struct Backlog {
 impl Sequencer {
     /// What these tables and views were at an epoch, and what has changed since.
     pub(super) fn backlog(&self, objects: &[ObjectId], as_of: Epoch) -> Result<Backlog> {
-        let Past { rows, later, through } = self.past(objects, as_of, true)?;
+        let PastInputs { rows, later, through } = self.past(objects, as_of, true)?;
         Ok(Backlog { as_of, objects: objects.to_vec(), rows: rows.into(), later, through })
     }
 
-    fn past(&self, objects: &[ObjectId], as_of: Epoch, rows: bool) -> Result<Past> {
+    fn past(&self, objects: &[ObjectId], as_of: Epoch, rows: bool) -> Result<PastInputs> {
         let (reply, answer) = crossbeam_channel::bounded(1);
         let wanted = PastWanted { objects: objects.to_vec(), as_of, rows };
         let _ = self.shared.publisher.send(Publish::Past(wanted, reply));

@@ -132,6 +132,7 @@ impl Feed {
                 queued_rows: part.queue.as_ref().map_or(0, |q| q.rows() as u64),
                 error: part.failed.as_ref().map(ToString::to_string).or_else(|| self.connector.trouble()),
                 address: self.connector.address(),
+                archive: self.archive.as_ref().map(|archive| archive.kept()),
             });
         }
         if self.parts.is_empty() {
@@ -146,6 +147,7 @@ impl Feed {
                 queued_rows: 0,
                 error: self.lost.as_ref().map(ToString::to_string),
                 address: self.connector.address(),
+                archive: self.archive.as_ref().map(|archive| archive.kept()),
             });
         }
     }

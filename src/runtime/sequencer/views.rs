@@ -477,6 +477,7 @@ impl Sequencer {
             self.tables.remove(id);
             if let Some(mut feed) = self.feeds.remove(id) {
                 feed.close();
+                self.leave_archive(&feed);
             }
             Arc::make_mut(&mut self.vector).0.retain(|p, _| p.source != *id);
         }

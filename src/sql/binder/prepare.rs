@@ -105,6 +105,12 @@ impl VisitorMut for Prepare {
                     innermost.as_ref().clone()
                 };
                 *expr = call(&format!("{kind}_out"), vec![oid]);
+            } else if let Expr::Cast { expr: innermost, data_type: object, .. } = inner.as_ref()
+                && object_type(object) == Some("regproc")
+                && matches!(data_type, DataType::Custom(name, _) if last_name(name).as_deref() == Some("oid"))
+                && is_constant(innermost)
+            {
+                *expr = call("regproc_oid", vec![innermost.as_ref().clone()]);
             }
         }
         ControlFlow::Continue(())

@@ -16,6 +16,7 @@ use crate::catalog::object::{Kind, Object, Table, View};
 use crate::catalog::{Catalog, Relation, Snapshot};
 use crate::data::text::{Column, TimeZone};
 use crate::data::types::{sql_name, timestamp, varchar};
+use crate::sql::statement::Select;
 use crate::sql::{Executor, Statement, parse};
 
 fn schema() -> Schema {
@@ -89,7 +90,7 @@ fn with<T>(text: &str, f: impl FnOnce(Binder<'_>, Statement) -> T) -> T {
 /// Names and types, then rows.
 fn run(text: &str) -> String {
     let result = with(text, |binder, statement| {
-        let Statement::Query(query) = statement else { panic!("{text} is no query") };
+        let Statement::Query(Select { query, .. }) = statement else { panic!("{text} is no query") };
         let bound = binder.query(&query, &[])?;
         let executor = Executor::new(2);
         let table = Arc::new(MemTable::try_new(Arc::new(schema()), vec![vec![rows()]])?);
@@ -393,7 +394,7 @@ fn parameters_take_the_types_of_their_places() {
     let types = |text: &str, oids: &[u32]| {
         with(text, |binder, statement| {
             let parameters = match statement {
-                Statement::Query(q) => binder.query(&q, oids).unwrap().parameters,
+                Statement::Query(q) => binder.query(&q.query, oids).unwrap().parameters,
                 Statement::Insert(i) => binder.insert(&i, oids).unwrap().parameters,
                 Statement::Update(u) => binder.update(&u, oids).unwrap().parameters,
                 _ => panic!(),
@@ -414,7 +415,7 @@ fn parameters_take_the_types_of_their_places() {
 fn views_refuse_what_changes_by_itself() {
     let view = |text: &str| {
         with(text, |binder, statement| {
-            let Statement::Query(query) = statement else { panic!() };
+            let Statement::Query(Select { query, .. }) = statement else { panic!() };
             match binder.view(&query, &[], Ok) {
                 Ok(view) => view.plan.display_indent().to_string(),
                 Err(e) => format!("{} {}", e.code().0, e.message()),

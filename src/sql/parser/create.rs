@@ -469,9 +469,13 @@ fn connector(
                 .with_hint("Say where the rows come from: WITH (connector = 'file', path = '..').")),
         };
     };
+    if what == "table" && options.iter().any(|(k, _)| k == "archive") {
+        let hint = "A table keeps all its rows already, and new views read them: leave archive out.";
+        return Err(Error::unsupported("an archive of a table", hint));
+    }
     let Some(at) = options.iter().position(|(k, _)| k == "connector") else {
         return Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, format!("WITH (..) of a {what} needs a connector"))
-            .with_hint("Connectors are 'file' and 'nexmark'."));
+            .with_hint("Connectors are 'file', 'socket' and 'nexmark'."));
     };
     let (_, connector) = options.remove(at);
     let (encode, encode_options) = encode.map_or((None, vec![]), |(e, o)| (Some(e), o));

@@ -77,7 +77,7 @@ pub(super) struct Cursor<'a> {
 
 impl<'a> Cursor<'a> {
     pub(super) fn new(source: &'a Source<'a>, tokens: Vec<TokenWithSpan>) -> Self {
-        let tokens = tokens::table_queries(tokens);
+        let tokens = tokens::as_of(tokens::table_queries(tokens));
         let parser = Parser::new(&DIALECT).with_recursion_limit(DEPTH_MAX).with_tokens_with_locations(tokens);
         Self { source, parser }
     }
@@ -198,6 +198,10 @@ impl<'a> Cursor<'a> {
             let (line, column) = message[at + 10..].split_once(", Column: ")?;
             Some(Location::new(line.trim().parse().ok()?, column.trim().parse().ok()?))
         });
+        // sqlparser may have tried something else since.
+        if let Some(error) = tokens::inner_as_of(self.source) {
+            return error;
+        }
         match location {
             Some(at) => self.error_at(self.source.offset(at)),
             None => self.error_here(),

@@ -1,14 +1,15 @@
 //! SELECT, INSERT, UPDATE, DELETE, TRUNCATE, COPY, SUBSCRIBE.
 
 use datafusion::sql::sqlparser::ast;
+use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::cursor::{Cursor, fold};
 use crate::error::{Error, Result, SqlState};
 use crate::sql::Statement;
 use crate::sql::statement::{
-    ConflictUpdate, CopyFormat, CopyFrom, CopyOptions, CopyTo, Delete, Envelope, EnvelopeKind, Insert, Name,
-    OnConflict, Query, Streamed, Subscribe, Update,
+    AsOf, ConflictUpdate, CopyFormat, CopyFrom, CopyOptions, CopyTo, Delete, Envelope, EnvelopeKind, Insert, Name,
+    OnConflict, Query, Select, Streamed, Subscribe, Update,
 };
 
 impl Cursor<'_> {
@@ -19,7 +20,32 @@ impl Cursor<'_> {
             self.subscribe_options(&mut subscribe)?;
             return Ok(Statement::Subscribe(subscribe));
         }
-        Ok(Statement::Query(query))
+        Ok(Statement::Query(Select { query, as_of: self.as_of()? }))
+    }
+
+    /// Whether AS OF comes next, with something that is no alias.
+    pub(super) fn peek_as_of(&self) -> bool {
+        self.peek_words(&["as", "of"])
+            && matches!(&self.parser.peek_token_ref().token, Token::Word(word) if word.keyword == Keyword::NoKeyword)
+    }
+
+    /// `AS OF 5` and `AS OF $1`.
+    fn as_of(&mut self) -> Result<Option<AsOf>> {
+        if !self.peek_as_of() {
+            return Ok(None);
+        }
+        self.words(&["as", "of"]);
+        let parameter = match &self.parser.peek_token_ref().token {
+            Token::Number(..) => return self.number().map(|epoch| Some(AsOf::Epoch(epoch))),
+            Token::Placeholder(name) => name.strip_prefix('$').and_then(|n| n.parse::<u16>().ok()).filter(|n| *n > 0),
+            _ => {
+                let hint = "AS OF takes the number of an epoch; highwater.epochs says when each was closed.";
+                return Err(Error::unsupported("AS OF a time", hint).with_position(self.position()));
+            }
+        };
+        let parameter = parameter.ok_or_else(|| self.error_here())?;
+        self.parser.next_token();
+        Ok(Some(AsOf::Parameter(parameter.into())))
     }
 
     pub(super) fn insert(&mut self) -> Result<Statement> {
@@ -167,6 +193,10 @@ impl Cursor<'_> {
         self.word("to");
         let mut subscribe = if self.token(&Token::LParen) {
             let query = self.query()?;
+            if self.peek_as_of() {
+                let hint = "Put it behind the parentheses: SUBSCRIBE (SELECT ..) AS OF 5.";
+                return Err(Error::unsupported("AS OF in SUBSCRIBE's query", hint).with_position(self.position()));
+            }
             self.expect(&Token::RParen)?;
             Subscribe::new(query, None)
         } else if self.peek_word("select") || self.peek_word("with") {
@@ -286,7 +316,8 @@ impl Cursor<'_> {
         let list = if quoted.is_empty() { "*".to_owned() } else { quoted.join(", ") };
         let query = super::reparse_query(&format!("SELECT {list} FROM {name_text}"))?;
         self.copy_target("to", "stdout")?;
-        Ok(Statement::CopyTo(CopyTo { source: Streamed::Query(query), options: self.copy_options()? }))
+        let source = Streamed::Query(Select { query, as_of: None });
+        Ok(Statement::CopyTo(CopyTo { source, options: self.copy_options()? }))
     }
 
     /// A query, a subscription, or a query with EMIT CHANGES.
@@ -300,7 +331,7 @@ impl Cursor<'_> {
             self.subscribe_options(&mut subscribe)?;
             return Ok(Streamed::Subscribe(Box::new(subscribe)));
         }
-        Ok(Streamed::Query(query))
+        Ok(Streamed::Query(Select { query, as_of: self.as_of()? }))
     }
 
     fn copy_target(&mut self, direction: &str, stream: &str) -> Result<()> {

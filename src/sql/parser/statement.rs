@@ -10,7 +10,14 @@ impl Cursor<'_> {
     /// A statement up to the end of the text.
     pub(super) fn whole_statement(mut self) -> Result<Statement> {
         let statement = self.statement()?;
-        if self.at_end() { Ok(statement) } else { Err(self.error_here()) }
+        if self.at_end() {
+            return Ok(statement);
+        }
+        Err(if self.peek_as_of() {
+            without_as_of(&statement).with_position(self.position())
+        } else {
+            self.error_here()
+        })
     }
 
     pub(super) fn statement(&mut self) -> Result<Statement> {
@@ -53,6 +60,20 @@ impl Cursor<'_> {
         self.parser.next_token();
         Ok(statement)
     }
+}
+
+/// AS OF behind a statement that does not take it.
+fn without_as_of(statement: &Statement) -> Error {
+    let (what, hint) = match statement {
+        Statement::Insert(_) => {
+            ("INSERT .. AS OF", "COPY (SELECT .. AS OF e) TO STDOUT gives the rows, and COPY t FROM STDIN takes them.")
+        }
+        Statement::CreateView(_) | Statement::CreateMaterializedView(_) => {
+            ("AS OF in a view", "A view follows what it reads; SELECT .. FROM view AS OF e shows what it was.")
+        }
+        _ => ("AS OF in this statement", "Put it at the end of a SELECT."),
+    };
+    Error::unsupported(what, hint)
 }
 
 /// PostgreSQL's statements that Highwater does not have.

@@ -1,5 +1,6 @@
 //! Text -> tokens, with PostgreSQL's errors: what is no token, what nests too deeply; `TABLE t` as the query it is.
 
+use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Span, Token, TokenWithSpan, Tokenizer, Word};
 
 use super::cursor::{DEPTH_MAX, DIALECT, Source};
@@ -244,6 +245,54 @@ pub(super) fn table_queries(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
         }
     }
     out
+}
+
+/// What may follow AS OF, where `of` can be no alias: an epoch, and what somebody may take for one.
+fn follows_as_of(token: &Token) -> bool {
+    match token {
+        Token::Number(..) | Token::Placeholder(_) | Token::SingleQuotedString(_) => true,
+        Token::Word(word) if word.quote_style.is_none() => {
+            let times = ["timestamp", "timestamptz", "date", "now", "at", "system", "current_timestamp"];
+            times.iter().any(|time| word.value.eq_ignore_ascii_case(time))
+        }
+        _ => false,
+    }
+}
+
+/// Where `AS OF 5` stands, as indexes of AS.
+fn places_of_as_of(tokens: &[TokenWithSpan]) -> Vec<usize> {
+    let is = |token: &Token, word: &str| matches!(token, Token::Word(w) if w.quote_style.is_none() && w.value.eq_ignore_ascii_case(word));
+    let significant: Vec<usize> =
+        (0..tokens.len()).filter(|n| !matches!(tokens[*n].token, Token::Whitespace(_))).collect();
+    let found = significant.windows(3).filter(|three| {
+        let [first, second, third] = [0, 1, 2].map(|n| &tokens[three[n]].token);
+        is(first, "as") && is(second, "of") && follows_as_of(third)
+    });
+    found.map(|three| three[0]).collect()
+}
+
+/// The AS of `AS OF 5` is no keyword any more: for sqlparser `of` would be an alias.
+pub(super) fn as_of(mut tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    for at in places_of_as_of(&tokens) {
+        if let Token::Word(word) = &mut tokens[at].token {
+            word.keyword = Keyword::NoKeyword;
+        }
+    }
+    tokens
+}
+
+/// `AS OF 5` in parentheses, those of COPY apart: in a part of a query.
+pub(super) fn inner_as_of(source: &Source<'_>) -> Option<Error> {
+    let tokens = source.tokenize().ok()?;
+    let copies = tokens.iter().find(|t| !matches!(t.token, Token::Whitespace(_)));
+    let outer = copies.is_some_and(|t| matches!(&t.token, Token::Word(w) if w.value.eq_ignore_ascii_case("copy")));
+    let inner = places_of_as_of(&tokens).into_iter().find(|at| {
+        let count = |token: &Token| tokens[..*at].iter().filter(|t| t.token == *token).count();
+        count(&Token::LParen) > count(&Token::RParen) + usize::from(outer)
+    })?;
+    let hint = "Put it at the end of the statement: it holds for all that the query reads.";
+    let error = Error::unsupported("AS OF in a part of a query", hint);
+    Some(error.with_position(source.offset(tokens[inner].span.start) + 1))
 }
 
 /// A text that is no query because a window's table has PARTITION BY, as in Flink.
