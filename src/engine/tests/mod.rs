@@ -15,7 +15,7 @@ use super::{Engine, Session, Startup, runtime_config};
 use crate::checkpoint::{MemoryObjects, Objects, Owner};
 use crate::config::EngineConfig;
 use crate::error::{Error, Result};
-use crate::log::{LogFiles, LogPlace, MemoryDisk};
+use crate::log::{Disk, LogFiles, LogPlace, MemoryDisk};
 use crate::metrics::Metrics;
 use crate::runtime::{Checkpoint, Kept, RuntimeConfig};
 use crate::spill::Memory;
@@ -23,9 +23,10 @@ use crate::spill::Memory;
 /// Starts a database on what an earlier one left; where that one would end the process, it only ends.
 fn start(disk: &MemoryDisk, objects: &MemoryObjects, config: EngineConfig, file: u64) -> Result<Arc<Engine>> {
     let objects: Arc<dyn Objects> = Arc::new(objects.clone());
-    let newest = Checkpoint::newest(&objects, &Memory::unbounded())?;
+    let log: Arc<dyn Disk> = Arc::new(disk.clone());
+    let newest = Checkpoint::to_begin_with(&objects, &log, &Memory::unbounded())?;
     let from = newest.as_ref().map_or(LogPlace::START, Checkpoint::log);
-    let files = LogFiles::find(Arc::new(disk.clone()), from)?.in_files_of(file);
+    let files = LogFiles::find(log, from)?.in_files_of(file);
     let runtime = RuntimeConfig { failed: |_| (), ..runtime_config(&config, Metrics::new(), Memory::unbounded()) };
     Engine::start_with(config, runtime, None, Some((files, Kept { objects, owner: Owner::default(), newest })))
 }
