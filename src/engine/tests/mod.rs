@@ -2,6 +2,7 @@
 
 mod faults;
 mod flips;
+mod starts;
 
 use std::fmt::Write;
 use std::sync::Arc;
