@@ -1,5 +1,7 @@
 //! Databases on disks in memory or on a damaged one, and statements to them.
 
+#[path = "../../../sql-tests/done.rs"]
+mod done;
 mod faults;
 mod flips;
 mod starts;
