@@ -442,6 +442,7 @@ fn shown(known: &Known) -> Vec<String> {
     let relations = ["t", "j", "late", "bid"].iter().take(known.tables).copied();
     all.extend(relations.chain(known.views.iter().copied()).map(str::to_owned));
     all.extend(known.has_sink.then(|| "ks".to_owned()));
+    all.extend(known.paused.iter().map(|name| format!("{name} is paused")));
     all.sort();
     if known.tables > 0 {
         let mut rows: Vec<String> = known.t.iter().map(|(k, (g, v))| format!("{k} {g} {v}")).collect();
@@ -459,6 +460,7 @@ fn shown(known: &Known) -> Vec<String> {
 async fn look(client: &mut Client) -> Result<Vec<String>, String> {
     let mut ask = async |sql: &str| client.sorted(sql).await.map_err(|e| format!("{sql}: {e}"));
     let mut all = ask("SELECT name FROM highwater.views").await?;
+    all.extend(ask("SELECT name || ' is paused' FROM highwater.views WHERE status = 'paused'").await?);
     all.extend(ask("SELECT DISTINCT name FROM highwater.sources WHERE name = 'bid'").await?);
     all.extend(ask("SELECT name FROM highwater.sinks").await?);
     let tables = "SELECT table_name::text FROM information_schema.tables \
