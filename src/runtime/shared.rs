@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::Sender;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Semaphore, watch};
+use tokio_util::sync::CancellationToken;
 
 use crate::data::{Epoch, ObjectId};
 use crate::error::{Error, Result, SqlState};
@@ -15,7 +16,7 @@ use crate::functions::text::quote_ident;
 use crate::sink::Sinks;
 use crate::store::Version;
 
-use super::message::{Message, Publish};
+use super::message::{Message, Publish, shut_down};
 use super::{Missing, RuntimeConfig, Settings};
 
 /// One published epoch.
@@ -120,6 +121,8 @@ pub(super) struct Shared {
     pub(super) waiting: Arc<Semaphore>,
     pub(super) waiting_kib: u32,
     pub(super) sinks: Sinks,
+    /// Nothing will be published any more.
+    ended: CancellationToken,
 }
 
 impl Shared {
@@ -136,6 +139,7 @@ impl Shared {
             waiting: Arc::new(Semaphore::new(waiting_kib as usize)),
             waiting_kib,
             sinks: Sinks::new(config.limits.sink_bytes, config.sink_folder.as_deref(), Arc::clone(&config.metrics)),
+            ended: CancellationToken::new(),
         }
     }
 
@@ -152,6 +156,24 @@ impl Shared {
             let mut since = self.behind_since.lock();
             *since = (epoch < self.acknowledged()).then(Instant::now);
         }
+    }
+
+    /// Waits until what is published is as it is wanted.
+    ///
+    /// Errors: `57P01` the runtime has ended before.
+    pub(super) async fn wait(&self, mut is_so: impl FnMut(Epoch) -> bool) -> Result<()> {
+        let mut published = self.epoch.subscribe();
+        tokio::select! {
+            biased;
+            // The sender is ours: it is there.
+            _ = published.wait_for(|epoch| is_so(*epoch)) => Ok(()),
+            () = self.ended.cancelled() => Err(shut_down()),
+        }
+    }
+
+    /// Nothing will be published any more: nobody waits for it.
+    pub(super) fn end(&self) {
+        self.ended.cancel();
     }
 
     pub(super) fn acknowledged(&self) -> Epoch {

@@ -122,6 +122,7 @@ impl Publisher {
         if let Err(error) = self.serve() {
             abort("the publisher failed", &error);
         }
+        self.shared.end();
         self.shared.sinks.stop();
     }
 
