@@ -9,6 +9,7 @@
 //! `HIGHWATER_FAULT_DONE=FILE` each is noted in the file, with the commit, and left out when it runs again. One that does
 //! not end is told, with what all threads do, and ends the process.
 
+mod look;
 mod seeds;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,6 +26,7 @@ use crate::data::Epoch;
 use crate::engine::Engine;
 use crate::error::SqlState;
 use crate::log::{Luck, MemoryDisk, Odds};
+use look::{look, shown};
 use seeds::Step;
 
 /// What is created first, one after the other.
@@ -243,7 +245,7 @@ impl History {
         // A transaction that changes nothing needs no epoch.
         let is_write = (&after.t, after.j) != (&self.known.t, self.known.j);
         let asked = tokio::time::timeout(PATIENCE, client.ask(&sql)).await;
-        let asked = asked.map_err(|_| format!("{sql}: no answer"))?;
+        let asked = asked.map_err(|_| format!("{sql}: no answer; {:?}", self.luck))?;
         let how = asked.as_ref().map_or_else(|e| e.to_string(), |_| format!("{:?}", engine.runtime.acknowledged()));
         self.story.push(format!("{sql}: {how}"));
         match asked {
@@ -434,50 +436,6 @@ impl History {
         rows.sort_unstable();
         if rows.iter().copied().eq(0..self.known.j) { Ok(()) } else { Err(format!("the sink has {rows:?}")) }
     }
-}
-
-/// What is known, as it is shown.
-fn shown(known: &Known) -> Vec<String> {
-    let mut all: Vec<String> = vec![];
-    let relations = ["t", "j", "late", "bid"].iter().take(known.tables).copied();
-    all.extend(relations.chain(known.views.iter().copied()).map(str::to_owned));
-    all.extend(known.has_sink.then(|| "ks".to_owned()));
-    all.extend(known.paused.iter().map(|name| format!("{name} is paused")));
-    all.sort();
-    if known.tables > 0 {
-        let mut rows: Vec<String> = known.t.iter().map(|(k, (g, v))| format!("{k} {g} {v}")).collect();
-        rows.sort();
-        all.push(format!("{} columns", 3 + known.columns));
-        all.extend(rows);
-    }
-    if known.tables > 1 {
-        all.push(format!("{0} {0} {0}", known.j));
-    }
-    all
-}
-
-/// The same of what there is.
-async fn look(client: &mut Client) -> Result<Vec<String>, String> {
-    let mut ask = async |sql: &str| client.sorted(sql).await.map_err(|e| format!("{sql}: {e}"));
-    let mut all = ask("SELECT name FROM highwater.views").await?;
-    all.extend(ask("SELECT name || ' is paused' FROM highwater.views WHERE status = 'paused'").await?);
-    all.extend(ask("SELECT DISTINCT name FROM highwater.sources WHERE name = 'bid'").await?);
-    all.extend(ask("SELECT name FROM highwater.sinks").await?);
-    let tables = "SELECT table_name::text FROM information_schema.tables \
-                  WHERE table_schema = 'public' AND table_name::text IN ('t', 'j', 'late') AND table_type = 'BASE TABLE'";
-    let tables = ask(tables).await?;
-    let has = |name: &str| tables.iter().any(|table| table == name);
-    let (has_t, has_j) = (has("t"), has("j"));
-    all.extend(tables);
-    all.sort();
-    if has_t {
-        all.extend(ask("SELECT count(*) || ' columns' FROM information_schema.columns WHERE table_name = 't'").await?);
-        all.extend(ask("SELECT k, g, v FROM t").await?);
-    }
-    if has_j {
-        all.extend(ask("SELECT count(*), count(DISTINCT n), coalesce(max(n) + 1, 0) FROM j").await?);
-    }
-    Ok(all)
 }
 
 #[test]

@@ -38,6 +38,15 @@ fn config(workers: usize, checkpoint_interval: Duration) -> EngineConfig {
     EngineConfig { workers, checkpoint_interval, ..EngineConfig::default() }
 }
 
+/// What statements give.
+#[derive(Default)]
+struct Rows {
+    /// Of the last of them.
+    columns: usize,
+    /// Rows of all, as texts.
+    texts: Vec<String>,
+}
+
 /// One client.
 struct Client(Session);
 
@@ -46,17 +55,18 @@ impl Client {
         engine.connect(Startup::default()).map(Self)
     }
 
-    /// The rows that some statements give, as texts.
-    async fn ask(&mut self, sql: &str) -> Result<Vec<String>> {
-        let mut all = vec![];
+    /// What some statements give.
+    async fn rows(&mut self, sql: &str) -> Result<Rows> {
+        let mut all = Rows::default();
         for parsed in self.0.parse(sql)? {
             let prepared = self.0.prepare(&parsed, &[]).await?;
-            if let Outcome::Rows { rows, .. } = self.0.execute(&prepared, vec![]).await? {
+            if let Outcome::Rows { columns, rows, .. } = self.0.execute(&prepared, vec![]).await? {
+                all.columns = columns.len();
                 for batch in rows.try_collect::<Vec<_>>().await? {
                     let options = FormatOptions::default().with_null("NULL");
                     let columns = batch.columns().iter().map(|c| ArrayFormatter::try_new(c, &options));
                     let columns = columns.collect::<std::result::Result<Vec<_>, _>>().map_err(Error::from)?;
-                    all.extend((0..batch.num_rows()).map(|row| {
+                    all.texts.extend((0..batch.num_rows()).map(|row| {
                         columns.iter().fold(String::new(), |mut text, column| {
                             let between = if text.is_empty() { "" } else { " " };
                             let _ = write!(text, "{between}{}", column.value(row));
@@ -67,6 +77,11 @@ impl Client {
             }
         }
         Ok(all)
+    }
+
+    /// The rows that some statements give, as texts.
+    async fn ask(&mut self, sql: &str) -> Result<Vec<String>> {
+        Ok(self.rows(sql).await?.texts)
     }
 
     /// The same, in an order of their own.
