@@ -56,7 +56,7 @@ const VIEWS: [(&str, &str); 10] = [
 ];
 
 /// How long a statement, or a start, may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(240);
 
 /// What the tables hold, and what else there is.
 #[derive(Clone, Debug, Default, PartialEq)]

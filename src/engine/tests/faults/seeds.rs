@@ -1,9 +1,10 @@
 //! Runs seeds side by side, notes those that are done, and says where one is that does not get on.
 
 use std::any::Any;
+use std::io::{Read, Seek};
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -12,8 +13,8 @@ use parking_lot::Mutex;
 
 use super::super::done::Done;
 
-/// How long one step may take: a statement, a start, an end.
-const LIMIT: Duration = Duration::from_secs(90);
+/// How long one step may take: a statement, a start, an end. Long, since others may have the processor.
+const LIMIT: Duration = Duration::from_secs(600);
 
 /// What one of those who run seeds does now.
 pub(super) struct Step(Mutex<(u64, String, Instant)>);
@@ -39,11 +40,18 @@ impl Step {
 /// Where each thread of this process is, as far as a debugger is there to tell.
 fn threads() -> String {
     let process = std::process::id().to_string();
-    let debugger = Command::new("gdb").args(["-p", &process, "-batch", "-ex", "thread apply all bt 40"]).output();
-    match debugger {
-        Ok(output) => String::from_utf8_lossy(&output.stdout).into_owned(),
-        Err(error) => format!("where its threads are cannot be told: gdb: {error}"),
-    }
+    let told = || -> std::io::Result<String> {
+        // Into a file: who is looked at reads no pipe.
+        let mut told = tempfile::tempfile()?;
+        let mut debugger = Command::new("gdb");
+        debugger.args(["-p", &process, "-batch", "-ex", "thread apply all bt 40"]);
+        debugger.stdout(told.try_clone()?).stderr(Stdio::null()).status()?;
+        told.rewind()?;
+        let mut text = String::new();
+        told.read_to_string(&mut text)?;
+        Ok(text)
+    };
+    told().unwrap_or_else(|error| format!("where its threads are cannot be told: gdb: {error}"))
 }
 
 /// The seeds that the environment names, or the first few.
