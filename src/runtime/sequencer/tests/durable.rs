@@ -76,3 +76,19 @@ async fn nobody_waits_for_what_a_disk_that_is_gone_keeps_from_coming() {
     assert_eq!(runtime.wait_published(Epoch(1000)).await.unwrap_err().code(), SqlState::ADMIN_SHUTDOWN);
     runtime.shutdown().await;
 }
+
+#[tokio::test]
+async fn nobody_waits_for_a_sequencer_that_panicked() {
+    let disk = MemoryDisk::default();
+    let runtime = recover(&disk).await;
+    runtime.create_table(table(T, true)).await.unwrap();
+    runtime.shutdown().await;
+    let runtime = Runtime::start(RuntimeConfig { failed: |_| (), ..config() }).unwrap();
+    let other = runtime.clone();
+    let waiting = tokio::spawn(async move { other.wait_published(Epoch(1000)).await });
+    let (again, files) = (runtime.clone(), LogFiles::find(Arc::new(disk), LogPlace::START).unwrap());
+    let panics = move || again.recover(files, None, vec![], |_| panic!("it was asked to"));
+    assert!(tokio::task::spawn_blocking(panics).await.unwrap().is_err());
+    assert_eq!(waiting.await.unwrap().unwrap_err().code(), SqlState::ADMIN_SHUTDOWN);
+    runtime.shutdown().await;
+}
