@@ -7,6 +7,7 @@
 //!   view was before it left the clock for the last time.
 //! * A view whose creation is in the log and which had not joined is filled anew.
 //! * Late rows that were to be written back, and are not in the log yet, are written now.
+//! * An epoch of which the log has the changes of the catalog, and not its own record, is closed at once.
 //! * Epochs go on behind the log's last: none that was not durable was ever shown.
 
 use std::sync::Arc;
@@ -65,7 +66,8 @@ pub(super) fn run(
     sequencer.recovering = false;
     sequencer.begin_checkpoints();
     sequencer.shared.sinks.all().iter().for_each(|sink| sink.recovered(last, &lost));
-    sequencer.go_on(readers)
+    sequencer.go_on(readers)?;
+    sequencer.end_open()
 }
 
 /// Where checkpoints are kept, and the newest one.
@@ -144,6 +146,18 @@ impl Sequencer {
         let error = Error::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message);
         self.give_up(view, Some(error))?;
         self.strand();
+        Ok(())
+    }
+
+    /// The log may end between what made an object, or changed a table, and the epoch that shows it: that epoch comes now,
+    /// and whoever asks waits for it.
+    fn end_open(&mut self) -> Result<()> {
+        if self.open.is_empty() {
+            return Ok(());
+        }
+        let epoch = self.next_epoch;
+        self.close()?;
+        self.shared.acknowledge(epoch);
         Ok(())
     }
 

@@ -23,6 +23,34 @@ fn cut_last_record(disk: &MemoryDisk) {
     disk.change("synced", Vec::clear);
 }
 
+/// The log has that an object was created, or changed, and not the epoch that shows it: the first who asks waits for that.
+#[test]
+fn what_was_made_in_an_epoch_that_was_lost_can_be_read_at_once() {
+    let luck = Luck::default();
+    let (disk, objects) = (MemoryDisk::with(luck.clone()), MemoryObjects::with(luck.clone()));
+    let tokio = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let _entered = tokio.enter();
+    let ask = |sql: &str| {
+        let engine = start(&disk, &objects, config(1, Duration::from_secs(3600)), 1 << 20).unwrap();
+        let mut client = Client::connect(&engine).unwrap();
+        let rows = tokio.block_on(client.ask(sql)).unwrap_or_else(|error| panic!("{sql}: {error}"));
+        luck.die();
+        engine.shutdown();
+        disk.kill();
+        rows
+    };
+    for (made, sql, rows) in [
+        ("CREATE TABLE t (n INT)", "SELECT count(*) FROM t", "0"),
+        ("ALTER TABLE t ADD COLUMN m INT DEFAULT 7", "SELECT count(m) FROM t", "0"),
+    ] {
+        ask(made);
+        for _ in 0..8 {
+            cut_last_record(&disk);
+            assert_eq!(ask(sql), [rows], "{made}");
+        }
+    }
+}
+
 /// The log has that a sink was created, and not the epoch with which it begins.
 #[test]
 fn a_sink_whose_first_epoch_was_lost_begins_at_the_next_start() {
