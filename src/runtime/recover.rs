@@ -1,5 +1,6 @@
 //! From a checkpoint, and a log that was read back, to a running sequencer.
 //!
+//! * What the log has is made durable before anything is made of it: sinks write it outside.
 //! * A source that is not what it was, or is gone, does not keep the rest from starting: the views that read it are away
 //!   from the clock (55000) until a later start finds it as it was.
 //! * Readers go on where the log has them; rows that they had read ahead are admitted next.
@@ -15,7 +16,7 @@ use std::sync::Arc;
 use crate::checkpoint::{Objects, Owner};
 use crate::data::{Epoch, ObjectId};
 use crate::error::{Error, Result, SqlState};
-use crate::log::{Ddl, DurableLog, JoinRecord, LogFiles, LogNews, NoLog, Position};
+use crate::log::{Ddl, JoinRecord, LogFiles, LogNews, NoLog, OpenLog, Position};
 
 use super::ingest::From;
 use super::lookout::Ahead;
@@ -36,6 +37,8 @@ pub(super) fn run(
     sequencer.log = Box::new(NoLog);
     sequencer.recovering = true;
     sequencer.idle = poisoned.into_iter().map(|(view, reason)| (view, Some(reason))).collect();
+    // Sinks write what is read back.
+    let open = OpenLog::open(&log)?;
     let mut ahead = Ahead::of(&log)?;
     sequencer.leave_idle(std::mem::take(&mut ahead.idle));
     let lost =
@@ -48,7 +51,7 @@ pub(super) fn run(
     }
     let readers = replay::run(sequencer, &log, ahead, rebuild)?;
     let (inbox, publisher) = (sequencer.shared.inbox.clone(), sequencer.shared.publisher.clone());
-    let log = DurableLog::start(log, move |news| {
+    let log = open.start(log, move |news| {
         if let LogNews::Durable { epoch, .. } = news {
             let _ = publisher.send(Publish::Durable(epoch));
         }
