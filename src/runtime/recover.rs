@@ -62,6 +62,8 @@ pub(super) fn run(
     let last = Epoch(sequencer.next_epoch.0 - 1);
     let (reply, shown) = crossbeam_channel::bounded(1);
     let _ = sequencer.shared.publisher.send(Publish::Durable(last));
+    // Also when it is that in which a view joined which is paused now.
+    let _ = sequencer.shared.publisher.send(Publish::Restored(last));
     let _ = sequencer.shared.publisher.send(Publish::Recovered(reply));
     shown.recv().map_err(|_| Error::internal("the publisher is gone"))?;
     sequencer.shared.acknowledge(last);

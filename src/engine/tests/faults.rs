@@ -252,8 +252,10 @@ impl History {
             Ok(_) => {
                 self.known = after;
                 self.past.push(self.known.clone());
-                let epoch = engine.runtime.acknowledged();
-                if epoch < self.told || (is_write && epoch <= began) {
+                let acknowledged = engine.runtime.acknowledged();
+                // That in which a view joins is only published.
+                let epoch = acknowledged.max(engine.runtime.published());
+                if epoch < self.told || (is_write && acknowledged <= began) {
                     return Err(format!("{sql}: epoch {epoch} after {} and {began}", self.told));
                 }
                 self.told = epoch;

@@ -9,6 +9,7 @@ use tempfile::TempDir;
 
 use super::{Client, config, start};
 use crate::checkpoint::MemoryObjects;
+use crate::data::Epoch;
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::log::{Disk, Luck, MemoryDisk};
@@ -111,6 +112,19 @@ impl Place {
         files.sort();
         files.iter().map(|path| std::fs::read_to_string(path).unwrap()).collect()
     }
+}
+
+/// The newest epoch of all is that in which a view joined which is not computed any more.
+#[test]
+fn a_start_does_not_go_back_behind_an_epoch_that_was_shown() {
+    let place = Place::new();
+    let view = "CREATE MATERIALIZED VIEW v AS SELECT n FROM t";
+    place.live(&["CREATE TABLE t (n INT)", "INSERT INTO t VALUES (1)", view, "ALTER MATERIALIZED VIEW v PAUSE"], true);
+    let engine = place.start().unwrap();
+    // The table, its row, and the view.
+    assert_eq!(engine.runtime.published(), Epoch(3));
+    let _entered = place.tokio.enter();
+    engine.shutdown();
 }
 
 /// The log has that a sink was created, and not the epoch with which it begins.
