@@ -1,11 +1,10 @@
 //! Kills the real server at random moments, also while it starts, and looks whether anything acknowledged is lost or there
 //! twice, whether every view is its query, and whether a subscription that resumes, or a sink, misses or repeats anything.
 //!
-//! `HIGHWATER_CRASH=0..1000` runs these seeds (and, with `HIGHWATER_CRASH_DONE=FILE`, notes each in the file and leaves out
-//! those that it names); `HIGHWATER_BINARY` names another server than that of the build.
+//! `HIGHWATER_CRASH=0..1000` runs these seeds (and, with `HIGHWATER_CRASH_DONE=FILE`, notes each in the file, with the
+//! commit, and leaves out those that it names); `HIGHWATER_BINARY` names another server than that of the build.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write as _;
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -19,6 +18,7 @@ use rand::{Rng, SeedableRng};
 use tempfile::TempDir;
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 
+use crate::done::Done;
 use crate::trial;
 
 /// Which seeds to run instead of the tests.
@@ -46,19 +46,13 @@ pub fn run(range: &str) -> i32 {
         eprintln!("{VARIABLE}: write a range of seeds, as in 0..1000");
         return 2;
     };
-    let done = std::env::var("HIGHWATER_CRASH_DONE").ok();
-    let noted = done.as_ref().and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();
-    let noted: BTreeSet<u64> = noted.lines().filter_map(|line| line.split(' ').next()?.parse().ok()).collect();
-    for seed in (from..to).filter(|seed| !noted.contains(seed)) {
+    let done = Done::open(std::env::var("HIGHWATER_CRASH_DONE").ok(), Path::new(&binary()));
+    for seed in (from..to).filter(|seed| !done.has(*seed)) {
         if let Err(error) = crate::runtime().block_on(history(seed)) {
             eprintln!("{error}");
             return 1;
         }
-        if let Some(path) = &done {
-            let file = std::fs::File::options().append(true).create(true).open(path);
-            let written = file.and_then(|mut file| writeln!(file, "{seed} {}", env!("CARGO_PKG_VERSION")));
-            written.expect("the file of seeds that are done");
-        }
+        done.note(seed);
     }
     println!("crash: seeds {range} are fine");
     0
@@ -116,8 +110,12 @@ const SINKS: [&str; 2] = [
      FORMAT PLAIN ENCODE JSON",
 ];
 
+/// The server's program.
+fn binary() -> String {
+    std::env::var("HIGHWATER_BINARY").unwrap_or_else(|_| env!("CARGO_BIN_EXE_highwater").to_owned())
+}
+
 /// A server of its own process.
-/// A process of ours.
 pub struct Server {
     child: Child,
     address: String,
@@ -126,9 +124,8 @@ pub struct Server {
 impl Server {
     /// Starts it; `None` when it was killed before it was ready.
     pub async fn start(folder: &Path, workers: u32, killed_after: Option<Duration>) -> Result<Option<Self>> {
-        let binary = std::env::var("HIGHWATER_BINARY").unwrap_or_else(|_| env!("CARGO_BIN_EXE_highwater").to_owned());
         let log = std::fs::File::options().append(true).create(true).open(folder.join("stderr")).map_err(text)?;
-        let mut child = Command::new(binary)
+        let mut child = Command::new(binary())
             .args([
                 "serve",
                 "--pg-listen",

@@ -14,6 +14,7 @@ mod connection;
 mod consistency;
 mod crash;
 mod database;
+mod done;
 mod examples;
 mod faults;
 mod flights;

@@ -8,6 +8,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, PoisonError};
 
 /// The result of everything that a user's statement can make fail.
@@ -409,6 +410,14 @@ const REGEX: [(&str, &str); 5] = [
     ("repetition operator missing", "quantifier operand invalid"),
     ("invalid escape", "invalid escape \\ sequence"),
 ];
+
+/// Does what a thread of ours is there for. A panic is an error too, so that nobody waits for it for ever.
+pub fn caught<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+        Err(Error::internal(format!("a thread panicked: {}", text.unwrap_or_default())))
+    })
+}
 
 /// Our own error, if one is the cause of `error`.
 fn find_ours(error: &(dyn std::error::Error + 'static)) -> Option<Error> {

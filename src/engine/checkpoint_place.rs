@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use crate::checkpoint::{Bucket, Objects, Owner, clear, copy, find, owner};
 use crate::data::Epoch;
 use crate::error::{Error, Result, SqlState};
-use crate::log::LogPlace;
+use crate::log::{Disk, LogPlace};
 use crate::runtime::{Checkpoint, Kept};
 use crate::spill::Memory;
 
@@ -112,9 +112,9 @@ impl<'a> CheckpointPlace<'a> {
     /// The newest one, and who writes more; `is_new`: the directory holds nothing yet.
     ///
     /// Errors: `55006` they are another directory's, `55000` the directory is new and `restore` was not said, what
-    /// [`Checkpoint::newest`] says.
-    pub(super) fn begin(self, is_new: bool, restore: bool, memory: &Arc<Memory>) -> Result<Kept> {
-        let mut newest = Checkpoint::newest(&self.objects, memory)?;
+    /// [`Checkpoint::to_begin_with`] says.
+    pub(super) fn begin(self, is_new: bool, restore: bool, log: &Arc<dyn Disk>, memory: &Arc<Memory>) -> Result<Kept> {
+        let mut newest = Checkpoint::to_begin_with(&self.objects, log, memory)?;
         if let Some(checkpoint) = &newest {
             match is_new && read(&self.dir.join(RESTORED))?.is_none() {
                 true if restore => self.restore(checkpoint)?,

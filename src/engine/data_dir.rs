@@ -21,7 +21,7 @@ use super::checkpoint_place::CheckpointPlace;
 use super::ddl::Ddl;
 use crate::data::{Epoch, ObjectId};
 use crate::error::{Error, Result, SqlState};
-use crate::log::{Folder, LogFiles, LogPlace, size};
+use crate::log::{Disk, Folder, LogFiles, LogPlace, size};
 use crate::runtime::{Aborts, CatalogEntry, Checkpoint, Kept};
 use crate::spill::Memory;
 
@@ -88,9 +88,13 @@ impl DataDir {
     pub fn state(&self, checkpoint_url: Option<&str>, restore: bool, memory: &Arc<Memory>) -> Result<(LogFiles, Kept)> {
         check_format(&self.path)?;
         let is_new = !self.path.join(FORMAT).exists() && !self.path.join(LOG).exists();
-        let kept = CheckpointPlace::open(&self.path, checkpoint_url)?.begin(is_new, restore, memory)?;
+        let place = CheckpointPlace::open(&self.path, checkpoint_url)?;
+        let log = self.path.join(LOG);
+        // A directory that is refused stays new.
+        let there: Arc<dyn Disk> = Arc::new(Folder::at(&log));
+        let kept = place.begin(is_new, restore, &there, memory)?;
         let from = kept.newest.as_ref().map_or(LogPlace::START, Checkpoint::log);
-        let files = LogFiles::find(Arc::new(Folder::create(&self.path.join(LOG))?), from)?;
+        let files = LogFiles::find(Arc::new(Folder::create(&log)?), from)?;
         check_begun(&self.path, &files)?;
         Ok((files, kept))
     }

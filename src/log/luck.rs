@@ -34,9 +34,10 @@ pub struct Odds {
 }
 
 /// What becomes of each operation.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Luck(Arc<Mutex<Draws>>);
 
+#[derive(Debug)]
 struct Draws {
     random: SmallRng,
     odds: Odds,

@@ -26,7 +26,7 @@ mod record;
 
 pub use codec::{read_changes, write_changes};
 pub use disk::{Disk, DiskFile, Folder};
-pub use durable::{DurableLog, LogFiles, LogNews};
+pub use durable::{DurableLog, LogFiles, LogNews, OpenLog};
 pub use frame::{Frames, read};
 #[cfg(test)]
 pub use luck::{Lot, Luck, Odds};

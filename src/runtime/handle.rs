@@ -302,11 +302,8 @@ impl Runtime {
 
     /// Waits until a view can be read.
     pub async fn wait_running(&self, view: ObjectId) -> Result<()> {
-        let mut published = self.inner.shared.epoch.subscribe();
-        while self.inner.shared.published().find(view).is_none() {
-            published.changed().await.map_err(|_| shut_down())?;
-        }
-        Ok(())
+        let shared = &self.inner.shared;
+        shared.wait(|_| shared.published().find(view).is_some()).await
     }
 
     /// DDL that concerns only the catalog (CREATE VIEW, COMMENT ON, ..): kept in the log.
@@ -399,8 +396,7 @@ impl Runtime {
 
     /// Waits for the publication of an epoch.
     pub async fn wait_published(&self, epoch: Epoch) -> Result<()> {
-        let mut published = self.inner.shared.epoch.subscribe();
-        published.wait_for(|p| *p >= epoch).await.map(|_| ()).map_err(|_| shut_down())
+        self.inner.shared.wait(|published| published >= epoch).await
     }
 
     /// The newest epoch with an acknowledged write or DDL.

@@ -1,5 +1,6 @@
 //! From a checkpoint, and a log that was read back, to a running sequencer.
 //!
+//! * What the log has is made durable before anything is made of it: sinks write it outside.
 //! * A source that is not what it was, or is gone, does not keep the rest from starting: the views that read it are away
 //!   from the clock (55000) until a later start finds it as it was.
 //! * Readers go on where the log has them; rows that they had read ahead are admitted next.
@@ -7,6 +8,7 @@
 //!   view was before it left the clock for the last time.
 //! * A view whose creation is in the log and which had not joined is filled anew.
 //! * Late rows that were to be written back, and are not in the log yet, are written now.
+//! * An epoch of which the log has the changes of the catalog, and not its own record, is closed at once.
 //! * Epochs go on behind the log's last: none that was not durable was ever shown.
 
 use std::sync::Arc;
@@ -14,7 +16,7 @@ use std::sync::Arc;
 use crate::checkpoint::{Objects, Owner};
 use crate::data::{Epoch, ObjectId};
 use crate::error::{Error, Result, SqlState};
-use crate::log::{Ddl, DurableLog, JoinRecord, LogFiles, LogNews, NoLog, Position};
+use crate::log::{Ddl, JoinRecord, LogFiles, LogNews, NoLog, OpenLog, Position};
 
 use super::ingest::From;
 use super::lookout::Ahead;
@@ -35,6 +37,8 @@ pub(super) fn run(
     sequencer.log = Box::new(NoLog);
     sequencer.recovering = true;
     sequencer.idle = poisoned.into_iter().map(|(view, reason)| (view, Some(reason))).collect();
+    // Sinks write what is read back.
+    let open = OpenLog::open(&log)?;
     let mut ahead = Ahead::of(&log)?;
     sequencer.leave_idle(std::mem::take(&mut ahead.idle));
     let lost =
@@ -47,7 +51,7 @@ pub(super) fn run(
     }
     let readers = replay::run(sequencer, &log, ahead, rebuild)?;
     let (inbox, publisher) = (sequencer.shared.inbox.clone(), sequencer.shared.publisher.clone());
-    let log = DurableLog::start(log, move |news| {
+    let log = open.start(log, move |news| {
         if let LogNews::Durable { epoch, .. } = news {
             let _ = publisher.send(Publish::Durable(epoch));
         }
@@ -58,6 +62,8 @@ pub(super) fn run(
     let last = Epoch(sequencer.next_epoch.0 - 1);
     let (reply, shown) = crossbeam_channel::bounded(1);
     let _ = sequencer.shared.publisher.send(Publish::Durable(last));
+    // Also when it is that in which a view joined which is paused now.
+    let _ = sequencer.shared.publisher.send(Publish::Restored(last));
     let _ = sequencer.shared.publisher.send(Publish::Recovered(reply));
     shown.recv().map_err(|_| Error::internal("the publisher is gone"))?;
     sequencer.shared.acknowledge(last);
@@ -65,7 +71,8 @@ pub(super) fn run(
     sequencer.recovering = false;
     sequencer.begin_checkpoints();
     sequencer.shared.sinks.all().iter().for_each(|sink| sink.recovered(last, &lost));
-    sequencer.go_on(readers)
+    sequencer.go_on(readers)?;
+    sequencer.end_open()
 }
 
 /// Where checkpoints are kept, and the newest one.
@@ -144,6 +151,18 @@ impl Sequencer {
         let error = Error::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message);
         self.give_up(view, Some(error))?;
         self.strand();
+        Ok(())
+    }
+
+    /// The log may end between what made an object, or changed a table, and the epoch that shows it: that epoch comes now,
+    /// and whoever asks waits for it.
+    fn end_open(&mut self) -> Result<()> {
+        if self.open.is_empty() {
+            return Ok(());
+        }
+        let epoch = self.next_epoch;
+        self.close()?;
+        self.shared.acknowledge(epoch);
         Ok(())
     }
 

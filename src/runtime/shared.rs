@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::Sender;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Semaphore, watch};
+use tokio_util::sync::CancellationToken;
 
 use crate::data::{Epoch, ObjectId};
 use crate::error::{Error, Result, SqlState};
@@ -17,7 +18,7 @@ use crate::spill::Memory;
 use crate::store::Version;
 
 use super::holders::Held;
-use super::message::{Message, Publish};
+use super::message::{Message, Publish, shut_down};
 use super::subscribe::Unread;
 use super::{Limits, Missing, RuntimeConfig, Settings};
 
@@ -127,6 +128,8 @@ pub(super) struct Shared {
     pub(super) memory: Arc<Memory>,
     pub(super) limits: Limits,
     pub(super) held: Held,
+    /// Nothing will be published any more.
+    ended: CancellationToken,
 }
 
 impl Shared {
@@ -147,6 +150,7 @@ impl Shared {
             memory: Arc::clone(&config.memory),
             limits: config.limits.clone(),
             held: Held::default(),
+            ended: CancellationToken::new(),
         }
     }
 
@@ -163,6 +167,24 @@ impl Shared {
             let mut since = self.behind_since.lock();
             *since = (epoch < self.acknowledged()).then(Instant::now);
         }
+    }
+
+    /// Waits until what is published is as it is wanted.
+    ///
+    /// Errors: `57P01` the runtime has ended before.
+    pub(super) async fn wait(&self, mut is_so: impl FnMut(Epoch) -> bool) -> Result<()> {
+        let mut published = self.epoch.subscribe();
+        tokio::select! {
+            biased;
+            // The sender is ours: it is there.
+            _ = published.wait_for(|epoch| is_so(*epoch)) => Ok(()),
+            () = self.ended.cancelled() => Err(shut_down()),
+        }
+    }
+
+    /// Nothing will be published any more: nobody waits for it.
+    pub(super) fn end(&self) {
+        self.ended.cancel();
     }
 
     pub(super) fn acknowledged(&self) -> Epoch {

@@ -5,13 +5,17 @@
 //! there once, what was under way whole or not at all, each view is its query, and epochs never repeat. Where a sync had
 //! lied, what is there is what once was, or the start says that the directory is damaged.
 //!
-//! `HIGHWATER_FAULT_SEEDS=from..to` runs other histories than the first few; with `HIGHWATER_FAULT_DONE=FILE` each is noted in
-//! the file, which is left out when it runs again.
+//! `HIGHWATER_FAULT_SEEDS=from..to` runs other histories than the first few, `HIGHWATER_FAULT_AT_ONCE=n` so many at once; with
+//! `HIGHWATER_FAULT_DONE=FILE` each is noted in the file, with the commit, and left out when it runs again. One that does
+//! not end is told, with what all threads do, and ends the process.
+
+mod look;
+mod seeds;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write as _;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use tempfile::TempDir;
@@ -22,6 +26,8 @@ use crate::data::Epoch;
 use crate::engine::Engine;
 use crate::error::SqlState;
 use crate::log::{Luck, MemoryDisk, Odds};
+use look::{look, shown};
+use seeds::Step;
 
 /// What is created first, one after the other.
 const TABLES: [&str; 4] = [
@@ -50,7 +56,7 @@ const VIEWS: [(&str, &str); 10] = [
 ];
 
 /// How long a statement, or a start, may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(240);
 
 /// What the tables hold, and what else there is.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -100,6 +106,16 @@ struct Outcome {
     damaged: usize,
 }
 
+impl Outcome {
+    fn add(&mut self, other: &Self) {
+        self.starts += other.starts;
+        self.from_checkpoint += other.from_checkpoint;
+        self.statements += other.statements;
+        self.failed_starts += other.failed_starts;
+        self.damaged += other.damaged;
+    }
+}
+
 impl History {
     fn new(seed: u64) -> Self {
         let (mut random, luck) = (SmallRng::seed_from_u64(seed), Luck::new(seed));
@@ -120,7 +136,7 @@ impl History {
     }
 
     /// All lives.
-    fn run(&mut self, outcome: &mut Outcome) -> Result<(), String> {
+    fn run(&mut self, outcome: &mut Outcome, step: &Step) -> Result<(), String> {
         let lies = if self.random.random_bool(0.15) { 0.3 } else { 0.0 };
         let lives = self.random.random_range(2..6);
         for life in 0..=lives {
@@ -137,7 +153,7 @@ impl History {
                     self.luck.die_after(self.random.random_range(1..most));
                 }
             }
-            match self.life(is_last, outcome) {
+            match self.life(is_last, outcome, step) {
                 Ok(true) => {}
                 Ok(false) => return Ok(()),
                 Err(error) => return Err(format!("life {life} of {lives}: {error}")),
@@ -158,11 +174,12 @@ impl History {
     }
 
     /// One process; false when the directory is damaged, as it may be.
-    fn life(&mut self, is_last: bool, outcome: &mut Outcome) -> Result<bool, String> {
+    fn life(&mut self, is_last: bool, outcome: &mut Outcome, step: &Step) -> Result<bool, String> {
         let interval = [1, 20, 100_000][self.random.random_range(0..3)];
         let config = config(self.random.random_range(1..4), Duration::from_millis(interval));
         let file = [600, 5000, 64 << 20][self.random.random_range(0..3)];
         outcome.starts += 1;
+        step.begins("a start");
         let tokio = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let entered = tokio.enter();
         let started = start(&self.disk, &self.objects, config.clone(), file);
@@ -182,6 +199,7 @@ impl History {
         };
         let began = engine.runtime.published();
         self.story.push(format!("life of {} from {began:?}, checkpoints every {interval} ms", config.workers));
+        step.begins("looking at what is there");
         let lived = tokio.block_on(async {
             let mut client = Client::connect(&engine).map_err(|e| e.to_string())?;
             let verified = self.verify(&mut client, Some(began), is_last).await;
@@ -194,10 +212,12 @@ impl History {
             let count = if is_last { 3 } else { self.random.random_range(0..20) };
             for _ in 0..count {
                 outcome.statements += 1;
+                step.begins("a statement");
                 if !self.statement(&engine, &mut client, began).await? {
                     return Ok(());
                 }
             }
+            step.begins("looking again");
             let again = self.verify(&mut client, None, is_last).await;
             if self.luck.has_failed() { Ok(()) } else { again }
         });
@@ -209,9 +229,11 @@ impl History {
             // It does not end by itself.
             self.luck.die();
         }
+        step.begins("its end");
         let entered = tokio.enter();
         engine.shutdown();
         drop(entered);
+        drop(tokio);
         outcome.from_checkpoint += usize::from(self.objects.list().is_ok_and(|names| !names.is_empty()));
         lived.map(|()| true)
     }
@@ -220,17 +242,20 @@ impl History {
     async fn statement(&mut self, engine: &Engine, client: &mut Client, began: Epoch) -> Result<bool, String> {
         let mut after = self.known.clone();
         let Some(sql) = self.random_statement(&mut after) else { return Ok(true) };
-        let is_write = sql.contains("INSERT") || sql.contains("DELETE") || sql.contains("UPDATE");
+        // A transaction that changes nothing needs no epoch.
+        let is_write = (&after.t, after.j) != (&self.known.t, self.known.j);
         let asked = tokio::time::timeout(PATIENCE, client.ask(&sql)).await;
-        let asked = asked.map_err(|_| format!("{sql}: no answer"))?;
+        let asked = asked.map_err(|_| format!("{sql}: no answer; {:?}", self.luck))?;
         let how = asked.as_ref().map_or_else(|e| e.to_string(), |_| format!("{:?}", engine.runtime.acknowledged()));
         self.story.push(format!("{sql}: {how}"));
         match asked {
             Ok(_) => {
                 self.known = after;
                 self.past.push(self.known.clone());
-                let epoch = engine.runtime.acknowledged();
-                if epoch < self.told || (is_write && epoch <= began) {
+                let acknowledged = engine.runtime.acknowledged();
+                // That in which a view joins is only published.
+                let epoch = acknowledged.max(engine.runtime.published());
+                if epoch < self.told || (is_write && acknowledged <= began) {
                     return Err(format!("{sql}: epoch {epoch} after {} and {began}", self.told));
                 }
                 self.told = epoch;
@@ -415,74 +440,18 @@ impl History {
     }
 }
 
-/// What is known, as it is shown.
-fn shown(known: &Known) -> Vec<String> {
-    let mut all: Vec<String> = vec![];
-    let relations = ["t", "j", "late", "bid"].iter().take(known.tables).copied();
-    all.extend(relations.chain(known.views.iter().copied()).map(str::to_owned));
-    all.extend(known.has_sink.then(|| "ks".to_owned()));
-    all.sort();
-    if known.tables > 0 {
-        let mut rows: Vec<String> = known.t.iter().map(|(k, (g, v))| format!("{k} {g} {v}")).collect();
-        rows.sort();
-        all.push(format!("{} columns", 3 + known.columns));
-        all.extend(rows);
-    }
-    if known.tables > 1 {
-        all.push(format!("{0} {0} {0}", known.j));
-    }
-    all
-}
-
-/// The same of what there is.
-async fn look(client: &mut Client) -> Result<Vec<String>, String> {
-    let mut ask = async |sql: &str| client.sorted(sql).await.map_err(|e| format!("{sql}: {e}"));
-    let mut all = ask("SELECT name FROM highwater.views").await?;
-    all.extend(ask("SELECT DISTINCT name FROM highwater.sources WHERE name = 'bid'").await?);
-    all.extend(ask("SELECT name FROM highwater.sinks").await?);
-    let tables = "SELECT table_name::text FROM information_schema.tables \
-                  WHERE table_schema = 'public' AND table_name::text IN ('t', 'j', 'late') AND table_type = 'BASE TABLE'";
-    let tables = ask(tables).await?;
-    let has = |name: &str| tables.iter().any(|table| table == name);
-    let (has_t, has_j) = (has("t"), has("j"));
-    all.extend(tables);
-    all.sort();
-    if has_t {
-        all.extend(ask("SELECT count(*) || ' columns' FROM information_schema.columns WHERE table_name = 't'").await?);
-        all.extend(ask("SELECT k, g, v FROM t").await?);
-    }
-    if has_j {
-        all.extend(ask("SELECT count(*), count(DISTINCT n), coalesce(max(n) + 1, 0) FROM j").await?);
-    }
-    Ok(all)
-}
-
-/// The seeds to run, and the file of those that were.
-fn seeds() -> (std::ops::Range<u64>, Option<String>) {
-    let seeds = std::env::var("HIGHWATER_FAULT_SEEDS").ok();
-    let range =
-        seeds.as_deref().and_then(|s| s.split_once("..")).map(|(a, b)| (a.parse().unwrap(), b.parse().unwrap()));
-    let (from, to) = range.unwrap_or((0, 6));
-    (from..to, std::env::var("HIGHWATER_FAULT_DONE").ok())
-}
-
 #[test]
 fn no_history_gives_a_wrong_answer() {
-    let (seeds, done) = seeds();
-    let noted = done.as_ref().and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();
-    let noted: BTreeSet<u64> = noted.lines().filter_map(|line| line.split(' ').next()?.parse().ok()).collect();
-    let mut all = Outcome::default();
-    for seed in seeds.filter(|seed| !noted.contains(seed)) {
-        let mut history = History::new(seed);
-        if let Err(error) = history.run(&mut all) {
+    let all = Mutex::new(Outcome::default());
+    seeds::run(6, |seed, step| {
+        let (mut history, mut outcome) = (History::new(seed), Outcome::default());
+        let ran = history.run(&mut outcome, step);
+        all.lock().add(&outcome);
+        ran.map_err(|error| {
             let story = &history.story;
             let newest = story.len().saturating_sub(60);
-            panic!("seed {seed}: {error}\nwhat came before:\n{}", story[newest..].join("\n"));
-        }
-        if let Some(path) = &done {
-            let file = std::fs::File::options().append(true).create(true).open(path);
-            file.and_then(|mut file| writeln!(file, "{seed} {}", env!("CARGO_PKG_VERSION"))).unwrap();
-        }
-    }
-    println!("{all:?}");
+            format!("{error}\nwhat came before:\n{}", story[newest..].join("\n"))
+        })
+    });
+    println!("{:?}", all.lock());
 }

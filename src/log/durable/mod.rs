@@ -96,16 +96,28 @@ struct State {
     stopping: AtomicBool,
 }
 
-impl DurableLog {
-    /// Goes on behind what was found; the torn end is cut off first. Everything that was found is durable when this
-    /// returns. `news` is called by the log's thread.
-    pub fn start(files: LogFiles, news: impl Fn(LogNews) + Send + 'static) -> Result<Self> {
+/// A log of which all that was found is durable, and behind which nothing is written yet.
+pub struct OpenLog {
+    writer: Writer,
+    state: Arc<State>,
+}
+
+impl OpenLog {
+    /// Cuts the torn end off, and syncs: what a process that was killed had not synced may be lost with the power, until
+    /// this returns.
+    pub fn open(files: &LogFiles) -> Result<Self> {
         let state = Arc::new(State { bytes: files.bytes().into(), ..State::default() });
-        let mut writer = Writer::open(&files, Arc::clone(&state))?;
+        let writer = Writer::open(files, Arc::clone(&state))?;
+        Ok(Self { writer, state })
+    }
+
+    /// Goes on behind what was found. `news` is called by the log's thread.
+    pub fn start(self, files: LogFiles, news: impl Fn(LogNews) + Send + 'static) -> Result<DurableLog> {
+        let Self { mut writer, state } = self;
         let (queue, appended) = unbounded();
         let thread =
             std::thread::Builder::new().name("input log".into()).spawn(move || writer.run(&appended, &news))?;
-        Ok(Self { queue: Some(queue), thread: Some(thread), appended: 0, state, files })
+        Ok(DurableLog { queue: Some(queue), thread: Some(thread), appended: 0, state, files })
     }
 }
 

@@ -15,6 +15,10 @@ fn record(number: u64, length: usize) -> Record {
     Record::Ddl(Ddl { epoch: Epoch(number), dropped: vec![], payload })
 }
 
+fn start(files: LogFiles, news: impl Fn(LogNews) + Send + 'static) -> Result<DurableLog> {
+    OpenLog::open(&files)?.start(files, news)
+}
+
 /// What the log tells, and whoever waits for it.
 #[derive(Clone, Default)]
 struct Told(Arc<(Mutex<(u64, bool)>, parking_lot::Condvar)>);
@@ -64,7 +68,7 @@ fn history(seed: u64) {
             disk.die_after(random.random_range(1..40));
         }
         let files = files.in_files_of(random.random_range(200..4000));
-        let Ok(mut log) = DurableLog::start(files, move |news| hears.hear(&news)) else {
+        let Ok(mut log) = start(files, move |news| hears.hear(&news)) else {
             disk.kill();
             continue;
         };
@@ -110,7 +114,7 @@ fn sound() -> MemoryDisk {
     let told = Told::default();
     let hears = told.clone();
     let files = LogFiles::find(Arc::new(disk.clone()), LogPlace::START).unwrap();
-    let mut log = DurableLog::start(files.in_files_of(600), move |news| hears.hear(&news)).unwrap();
+    let mut log = start(files.in_files_of(600), move |news| hears.hear(&news)).unwrap();
     for number in 1..=9 {
         log.append(&record(number, 120)).unwrap();
         told.wait(number);
@@ -162,7 +166,7 @@ fn a_disk_that_lied_is_told_from_a_torn_end() {
     let told = Told::default();
     let hears = told.clone();
     let files = LogFiles::find(Arc::new(disk.clone()), LogPlace::START).unwrap();
-    let mut log = DurableLog::start(files, move |news| hears.hear(&news)).unwrap();
+    let mut log = start(files, move |news| hears.hear(&news)).unwrap();
     log.append(&record(1, 10)).unwrap();
     told.wait(1);
     log.append(&record(2, 700)).unwrap();

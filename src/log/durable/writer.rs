@@ -8,7 +8,7 @@ use std::time::Instant;
 use crossbeam_channel::Receiver;
 
 use crate::data::Epoch;
-use crate::error::{Error, Result, SqlState};
+use crate::error::{Error, Result, SqlState, caught};
 
 use super::super::disk::{Disk, DiskFile};
 use super::super::frame;
@@ -110,7 +110,7 @@ impl Writer {
 
     /// Until the queue is gone.
     pub(super) fn run(&mut self, queue: &Receiver<Append>, news: &dyn Fn(LogNews)) {
-        if let Err(error) = self.serve(queue, news) {
+        if let Err(error) = caught(|| self.serve(queue, news)) {
             news(LogNews::Failed(error));
         }
     }

@@ -8,7 +8,7 @@ use arrow::array::RecordBatch;
 use crate::checkpoint::{Manifest, Objects, PartRef, Parts, find};
 use crate::data::{Changes, Epoch, EventTime};
 use crate::error::{Error, Result, SqlState};
-use crate::log::{LogPlace, Progress, read_changes, size, write_changes};
+use crate::log::{Disk, LogFiles, LogPlace, Progress, read_changes, size, write_changes};
 use crate::operators::{LateRows, RowError};
 use crate::sink::Item;
 use crate::spill::Memory;
@@ -61,6 +61,28 @@ impl Checkpoint {
             Some(error) => Err(Error::new(error.code(), format!("no checkpoint can be used: {}", error.message()))
                 .with_hint("put the data directory back from a copy")),
             None => Ok(None),
+        }
+    }
+
+    /// The one to begin with: the newest that is whole. Where there is none such, but all of the log from the first record
+    /// on (there was only one, and its file is torn), the log says the same, and takes longer.
+    ///
+    /// Errors: as [`Self::newest`].
+    pub fn to_begin_with(
+        objects: &Arc<dyn Objects>,
+        log: &Arc<dyn Disk>,
+        memory: &Arc<Memory>,
+    ) -> Result<Option<Self>> {
+        let error = match Self::newest(objects, memory) {
+            Err(error) if [SqlState::DATA_CORRUPTED, SqlState::UNDEFINED_FILE].contains(&error.code()) => error,
+            newest => return newest,
+        };
+        match LogFiles::find(Arc::clone(log), LogPlace::START) {
+            Ok(files) if !files.is_empty() => {
+                tracing::warn!("{}: the input log is read back from its beginning", error.message());
+                Ok(None)
+            }
+            Ok(_) | Err(_) => Err(error),
         }
     }
 

@@ -144,10 +144,16 @@ impl Writing {
         self.found = find(self.objects.as_ref())?;
         self.next_pack = self.next_pack.max(self.found.packs.last().map_or(1, |last| last + 1));
         if let Some(newest) = self.found.checkpoints.last().copied().filter(|newest| *newest >= self.number) {
-            if owner(self.objects.as_ref(), newest)? != self.owner {
-                let place = self.objects.path("");
-                let message = format!("another server writes checkpoints to \"{}\"", place.trim_end_matches('/'));
-                return Err(Error::new(SqlState::OBJECT_IN_USE, message));
+            match owner(self.objects.as_ref(), newest) {
+                Ok(owner) if owner == self.owner => {}
+                Ok(_) => {
+                    let place = self.objects.path("");
+                    let message = format!("another server writes checkpoints to \"{}\"", place.trim_end_matches('/'));
+                    return Err(Error::new(SqlState::OBJECT_IN_USE, message));
+                }
+                // What was put only in part: the next one takes its place.
+                Err(error) if error.code() == SqlState::DATA_CORRUPTED => {}
+                Err(error) => return Err(error),
             }
             self.number = newest + 1;
         }
@@ -193,7 +199,8 @@ impl Writing {
         (self.content, self.known) = (content, now);
         let before = self.last.replace(manifest);
         let keep: Vec<&Manifest<Content>> = before.iter().chain(&self.last).collect();
-        let log = keep.iter().map(|manifest| manifest.log).min().unwrap_or(log);
+        // As long as there is only one, all of the log stands by.
+        let log = before.as_ref().map_or(LogPlace::START, |before| before.log.min(log));
         if let Err(error) = self.found.tidy(&self.objects, &keep) {
             tracing::warn!("what no checkpoint needs any more cannot be removed: {error}");
         }

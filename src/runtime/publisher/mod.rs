@@ -25,7 +25,7 @@ use crossbeam_channel::{Receiver, select};
 use tokio::sync::oneshot::Sender as Reply;
 
 use crate::data::{Epoch, ObjectId};
-use crate::error::{Error, Result, SqlState};
+use crate::error::{Error, Result, SqlState, caught};
 use crate::metrics::{add, forget, set};
 
 use super::command::Report;
@@ -115,11 +115,12 @@ struct Publisher {
 }
 
 impl Publisher {
-    /// Runs until told to stop. An error is a bug of ours: what is published can't be trusted any more.
+    /// Runs until told to stop. An error, or a panic, is a bug of ours: what is published can't be trusted any more.
     fn run(mut self) {
-        if let Err(error) = self.serve() {
+        if let Err(error) = caught(|| self.serve()) {
             abort("the publisher failed", &error);
         }
+        self.shared.end();
         self.shared.sinks.stop();
     }
 

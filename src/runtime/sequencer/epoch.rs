@@ -44,6 +44,8 @@ pub(in crate::runtime) struct OpenEpoch {
     pub(in crate::runtime) rows: usize,
     pub(in crate::runtime) source_rows: usize,
     pub(in crate::runtime) bytes: usize,
+    /// A sink begins with it of which the log has no more than that it was created.
+    pub(in crate::runtime) begins: bool,
     /// Holds a transaction that is to be alone.
     pub(in crate::runtime) full: bool,
 }
@@ -62,6 +64,7 @@ impl OpenEpoch {
             && self.ddl.is_empty()
             && self.advances.is_empty()
             && self.late.is_empty()
+            && !self.begins
     }
 
     /// Whether rows have come in: decisions about watermarks stand before them.

@@ -41,7 +41,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 use tokio::sync::oneshot::Sender as Reply;
 
 use crate::data::{Epoch, EventTime, ObjectId, Partition, PartitionWatermark, WatermarkVector};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, caught};
 use crate::log::{Ddl, InputLog, LateOrigin, LogPosition, Record, TableChanges};
 
 use super::claim::Claim;
@@ -214,9 +214,9 @@ impl Sequencer {
         })
     }
 
-    /// Runs until told to stop. An error is a bug of ours: what the views show can't be trusted any more.
+    /// Runs until told to stop. An error, or a panic, is a bug of ours: what the views show can't be trusted any more.
     pub(super) fn run(mut self) {
-        if let Err(error) = self.serve() {
+        if let Err(error) = caught(|| self.serve()) {
             (self.config.failed)(&error);
         }
     }

@@ -40,7 +40,12 @@ impl Sequencer {
 
     /// The log says that a sink was created. Only a server that starts writes: one that only replays looks on.
     pub(in crate::runtime) fn sink_again(&mut self, spec: SinkSpec, from: Epoch) -> Result<()> {
-        if self.recovering { self.begin_sink(spec, from) } else { Ok(()) }
+        if !self.recovering {
+            return Ok(());
+        }
+        // If the log ends here it begins with the next epoch, whether or not there is anything else to be in it.
+        self.open.begins = true;
+        self.begin_sink(spec, from)
     }
 
     fn begin_sink(&mut self, spec: SinkSpec, from: Epoch) -> Result<()> {
@@ -57,7 +62,7 @@ impl Sequencer {
     pub(super) fn restore_sinks(&mut self, sinks: Vec<SinkSpec>, image: &mut Image) -> Result<()> {
         for spec in sinks {
             let (id, input) = (spec.id, spec.input);
-            self.sink_again(spec, image.epoch)?;
+            self.begin_sink(spec, image.epoch)?;
             let SinkImage { items, away, .. } = image.sinks.remove(&id).unwrap_or_default();
             if let Some(left) = away.or_else(|| image.left.get(&input).cloned()) {
                 self.restore_left(id, input, left)?;

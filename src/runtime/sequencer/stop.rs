@@ -31,7 +31,8 @@ impl Sequencer {
         for catchup in self.catchups.values_mut() {
             catchup.close();
         }
-        let is_last = self.config.last_checkpoint && self.keeps_checkpoints() && !self.replaying;
+        // A start that failed has nothing to add to what it found.
+        let is_last = self.config.last_checkpoint && self.keeps_checkpoints() && !self.replaying && !self.recovering;
         if !self.open.acks.is_empty() || !self.open.ddl.is_empty() || is_last && !self.open.is_empty() {
             self.close()?;
         }

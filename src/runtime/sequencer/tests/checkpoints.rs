@@ -32,10 +32,11 @@ fn recover(
 fn recover_as(disk: &MemoryDisk, objects: &MemoryObjects, config: RuntimeConfig) -> Result<(Runtime, Option<Epoch>)> {
     let runtime = Runtime::start(config)?;
     let objects: Arc<dyn Objects> = Arc::new(objects.clone());
-    let newest = Checkpoint::newest(&objects, &Memory::unbounded())?;
+    let log: Arc<dyn Disk> = Arc::new(disk.clone());
+    let newest = Checkpoint::to_begin_with(&objects, &log, &Memory::unbounded())?;
     let epoch = newest.as_ref().map(Checkpoint::epoch);
     let from = newest.as_ref().map_or(LogPlace::START, Checkpoint::log);
-    let files = LogFiles::find(Arc::new(disk.clone()), from)?.in_files_of(FILE_BYTES);
+    let files = LogFiles::find(log, from)?.in_files_of(FILE_BYTES);
     runtime.recover(files, Some(Kept { objects, owner: Owner::default(), newest }), vec![], |ddl: &Ddl| {
         rebuild(&ddl.payload)
     })?;
@@ -137,6 +138,51 @@ fn every_flipped_byte_of_checkpoints_is_noticed_or_harmless() {
             flip();
         }
     }
+}
+
+/// The first checkpoint of all is torn when the power fails: the log says the same. It stands by until there are two.
+#[test]
+fn a_torn_first_checkpoint_is_no_loss() {
+    let (disk, objects) = (MemoryDisk::default(), MemoryObjects::default());
+    let tokio = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let seldom = Settings { checkpoint_interval: Duration::from_secs(3600), ..Settings::default() };
+    let config = || RuntimeConfig { settings: seldom.clone(), keep_log: false, last_checkpoint: true, ..config() };
+    let all: Vec<(i64, i64)> = (0..100).map(|key| (key, key)).collect();
+    let (runtime, _) = recover_as(&disk, &objects, config()).unwrap();
+    tokio.block_on(async {
+        runtime.create_table(keyed(T)).await.unwrap();
+        runtime.create_view(view(V, &[T])).await.unwrap();
+        for row in &all {
+            commit(&runtime, vec![insert(&[*row])]).await;
+        }
+        runtime.shutdown().await;
+    });
+    let manifests = || -> Vec<String> {
+        objects.list().unwrap().into_iter().filter(|name| name.ends_with(".checkpoint")).collect()
+    };
+    let logs = || disk.list().unwrap().into_iter().filter(|name| name.ends_with(".log")).count();
+    assert!(manifests().len() == 1 && logs() > 2, "{:?}, {} files of the log", manifests(), logs());
+    objects.change(&manifests()[0], |bytes| bytes.truncate(bytes.len() / 2));
+    let before = logs();
+    for (is_torn, checkpoints) in [(true, 1), (false, 2)] {
+        let (runtime, from) = recover_as(&disk, &objects, config()).unwrap();
+        assert_eq!(from.is_none(), is_torn);
+        assert_eq!(tokio.block_on(read(&runtime, T)), all);
+        assert_eq!(tokio.block_on(read(&runtime, V)), all);
+        tokio.block_on(async {
+            commit(&runtime, vec![insert_into(T, &[(0, 0)], OnConflict::Replace)]).await;
+            runtime.shutdown().await;
+        });
+        assert_eq!(manifests().len(), checkpoints);
+    }
+    assert!(logs() < before, "{} of {before} files of the log are left", logs());
+
+    // With less than the whole log it is damage.
+    for name in manifests() {
+        objects.change(&name, |bytes| bytes.truncate(bytes.len() / 2));
+    }
+    let error = recover_as(&disk, &objects, config()).map(drop).unwrap_err();
+    assert!(error.code() == SqlState::DATA_CORRUPTED && error.message().starts_with("no checkpoint can be used"));
 }
 
 /// How many checkpoints were taken.

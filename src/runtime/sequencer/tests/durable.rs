@@ -5,7 +5,7 @@ use crate::log::{LogFiles, LogPlace, MemoryDisk};
 
 /// A runtime that goes on where the disk's log ends.
 async fn recover(disk: &MemoryDisk) -> Runtime {
-    let runtime = Runtime::start(config()).unwrap();
+    let runtime = Runtime::start(RuntimeConfig { failed: |_| (), ..config() }).unwrap();
     let (recovering, files) = (runtime.clone(), LogFiles::find(Arc::new(disk.clone()), LogPlace::START).unwrap());
     let recovered = move || recovering.recover(files, None, vec![], |ddl| rebuild(&ddl.payload));
     tokio::task::spawn_blocking(recovered).await.unwrap().unwrap();
@@ -55,4 +55,40 @@ async fn a_full_disk_refuses_writers_and_goes_on_when_it_has_room() {
     assert_eq!(read(&again, V).await, expected);
     assert!(commit(&again, vec![insert(&[(4, 40)])]).await > epoch);
     again.shutdown().await;
+}
+
+#[tokio::test]
+async fn nobody_waits_for_what_a_disk_that_is_gone_keeps_from_coming() {
+    let disk = MemoryDisk::default();
+    let runtime = recover(&disk).await;
+    runtime.create_table(table(T, true)).await.unwrap();
+    let (one, other) = (runtime.clone(), runtime.clone());
+    let waiting = tokio::spawn(async move { one.wait_published(Epoch(1000)).await });
+    let running = tokio::spawn(async move { other.wait_running(V).await });
+    tokio::task::yield_now().await;
+    disk.die();
+    for ended in
+        [runtime.commit(vec![insert(&[(1, 10)])]).await.map(drop), waiting.await.unwrap(), running.await.unwrap()]
+    {
+        assert_eq!(ended.unwrap_err().code(), SqlState::ADMIN_SHUTDOWN);
+    }
+    // What comes later is told so too.
+    assert_eq!(runtime.wait_published(Epoch(1000)).await.unwrap_err().code(), SqlState::ADMIN_SHUTDOWN);
+    runtime.shutdown().await;
+}
+
+#[tokio::test]
+async fn nobody_waits_for_a_sequencer_that_panicked() {
+    let disk = MemoryDisk::default();
+    let runtime = recover(&disk).await;
+    runtime.create_table(table(T, true)).await.unwrap();
+    runtime.shutdown().await;
+    let runtime = Runtime::start(RuntimeConfig { failed: |_| (), ..config() }).unwrap();
+    let other = runtime.clone();
+    let waiting = tokio::spawn(async move { other.wait_published(Epoch(1000)).await });
+    let (again, files) = (runtime.clone(), LogFiles::find(Arc::new(disk), LogPlace::START).unwrap());
+    let panics = move || again.recover(files, None, vec![], |_| panic!("it was asked to"));
+    assert!(tokio::task::spawn_blocking(panics).await.unwrap().is_err());
+    assert_eq!(waiting.await.unwrap().unwrap_err().code(), SqlState::ADMIN_SHUTDOWN);
+    runtime.shutdown().await;
 }
