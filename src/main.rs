@@ -2,20 +2,22 @@
 
 use std::process::ExitCode;
 
-/// Gives memory back to the system that queries and states have had; glibc's own keeps much of it.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-/// The allocator's option for how many milliseconds memory that was given back is kept before the system gets it.
-const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
-
 fn main() -> ExitCode {
-    highwater::cli::main(keep_nothing)
+    highwater::cli::main(keep_little)
 }
 
-/// Memory that is given back goes to the system at once, where it is bounded: a second later, as usual, there may be as
-/// much of it as is in use.
-fn keep_nothing() {
-    // SAFETY: it sets a number, and is called before there is a second thread.
-    unsafe { libmimalloc_sys::mi_option_set(PURGE_DELAY, 0) }
+/// Has the allocator give back what was freed, where memory is bounded: glibc's keeps as much of it as is in use, in as
+/// many places as there are threads.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn keep_little() {
+    /// Places; what is freed at an end of one is kept up to so many bytes; larger pieces have none.
+    const OPTIONS: [(libc::c_int, libc::c_int); 3] =
+        [(libc::M_ARENA_MAX, 4), (libc::M_TRIM_THRESHOLD, 1 << 20), (libc::M_MMAP_THRESHOLD, 256 << 10)];
+    for (option, value) in OPTIONS {
+        // SAFETY: it sets a number, and is called before there is a second thread.
+        unsafe { libc::mallopt(option, value) };
+    }
 }
+
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+fn keep_little() {}
