@@ -10,7 +10,7 @@ use datafusion::datasource::provider_as_source;
 use datafusion::error::Result as DfResult;
 use datafusion::execution::context::{QueryPlanner, SessionState};
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
-use datafusion::execution::memory_pool::{FairSpillPool, MemoryConsumer, MemoryLimit, MemoryReservation};
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryLimit, MemoryReservation};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{SessionStateBuilder, SessionStateDefaults, TaskContext};
 use datafusion::logical_expr::execution_props::ExecutionProps;
@@ -23,6 +23,7 @@ use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 use datafusion::prelude::SessionConfig;
 
 use super::interrupt::{Ended, interruptible, polled_alone};
+use super::pool::QueryPool;
 use super::window_exec::WindowPlanner;
 use crate::config::{QUERY_BYTES, QUERY_BYTES_MIN, SORTS_AT_ONCE};
 use crate::error::Result;
@@ -66,7 +67,7 @@ impl Executor {
         let reserve = &mut config.options_mut().execution.sort_spill_reservation_bytes;
         *reserve = (*reserve).min(bytes / SORTS_AT_ONCE);
         let registry = registry();
-        let memory = Arc::new(FairSpillPool::new(bytes));
+        let memory = Arc::new(QueryPool::new(bytes));
         let runtime = Arc::new(RuntimeEnv { memory_pool: memory, ..runtime });
         // DISTINCT ON becomes a call of this by its name.
         let first = SessionStateDefaults::default_aggregate_functions().into_iter().find(|f| f.name() == "first_value");

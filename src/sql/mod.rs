@@ -17,6 +17,7 @@ pub mod interrupt;
 pub(crate) mod interval;
 pub mod optimize;
 mod parser;
+mod pool;
 mod select;
 mod subscribe;
 mod types;
