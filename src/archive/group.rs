@@ -119,6 +119,11 @@ impl Group {
         self.end - self.first
     }
 
+    /// Whether its retention is over at a watermark.
+    pub(super) fn is_over(&self, retention: i64, now: i64) -> bool {
+        self.latest != i64::MIN && self.latest.saturating_add(retention) <= now && now != i64::MAX
+    }
+
     /// The first day of event time that a file of it is of.
     pub(super) fn oldest_day(&self) -> Option<&str> {
         let days = self.files.iter().filter_map(|name| name.split_once('/')).map(|(day, _)| day);
@@ -202,8 +207,9 @@ impl Group {
     }
 }
 
-/// The whole groups among some files, in order; and the files that are of no use.
-pub(super) fn whole(names: Vec<String>) -> (Vec<Group>, Vec<String>) {
+/// The whole groups among some files, in order; those of which files lack, and whose rows no whole group has; and the files
+/// that are of no use.
+pub(super) fn whole(names: Vec<String>) -> (Vec<Group>, Vec<Group>, Vec<String>) {
     let mut found: BTreeMap<(u64, std::cmp::Reverse<u64>), (Group, usize)> = BTreeMap::new();
     let all: BTreeSet<String> = names.into_iter().filter(|name| name.ends_with(ENDING)).collect();
     for (group, count) in all.iter().filter_map(|name| Group::parse(name)) {
@@ -212,16 +218,30 @@ pub(super) fn whole(names: Vec<String>) -> (Vec<Group>, Vec<String>) {
             .or_insert_with(|| (Group { files: vec![], ..group.clone() }, count));
         known.files.extend(group.files);
     }
-    let mut groups: Vec<Group> = Vec::new();
+    let (mut groups, mut partial): (Vec<Group>, Vec<Group>) = (Vec::new(), Vec::new());
     for (group, count) in found.into_values() {
         // The larger of two that begin with one row comes first.
-        if group.files.len() == count && groups.last().is_none_or(|last| last.end <= group.first) {
+        if group.files.len() != count {
+            partial.push(group);
+        } else if groups.last().is_none_or(|last| last.end <= group.first) {
             groups.push(group);
         }
     }
-    let used: BTreeSet<&String> = groups.iter().flat_map(|group| &group.files).collect();
+    partial.retain(|group| !covered(group, &groups));
+    let used: BTreeSet<&String> = groups.iter().chain(&partial).flat_map(|group| &group.files).collect();
     let rest = all.iter().filter(|name| !used.contains(name)).cloned().collect();
-    (groups, rest)
+    (groups, partial, rest)
+}
+
+/// Whether other groups, in order, have all rows of one.
+fn covered(group: &Group, by: &[Group]) -> bool {
+    let mut row = group.first;
+    for other in by {
+        if (other.first..other.end).contains(&row) {
+            row = other.end;
+        }
+    }
+    row >= group.end
 }
 
 #[cfg(test)]
@@ -234,12 +254,13 @@ mod tests {
         let mut names =
             vec![group(0, 10).name("d", 1, 1), group(10, 20).name("d", 1, 1), group(10, 20).name("e", 1, 1)];
         names.extend([group(0, 20).name("d", 1, 2)]);
-        let (groups, rest) = whole(names.clone());
-        assert_eq!(groups.iter().map(|g| (g.first, g.end)).collect::<Vec<_>>(), [(0, 10)]);
-        assert_eq!(rest.len(), 3);
+        let rows = |groups: &[Group]| groups.iter().map(|g| (g.first, g.end)).collect::<Vec<_>>();
+        let (groups, partial, rest) = whole(names.clone());
+        // Nobody else has rows 10 to 20: what there is of them stays.
+        assert_eq!((rows(&groups), rows(&partial), rest.len()), (vec![(0, 10)], vec![(0, 20), (10, 20)], 0));
         names.extend([group(0, 20).name("e", 2, 2), group(20, 30).name("e", 1, 1)]);
-        let (groups, rest) = whole(names);
-        assert_eq!(groups.iter().map(|g| (g.first, g.end)).collect::<Vec<_>>(), [(0, 20), (20, 30)]);
+        let (groups, partial, rest) = whole(names);
+        assert_eq!((rows(&groups), partial.len()), (vec![(0, 20), (20, 30)], 0));
         assert_eq!((groups[0].latest, groups[0].before, rest.len()), (5, EventTime::MIN, 3));
     }
 }

@@ -90,6 +90,8 @@ pub struct Archive {
 struct State {
     /// Ascending, without gaps.
     groups: Vec<Group>,
+    /// Those of which files lacked at the start. Rows that did not come again from the log cannot be read.
+    partial: Vec<Group>,
     /// Those whose retention is over, and how many checkpoints were taken since.
     gone: Vec<(Group, u32)>,
     tail: VecDeque<Entry>,
@@ -140,9 +142,18 @@ impl std::fmt::Debug for Archive {
 impl Archive {
     /// Opens what is there, perhaps nothing; `time` is the column of event time, `retention` microseconds.
     pub fn open(objects: Arc<dyn Objects>, schema: SchemaRef, time: usize, retention: i64) -> Result<Arc<Self>> {
-        let (mut groups, rest) = group::whole(objects.list()?);
+        let (mut groups, mut partial, rest) = group::whole(objects.list()?);
         for name in rest {
             objects.remove(&name)?;
+        }
+        // A process that ended may have been at removing what was over, or at writing what the log still has.
+        let now = groups.iter().map(|group| group.before.0).max().unwrap_or(i64::MIN);
+        for group in partial.extract_if(.., |group| group.is_over(retention, now)) {
+            group.remove(objects.as_ref())?;
+        }
+        for group in &partial {
+            let (first, end) = (group.first, group.end);
+            tracing::warn!("of rows {first} to {end} of an archive files lack: what the log has not cannot be read");
         }
         groups.iter_mut().try_for_each(|group| group.measure(objects.as_ref()))?;
         let end = groups.last().map_or(0, |group| group.end);
@@ -150,7 +161,8 @@ impl Archive {
         let unread_for = if groups.is_empty() { KEPT_FOR } else { 0 };
         let (gone, tail, published, watermark) = (vec![], VecDeque::new(), Epoch(0), EventTime::MIN);
         let (tail_bytes, readers, dropped) = (0, 0, false);
-        let state = State { groups, gone, tail, tail_bytes, end, published, watermark, readers, unread_for, dropped };
+        let state =
+            State { groups, partial, gone, tail, tail_bytes, end, published, watermark, readers, unread_for, dropped };
         let state = Mutex::new(state);
         let (more, writing, busy, wake) = (Condvar::new(), Mutex::new(()), AtomicBool::new(false), OnceLock::new());
         Ok(Arc::new(Self { objects, schema, time, retention, state, more, writing, busy, wake }))
@@ -271,9 +283,8 @@ impl Archive {
     /// Lets go of the oldest groups whose retention is over.
     fn expire(&self, state: &mut State) {
         let EventTime(now) = state.watermark;
-        let over = |group: &Group| {
-            group.latest != i64::MIN && group.latest.saturating_add(self.retention) <= now && now != i64::MAX
-        };
+        let over = |group: &Group| group.is_over(self.retention, now);
+        state.partial.retain(|group| !over(group));
         while state.groups.first().is_some_and(over) {
             let group = state.groups.remove(0);
             state.gone.push((group, 0));
@@ -350,12 +361,12 @@ impl Archive {
         }
     }
 
-    /// The first row that is kept, and the watermark before it.
+    /// The first row that is kept, and the watermark before it. Of which files lack is kept too, and not readable.
     pub fn start(&self) -> (u64, EventTime) {
         let state = self.state.lock();
-        let group = state.groups.first().map(|group| (group.first, group.before));
+        let groups = state.groups.iter().chain(&state.partial).map(|group| (group.first, group.before));
         let entry = state.tail.front().map(|entry| (entry.first, entry.before));
-        group.or(entry).unwrap_or((state.end, state.watermark))
+        groups.chain(entry).min_by_key(|(first, _)| *first).unwrap_or((state.end, state.watermark))
     }
 
     /// The watermark before a row at which a reader began.

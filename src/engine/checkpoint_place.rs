@@ -122,9 +122,7 @@ impl<'a> CheckpointPlace<'a> {
                 false => self.check_owner(checkpoint.owner())?,
             }
         }
-        if let Some(text) = read(&self.dir.join(RESTORED))? {
-            let restored: Restored =
-                serde_json::from_str(&text).map_err(|error| damaged(&self.dir.join(RESTORED), &error))?;
+        if let Some(restored) = restored(self.dir)? {
             let is_it = |checkpoint: &Checkpoint| checkpoint.number() == restored.checkpoint;
             newest = match newest {
                 Some(checkpoint) if is_it(&checkpoint) => Some(checkpoint.without_log(restored.epoch, restored.log)),
@@ -133,6 +131,15 @@ impl<'a> CheckpointPlace<'a> {
         }
         let owner = Owner { directory: self.id()?, server: uuid::Uuid::new_v4().to_string() };
         Ok(Kept { objects: self.objects, owner, newest })
+    }
+
+    /// Where the input log of a directory begins for a checkpoint: one that it was restored from has none of its own.
+    pub(super) fn log_of(dir: &Path, checked: &mut [super::data_dir::Checked]) -> Result<()> {
+        if let Some(restored) = restored(dir)? {
+            let before = checked.iter_mut().filter(|(number, ..)| *number <= restored.checkpoint);
+            before.for_each(|(_, _, log)| *log = restored.log);
+        }
+        Ok(())
     }
 
     fn id(&self) -> Result<String> {
@@ -175,6 +182,13 @@ impl<'a> CheckpointPlace<'a> {
         let text = serde_json::to_string(&restored).map_err(|error| Error::internal(error.to_string()))?;
         write(&self.dir.join(RESTORED), &text)
     }
+}
+
+/// What a directory says of the checkpoint that it was restored from.
+fn restored(dir: &Path) -> Result<Option<Restored>> {
+    let path = dir.join(RESTORED);
+    let text = read(&path)?;
+    text.map(|text| serde_json::from_str(&text).map_err(|error| damaged(&path, &error))).transpose()
 }
 
 fn open(dir: &Path, url: Option<&str>) -> Result<Arc<dyn Objects>> {

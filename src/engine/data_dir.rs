@@ -153,7 +153,8 @@ impl DataDir {
         match fs::metadata(&log) {
             Ok(_) => {
                 let objects = CheckpointPlace::look(path)?;
-                let checked = objects.map_or_else(|| Ok(vec![]), |objects| Checkpoint::check(&objects))?;
+                let mut checked = objects.map_or_else(|| Ok(vec![]), |objects| Checkpoint::check(&objects))?;
+                CheckpointPlace::log_of(path, &mut checked)?;
                 let from = checked.iter().map(|(_, _, log)| *log).min().unwrap_or(LogPlace::START);
                 let files = LogFiles::find(Arc::new(Folder::at(&log)), from)?;
                 check_begun(path, &files)?;

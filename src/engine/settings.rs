@@ -96,7 +96,7 @@ pub(super) const ALL: &[Definition] = &[
     system("epoch_interval", "0", Kind::Duration, "How long an epoch stays open."),
     session("escape_string_warning", "on", Kind::Bool, "No such warning exists: strings are standard."),
     session("extra_float_digits", "1", Kind::ExactDigits, "Floats are printed exactly, in as few digits as that takes."),
-    system("history", "1min", Kind::Duration, "How long changes of tables and views are kept for SUBSCRIBE .. AS OF."),
+    system("history", "1min", Kind::Duration, "How long changes of tables and views are kept for SUBSCRIBE and SELECT .. AS OF."),
     session("idle_in_transaction_session_timeout", "0", ONLY_ZERO, "Transactions may idle."),
     session("idle_session_timeout", "0", ONLY_ZERO, "Sessions may idle."),
     system("idle_timeout", "10s", Kind::Duration, "A silent partition stops holding back the others after this time."),

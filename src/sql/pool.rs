@@ -8,8 +8,8 @@ use datafusion::execution::memory_pool::{FairSpillPool, MemoryConsumer, MemoryLi
 
 /// Of all bytes, one part of so many is for operators that can use the disk.
 const SPILLING_PART: usize = 3;
-/// What each of them may have, if it is there, however many they are: some batches.
-const SPILLING_MIN: usize = 1 << 20;
+/// What each of them may have, if it is there, whatever that leaves: a batch of wide rows, and its neighbours.
+const SPILLING_MIN: usize = 16 << 20;
 
 /// DataFusion's pool of fair shares, in which those who can use the disk leave room for those who cannot. A sort that writes
 /// what it has is one of these too: to put sorted batches in order it needs, beside them, their sort keys once more, which
