@@ -78,7 +78,9 @@ async fn a_sink_without_room_holds_back_the_epochs() {
 
     // What is dropped holds nobody back, and says what it has not written.
     std::fs::rename(&folder, &hidden).unwrap();
-    commit(&runtime, vec![insert(&[(4, 0)])]).await;
+    let epoch = commit(&runtime, vec![insert(&[(4, 0)])]).await;
+    runtime.wait_published(epoch).await.unwrap();
+    assert_eq!(k.flush(epoch).await.unwrap_err().code(), SqlState::UNDEFINED_FILE);
     let fifth = waiting(&runtime, 5).await;
     runtime.drop_objects(vec![K], vec![]).await.unwrap();
     fifth.await.unwrap().unwrap();
