@@ -18,7 +18,7 @@ use crate::buckets::checkpointed;
 use crate::connection::Connection;
 use crate::crash::{Server, rows, value};
 use crate::database::{Database, Mode};
-use crate::trial;
+use crate::{seeds_or, trial};
 
 type Result<T, E = String> = std::result::Result<T, E>;
 
@@ -28,11 +28,7 @@ fn text(error: impl std::fmt::Debug) -> String {
 
 /// Some seeds.
 pub fn trials() -> Vec<Trial> {
-    let range = std::env::var("HIGHWATER_SEEDS").ok().and_then(|text| {
-        let (from, to) = text.split_once("..")?;
-        Some(from.parse().ok()?..to.parse().ok()?)
-    });
-    let seeds = range.unwrap_or(0..3).map(|seed: u64| trial(format!("archives::seed_{seed}"), history(seed)));
+    let seeds = seeds_or(0..3).map(|seed: u64| trial(format!("archives::seed_{seed}"), history(seed)));
     seeds.chain([trial("archives::a_dropped_source_frees_its_files", dropped())]).collect()
 }
 

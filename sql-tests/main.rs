@@ -86,3 +86,12 @@ fn main() {
     trials.extend(faults::trials());
     libtest_mimic::run(&arguments, trials).exit();
 }
+
+/// The seeds that `HIGHWATER_SEEDS=10..20` names, or these.
+fn seeds_or(few: std::ops::Range<u64>) -> std::ops::Range<u64> {
+    let named = std::env::var("HIGHWATER_SEEDS").ok().and_then(|text| {
+        let (from, to) = text.split_once("..")?;
+        Some(from.parse().ok()?..to.parse().ok()?)
+    });
+    named.unwrap_or(few)
+}

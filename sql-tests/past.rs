@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use crate::connection::Connection;
 use crate::database::{Database, Mode};
-use crate::trial;
+use crate::{seeds_or, trial};
 
 type Result<T, E = String> = std::result::Result<T, E>;
 
@@ -23,12 +23,7 @@ fn text(error: impl std::fmt::Debug) -> String {
 
 /// Some seeds.
 pub fn trials() -> Vec<Trial> {
-    let range = std::env::var("HIGHWATER_SEEDS").ok().and_then(|text| {
-        let (from, to) = text.split_once("..")?;
-        Some(from.parse().ok()?..to.parse().ok()?)
-    });
-    let seeds = range.unwrap_or(0..4);
-    seeds.map(|seed: u64| trial(format!("past::seed_{seed}"), async move { history(seed).await })).collect()
+    seeds_or(0..4).map(|seed: u64| trial(format!("past::seed_{seed}"), async move { history(seed).await })).collect()
 }
 
 const SETUP: [&str; 7] = [
