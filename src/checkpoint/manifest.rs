@@ -15,8 +15,9 @@ use super::pack::{self, number};
 
 /// The first word of a manifest.
 const WORD: &str = "highwater-checkpoint";
-/// What this process writes; it reads no other.
-const FORMAT: u32 = 1;
+/// What this process writes. It also reads the first one, whose parts are not packed.
+const FORMAT: u32 = 2;
+const FIRST: u32 = 1;
 const ENDING: &str = ".checkpoint";
 
 /// Who wrote a checkpoint.
@@ -104,7 +105,7 @@ impl<T: Serialize + DeserializeOwned> Manifest<T> {
         if crc != format!("{:08x}", checksum(format, json)) {
             return Err(damaged("the checksum does not match"));
         }
-        if format != FORMAT.to_string() {
+        if ![FIRST, FORMAT].iter().any(|known| known.to_string() == format) {
             let message = format!("\"{}\" is a checkpoint of format {format}, this is {FORMAT}", objects.path(&name));
             return Err(Error::new(SqlState::FEATURE_NOT_SUPPORTED, message)
                 .with_hint("start the version of Highwater that wrote it"));
@@ -167,5 +168,37 @@ impl Found {
         }
         self.packs.retain(|pack| used(*pack));
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::MemoryObjects;
+    use super::*;
+
+    #[test]
+    fn the_first_format_is_read_and_later_ones_are_refused() {
+        let objects = MemoryObjects::default();
+        let manifest = Manifest {
+            number: 1,
+            owner: Owner::default(),
+            epoch: Epoch(7),
+            log: LogPlace::START,
+            taken: 0,
+            lost: vec![],
+            packs: vec![],
+            content: 5_u32,
+        };
+        manifest.put(&objects).unwrap();
+        let written = objects.get(&name(1)).unwrap();
+        let end = written.iter().position(|b| *b == b'\n').unwrap();
+        for (format, expected) in [(FIRST, Ok(5)), (FORMAT, Ok(5)), (FORMAT + 1, Err(SqlState::FEATURE_NOT_SUPPORTED))]
+        {
+            let json = &written[end + 1..];
+            let line = format!("{WORD} {format} {:08x}\n", checksum(&format.to_string(), json));
+            objects.put(&name(2), Bytes::from([line.as_bytes(), json].concat())).unwrap();
+            let read = Manifest::<u32>::get(&objects, 2).map(|manifest| manifest.content);
+            assert_eq!(read.map_err(|error| error.code()), expected);
+        }
     }
 }

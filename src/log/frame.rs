@@ -1,5 +1,6 @@
 //! Frames: a record's bytes behind a header. Detects what a disk can do to them.
 
+use crate::data::{Packer, unpack};
 use crate::error::{Error, Result};
 
 use super::{Record, codec};
@@ -12,10 +13,6 @@ const VERSION: u8 = 1;
 const HEADER: usize = 10;
 /// The bit of a kind that says that the payload is packed: how long it is otherwise, u32, then zstd.
 const PACKED: u8 = 0x80;
-/// Bytes of payload from which on packing is tried: it costs less than the disk takes for what it saves.
-const PACK_FROM: usize = 16 << 10;
-/// zstd's level: the fastest of those that find most.
-const LEVEL: i32 = 1;
 
 /// Appends a record's frame to `bytes`.
 pub(super) fn write(record: &Record, bytes: &mut Vec<u8>) -> Result<()> {
@@ -26,20 +23,16 @@ pub(super) fn write(record: &Record, bytes: &mut Vec<u8>) -> Result<()> {
 }
 
 /// The same for a disk: packed, where the record is long and it helps.
-pub(super) fn write_packed(record: &Record, bytes: &mut Vec<u8>) -> Result<()> {
+pub(super) fn write_packed(record: &Record, packer: &mut Packer, bytes: &mut Vec<u8>) -> Result<()> {
     let start = bytes.len();
     write(record, bytes)?;
     let payload = &bytes[start + HEADER..];
-    if payload.len() < PACK_FROM {
-        return Ok(());
-    }
-    let packed = zstd::bulk::compress(payload, LEVEL)?;
-    if packed.len() + packed.len() / 8 < payload.len() {
+    if let Some(packed) = packer.pack(payload)? {
         let length = (payload.len() as u32).to_le_bytes();
         bytes.truncate(start + HEADER);
         bytes[start + 1] |= PACKED;
         bytes.extend_from_slice(&length);
-        bytes.extend_from_slice(&packed);
+        bytes.extend_from_slice(packed);
         finish(start, bytes)?;
     }
     Ok(())
@@ -98,10 +91,7 @@ impl<'a> Frame<'a> {
         let damaged = || Error::internal("a packed record cannot be unpacked");
         let (length, packed) = self.payload.split_first_chunk::<4>().ok_or_else(damaged)?;
         let length = u32::from_le_bytes(*length) as usize;
-        let payload = zstd::bulk::decompress(packed, length).map_err(|_| damaged())?;
-        if payload.len() != length {
-            return Err(damaged());
-        }
+        let payload = unpack(packed, length).ok_or_else(damaged)?;
         codec::decode(self.kind & !PACKED, &payload)
     }
 }

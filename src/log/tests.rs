@@ -122,7 +122,7 @@ fn a_long_record_is_packed_and_read_back() {
     let payload: Vec<u8> = (0..100_000_u32).map(|i| (i % 1000) as u8).collect();
     let record = Record::Ddl(Ddl { epoch: Epoch(1), dropped: vec![ObjectId(3)], payload: payload.clone() });
     let mut bytes = MAGIC.to_vec();
-    write_packed(&record, &mut bytes).unwrap();
+    write_packed(&record, &mut crate::data::Packer::new().unwrap(), &mut bytes).unwrap();
     assert!(bytes.len() < payload.len() / 4, "{} bytes", bytes.len());
     let mut again: Vec<Record> = read(&bytes).unwrap().collect::<Result<_, _>>().unwrap();
     assert_eq!(format!("{:?}", again.remove(0)), format!("{record:?}"));

@@ -80,14 +80,18 @@ impl<'a> Harness<'a> {
                 deltas.extend(self.copies[node].iter().map(|(_, delta)| delta.clone()));
                 moved.copies[node] = std::mem::take(&mut self.copies[node]);
             } else {
-                for state in operators.iter_mut().filter_map(|o| o.state()) {
+                let peers = operators.len();
+                for (worker, operator) in operators.iter_mut().enumerate() {
+                    let Some(state) = operator.state() else { continue };
                     state.track(false);
-                    deltas.extend(state.capture(&mut Capture::whole())?);
+                    let own = state.capture(&mut Capture::whole())?;
+                    deltas.extend(own.into_iter().map(|delta| Delta { made_by: Some((worker, peers)), ..delta }));
                 }
             }
             for (worker, operator) in moved.operators[node].iter_mut().enumerate() {
                 if let Some(state) = operator.state() {
-                    state.restore(&deltas, &|bucket| bucket.worker(workers) == worker)?;
+                    let own: Vec<Delta> = deltas.iter().filter_map(|delta| delta.share(worker, workers)).collect();
+                    state.restore(&own, &|bucket| bucket.worker(workers) == worker)?;
                     state.track(self.covered);
                 }
             }
@@ -100,12 +104,14 @@ impl<'a> Harness<'a> {
         self.covered = true;
         for (operators, copies) in self.operators.iter_mut().zip(&mut self.copies) {
             let mut bases: BTreeMap<u8, Option<u64>> = BTreeMap::new();
-            for state in operators.iter_mut().filter_map(|o| o.state()) {
+            let peers = operators.len();
+            for (worker, operator) in operators.iter_mut().enumerate() {
+                let Some(state) = operator.state() else { continue };
                 for delta in state.capture(&mut Capture { number, budget: COPIED })? {
                     self.covered &= delta.covered;
                     let base = bases.entry(delta.slot).or_insert(delta.base);
                     *base = (*base).zip(delta.base).map(|(a, b)| a.min(b));
-                    copies.push((number, joined(delta)?));
+                    copies.push((number, Delta { made_by: Some((worker, peers)), ..joined(delta)? }));
                 }
             }
             copies.retain(|(number, delta)| bases[&delta.slot].is_none_or(|base| *number >= base));

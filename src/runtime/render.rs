@@ -30,6 +30,7 @@ use crate::data::{Changes, ObjectId};
 use crate::error::{Error, Result};
 use crate::operators::{Exchange, Graph, Node, Upstream, Worker};
 use crate::spill::{Holder, Memory};
+use crate::state::Delta;
 
 /// Through which the worker feeds one object's rows.
 pub(super) type Handle = InputHandle<u64, Builder>;
@@ -173,8 +174,9 @@ fn slot(
         state.bound(memory.account(Holder::State));
     }
     if let (Some(restored), Some(state)) = (restore, operator.state()) {
-        let deltas = restored.nodes.get(&node).map_or(&[][..], Vec::as_slice);
-        state.restore(deltas, &|bucket| bucket.worker(worker.peers) == worker.index)?;
+        let deltas = restored.nodes.get(&node).into_iter().flatten();
+        let own: Vec<Delta> = deltas.filter_map(|delta| delta.share(worker.index, worker.peers)).collect();
+        state.restore(&own, &|bucket| bucket.worker(worker.peers) == worker.index)?;
     }
     let stage = places.of[node].0;
     let here = edges(graph, node).filter(|(to, _)| places.of[*to].0 == stage);

@@ -239,6 +239,8 @@ impl Worker {
         for stage in tracked.flat_map(|d| &d.rendered.stages) {
             states.append(&mut stage.borrow_mut().capture(&mut capture)?);
         }
+        let made_by = Some((self.index, self.peers));
+        states.iter_mut().flat_map(|state| &mut state.deltas).for_each(|delta| delta.made_by = made_by);
         Ok(states)
     }
 

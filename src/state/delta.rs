@@ -50,6 +50,10 @@ pub struct Delta {
     pub covered: bool,
     /// Copies below this number are of no use to this state any more.
     pub base: Option<u64>,
+    /// The worker that made it, and of how many.
+    pub made_by: Option<(usize, usize)>,
+    /// All of it is the state's that is restored: nobody need look what is.
+    pub whole: bool,
 }
 
 impl Delta {
@@ -57,6 +61,15 @@ impl Delta {
     pub fn is_empty(&self) -> bool {
         let has_rows = !self.removed.is_empty() || !self.stored.is_empty() || !self.rows.is_empty();
         !has_rows && self.cleared.is_empty() && self.emitted.is_empty()
+    }
+
+    /// For a worker of so many that restores a state; `None`: there is nothing of it for this one.
+    pub fn share(&self, worker: usize, peers: usize) -> Option<Self> {
+        // With other peers, buckets have moved.
+        match self.made_by.filter(|(_, others)| *others == peers) {
+            Some((maker, _)) if maker != worker => None,
+            same => Some(Self { whole: same.is_some(), ..self.clone() }),
+        }
     }
 
     /// All entries, in the order in which they count.

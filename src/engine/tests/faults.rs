@@ -314,10 +314,13 @@ impl History {
             }
             18 if !known.has_sink => {
                 known.has_sink = true;
+                let out = self.folder.path().join("out");
+                // The files of one that a disk which lies has lost are in the way.
+                let _ = std::fs::remove_dir_all(&out);
                 Some(format!(
                     "CREATE SINK ks FROM j WITH (connector = 'file', path = '{}', roll_interval = '2 ms') \
                      FORMAT PLAIN ENCODE CSV (header = 'false')",
-                    self.folder.path().join("out").display()
+                    out.display()
                 ))
             }
             19 => {

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use crossbeam_channel::Receiver;
 
-use crate::data::Epoch;
+use crate::data::{Epoch, Packer};
 use crate::error::{Error, Result, SqlState, caught};
 
 use super::super::disk::{Disk, DiskFile};
@@ -34,9 +34,9 @@ struct Encoded {
 }
 
 impl Append {
-    fn encode(self) -> Result<Encoded> {
+    fn encode(self, packer: &mut Packer) -> Result<Encoded> {
         let mut frame = Vec::new();
-        frame::write_packed(&self.record, &mut frame)?;
+        frame::write_packed(&self.record, packer, &mut frame)?;
         Ok(Encoded { frame, position: self.position, closed: self.record.closed() })
     }
 }
@@ -116,18 +116,21 @@ impl Writer {
     }
 
     fn serve(&mut self, queue: &Receiver<Append>, news: &dyn Fn(LogNews)) -> Result<()> {
-        let mut next: Option<Encoded> = None;
+        let (mut next, mut packer): (Option<Encoded>, _) = (None, Packer::new()?);
         loop {
-            let first = match next.take().map_or_else(|| queue.recv().map(Append::encode), |first| Ok(Ok(first))) {
-                Ok(first) => first?,
-                Err(_) => return Ok(()),
+            let first = match next.take() {
+                Some(first) => first,
+                None => match queue.recv() {
+                    Ok(first) => first.encode(&mut packer)?,
+                    Err(_) => return Ok(()),
+                },
             };
             let mut group = first.frame;
             let (mut position, mut epoch) = (first.position, first.closed);
             while group.len() < GROUP_BYTES
                 && let Ok(more) = queue.try_recv()
             {
-                let more = more.encode()?;
+                let more = more.encode(&mut packer)?;
                 if self.segment.bytes + (group.len() + more.frame.len()) as u64 > self.pace.segment_bytes {
                     next = Some(more);
                     break;

@@ -113,6 +113,9 @@ pub(super) struct DeltaRef {
     pub(super) emitted: Vec<i64>,
     pub(super) removed: Option<PartRef>,
     pub(super) rows: Option<PartRef>,
+    /// The worker that made it, and of how many.
+    #[serde(default)]
+    pub(super) made_by: Option<(usize, usize)>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arrow::array::RecordBatch;
-use arrow::ipc::reader::StreamReader;
+use arrow::buffer::Buffer;
+use arrow::ipc::reader::StreamDecoder;
 
 use crate::checkpoint::{PartRef, Parts};
 use crate::error::{Error, Result};
@@ -58,5 +59,11 @@ pub(super) fn batches(parts: &Parts, part: &PartRef) -> Result<Vec<RecordBatch>>
     if bytes.is_empty() {
         return Ok(vec![]);
     }
-    Ok(StreamReader::try_new(bytes.as_ref(), None)?.collect::<std::result::Result<_, _>>()?)
+    // The batches lie in these bytes: nothing is copied.
+    let (mut buffer, mut decoder, mut batches) = (Buffer::from(bytes), StreamDecoder::new(), vec![]);
+    while !buffer.is_empty() {
+        batches.extend(decoder.decode(&mut buffer)?);
+    }
+    decoder.finish()?;
+    Ok(batches)
 }

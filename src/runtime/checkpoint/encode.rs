@@ -1,7 +1,5 @@
 //! The bytes of parts.
 
-use std::io::Cursor;
-
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use arrow::ipc::writer::StreamWriter;
@@ -10,19 +8,16 @@ use crate::error::Result;
 use crate::store::ChunkImage;
 
 /// An IPC stream; batches of one schema become one.
-pub(super) fn batches_bytes(batches: &[RecordBatch]) -> Result<Vec<u8>> {
-    let Some(first) = batches.first() else { return Ok(vec![]) };
+pub(super) fn write_batches(batches: &[RecordBatch], bytes: &mut Vec<u8>) -> Result<()> {
+    let Some(first) = batches.first() else { return Ok(()) };
     let schema = first.schema();
-    let mut bytes = Cursor::new(Vec::new());
-    let mut writer = StreamWriter::try_new(&mut bytes, &schema)?;
+    let mut writer = StreamWriter::try_new(bytes, &schema)?;
     if batches.len() > 1 && batches.iter().all(|batch| batch.schema_ref() == &schema) {
         writer.write(&concat_batches(&schema, batches)?)?;
     } else {
         batches.iter().try_for_each(|batch| writer.write(batch))?;
     }
-    writer.finish()?;
-    drop(writer);
-    Ok(bytes.into_inner())
+    Ok(writer.finish()?)
 }
 
 pub(super) fn masks_bytes(chunks: &[ChunkImage]) -> Vec<u8> {

@@ -88,13 +88,14 @@ impl Checkpoint {
 
     /// Reads all of one.
     fn load(objects: &Arc<dyn Objects>, number: u64, memory: &Arc<Memory>) -> Result<Self> {
-        let manifest: Manifest<Content> = Manifest::get(objects.as_ref(), number)?;
+        let mut manifest: Manifest<Content> = Manifest::get(objects.as_ref(), number)?;
         let total: u64 = manifest.packs.iter().map(|used| used.live).sum();
         tracing::info!("reading checkpoint {number} of epoch {} ({})", manifest.epoch, size(total));
         let watched = Watched::over(objects, Progress::new(format!("reading checkpoint {number}"), total));
         let parts = Parts(watched);
         // Otherwise one after the other, so that what does not fit goes to disk at once.
-        let fits = memory.limit().is_none_or(|limit| total < limit as u64 / AT_ONCE);
+        let unpacked: u64 = manifest.content.parts().iter().map(|part| part.unpacked.unwrap_or(part.bytes)).sum();
+        let fits = memory.limit().is_none_or(|limit| unpacked < limit as u64 / AT_ONCE);
         let decoded = if fits { decode::all(&parts, &manifest.content)? } else { Decoded::new() };
         let mut reading = Reading { parts, decoded, known: Known::default(), memory: Arc::clone(memory) };
         let mut image = reading.image(&manifest.content)?;
@@ -293,7 +294,7 @@ impl Reading {
     fn states(&mut self, view: &ViewRef) -> Result<Vec<StateImage>> {
         let mut states = vec![];
         for state in &view.states {
-            for DeltaRef { number, cleared, emitted, removed, rows } in &state.deltas {
+            for DeltaRef { number, cleared, emitted, removed, rows, made_by } in &state.deltas {
                 let mut part = |part: &Option<PartRef>| part.as_ref().map_or(Ok(vec![]), |part| self.batches(part));
                 let delta = Delta {
                     slot: state.slot,
@@ -304,6 +305,8 @@ impl Reading {
                     emitted: emitted.clone(),
                     covered: true,
                     base: None,
+                    made_by: *made_by,
+                    whole: false,
                 };
                 states.push(StateImage { node: state.node, number: *number, delta });
             }

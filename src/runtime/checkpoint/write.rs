@@ -18,7 +18,7 @@ use super::content::{
     CatalogRef, ChunkRef, Content, DeltaRef, FeedRef, HistoryRef, SinkRef, SourceErrorsRef, StateRef, StoreRef,
     TableRef, ViewRef,
 };
-use super::encode::{batches_bytes, masks_bytes};
+use super::encode::{masks_bytes, write_batches};
 use super::image::{HistoryImage, Image, SinkImage, StateImage, StoreImage, ViewImage};
 use super::load::{Checkpoint, Loaded, late_bytes};
 use super::thread::State;
@@ -164,8 +164,9 @@ impl Writing {
         let began = Instant::now();
         image.write_archives()?;
         self.look()?;
-        let writer = Writer::new(Arc::clone(&self.objects), self.next_pack);
-        let mut step = Step { writer, before: &self.content, known: &self.known, now: Known::default(), covered: true };
+        let writer = Writer::new(Arc::clone(&self.objects), self.next_pack)?;
+        let (before, known) = (&self.content, &self.known);
+        let mut step = Step { writer, before, known, now: Known::default(), covered: true, bytes: vec![] };
         let mut content = step.content(image)?;
         let Step { mut writer, mut now, covered, .. } = step;
         let sizes: BTreeMap<u64, u64> =
@@ -257,7 +258,7 @@ impl Writing {
         let reader = Parts(Arc::clone(&self.objects));
         let mut moved: HashMap<PartRef, PartRef> = HashMap::new();
         for part in content.parts().into_iter().filter(|part| sparse.contains(&part.pack)) {
-            let to = writer.add(&reader.get(part)?)?;
+            let to = writer.copy(part, &reader)?;
             moved.insert(*part, to);
             *part = to;
         }
@@ -287,6 +288,8 @@ struct Step<'a> {
     /// What of it is known afterwards.
     now: Known,
     covered: bool,
+    /// Of the part that is put together; its memory is used again.
+    bytes: Vec<u8>,
 }
 
 impl Step<'_> {
@@ -315,7 +318,7 @@ impl Step<'_> {
             content.views.insert(*id, self.view(*id, view)?);
         }
         for (origin, rows) in &image.late {
-            content.late.push((*origin, self.writer.add(&batches_bytes(rows)?)?));
+            content.late.push((*origin, self.batches(rows)?));
         }
         for (id, wrong) in &image.source_errors {
             let (number, errors) = &wrong.errors;
@@ -381,18 +384,18 @@ impl Step<'_> {
             self.covered &= delta.covered;
             if !delta.is_empty() {
                 let mut part = |rows: &[RecordBatch]| -> Result<Option<PartRef>> {
-                    if rows.is_empty() { Ok(None) } else { self.writer.add(&batches_bytes(rows)?).map(Some) }
+                    if rows.is_empty() { Ok(None) } else { self.batches(rows).map(Some) }
                 };
-                let number = *number;
+                let (number, made_by) = (*number, delta.made_by);
                 let (mut cleared, mut removed) = (delta.cleared.clone(), part(&delta.removed)?);
                 // What is on disk is read piece by piece, never all at once.
                 for extent in &delta.stored {
                     let rows = part(&[extent.read()?])?;
                     let (cleared, removed) = (std::mem::take(&mut cleared), removed.take());
-                    state.deltas.push(DeltaRef { number, cleared, emitted: vec![], removed, rows });
+                    state.deltas.push(DeltaRef { number, cleared, emitted: vec![], removed, rows, made_by });
                 }
                 let (rows, emitted) = (part(&delta.rows)?, delta.emitted.clone());
-                state.deltas.push(DeltaRef { number, cleared, emitted, removed, rows });
+                state.deltas.push(DeltaRef { number, cleared, emitted, removed, rows, made_by });
             }
         }
         let finish = |(mut state, base): (StateRef, Option<u64>)| {
@@ -418,12 +421,18 @@ impl Step<'_> {
         Ok(StoreRef { next_row: store.next_row, chunks, deleted })
     }
 
+    fn batches(&mut self, batches: &[RecordBatch]) -> Result<PartRef> {
+        self.bytes.clear();
+        write_batches(batches, &mut self.bytes)?;
+        self.writer.add(&self.bytes)
+    }
+
     fn chunk(&mut self, chunk: &ChunkImage) -> Result<ChunkRef> {
         let known = match self.known.chunks.get(&chunk.serial()) {
             Some(known) => known.clone(),
             None => {
                 let (batch, first) = chunk.batch()?;
-                ChunkRef { rows: self.writer.add(&batches_bytes(&[batch])?)?, first }
+                ChunkRef { rows: self.batches(&[batch])?, first }
             }
         };
         self.now.chunks.insert(chunk.serial(), known.clone());

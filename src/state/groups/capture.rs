@@ -212,11 +212,14 @@ impl GroupState {
             self.tables.remove(*end, &self.layout);
             self.disk.as_mut().map_or(Ok(0), |disk| disk.drop_window(*end))?;
         }
+        let own = |state: &Self, rows: &RecordBatch, width: usize| {
+            if delta.whole { Ok(rows.clone()) } else { state.owned(rows, width, owns) }
+        };
         for rows in &delta.removed {
-            self.unload(&self.owned(rows, 1, owns)?)?;
+            self.unload(&own(self, rows, 1)?)?;
         }
         for rows in delta.entries() {
-            self.load(&self.owned(&rows?, HEAD, owns)?)?;
+            self.load(&own(self, &rows?, HEAD)?)?;
             self.relieve()?;
         }
         for end in &delta.emitted {

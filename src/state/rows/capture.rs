@@ -33,7 +33,7 @@ impl RowState {
     }
 
     /// Loads rows, in the place of those that are there; a weight of 0 takes one out.
-    fn load(&mut self, rows: &RecordBatch, owns: &dyn Fn(Bucket) -> bool) -> Result<()> {
+    fn load(&mut self, rows: &RecordBatch, owns: Option<&dyn Fn(Bucket) -> bool>) -> Result<()> {
         let width = self.schema.fields().len();
         let data = RecordBatch::try_new(self.schema.clone(), rows.columns()[..width].to_vec())?;
         let weights = rows.columns().get(width).map(|column| column.as_primitive::<Int64Type>());
@@ -41,7 +41,7 @@ impl RowState {
         self.fetch(&keys)?;
         for i in 0..data.num_rows() {
             let key = keys.get(i);
-            if !owns(Bucket::of(hash(key))) {
+            if owns.is_some_and(|owns| !owns(Bucket::of(hash(key)))) {
                 continue;
             }
             let row = bytes.row(i);
@@ -127,6 +127,7 @@ impl State for RowState {
 
     fn restore(&mut self, deltas: &[Delta], owns: &dyn Fn(Bucket) -> bool) -> Result<()> {
         for delta in deltas {
+            let owns = (!delta.whole).then_some(owns);
             for rows in delta.removed.iter().cloned().map(Ok).chain(delta.entries()) {
                 self.load(&rows?, owns)?;
                 // Rows that went have left keys.
