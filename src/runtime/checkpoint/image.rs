@@ -100,9 +100,9 @@ impl Image {
 pub(in crate::runtime) struct HistoryImage {
     /// The oldest epoch whose rows can still be told.
     pub(in crate::runtime) since: Epoch,
-    pub(in crate::runtime) kept: Vec<(Epoch, Vec<Changes>)>,
+    pub(in crate::runtime) kept: Vec<(Epoch, Arc<[Changes]>)>,
     /// What left when its retention was over; each epoch is among those of `kept`.
-    pub(in crate::runtime) expired: Vec<(Epoch, Vec<Changes>)>,
+    pub(in crate::runtime) expired: Vec<(Epoch, Arc<[Changes]>)>,
 }
 
 /// A table.

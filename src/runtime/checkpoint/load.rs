@@ -274,7 +274,7 @@ impl Reading {
     }
 
     /// The changes of epochs above one.
-    fn epochs(&self, parts: &[(Epoch, PartRef)], since: Epoch) -> Result<Vec<(Epoch, Vec<Changes>)>> {
+    fn epochs(&self, parts: &[(Epoch, PartRef)], since: Epoch) -> Result<Vec<(Epoch, Arc<[Changes]>)>> {
         let mut kept = vec![];
         for (_, part) in parts {
             let bytes = self.parts.get(part)?;
@@ -284,7 +284,7 @@ impl Reading {
                 let (own, more) = rest.split_at_checked(length as usize).ok_or_else(corrupt)?;
                 rest = more;
                 if Epoch(epoch) > since {
-                    kept.push((Epoch(epoch), read_changes(own)?));
+                    kept.push((Epoch(epoch), read_changes(own)?.into()));
                 }
             }
         }

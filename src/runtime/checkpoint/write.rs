@@ -446,7 +446,7 @@ impl Step<'_> {
     }
 
     /// Changes by epoch, behind those that were written before.
-    fn epochs(&mut self, epochs: &[(Epoch, Vec<Changes>)], before: Option<&Dated>, since: Epoch) -> Result<Dated> {
+    fn epochs(&mut self, epochs: &[(Epoch, Arc<[Changes]>)], before: Option<&Dated>, since: Epoch) -> Result<Dated> {
         let mut kept = before.cloned().unwrap_or_default();
         if let Some((last, _)) = epochs.last() {
             let mut bytes = Vec::new();

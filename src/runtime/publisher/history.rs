@@ -1,6 +1,7 @@
 //! What views and tables changed lately, epoch by epoch: what SUBSCRIBE .. AS OF goes back to.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::data::{Changes, Epoch};
@@ -11,7 +12,8 @@ use super::super::checkpoint::HistoryImage;
 struct Kept {
     epoch: Epoch,
     published: Instant,
-    changes: Vec<Changes>,
+    /// Shared with checkpoints: there are many epochs, and all wait while a copy is taken.
+    changes: Arc<[Changes]>,
     /// What left then because its retention was over, as retractions: nobody is told.
     expired: Vec<Changes>,
     bytes: usize,
@@ -32,18 +34,24 @@ impl History {
 
     /// What is kept above an epoch.
     pub(super) fn image(&self, above: Epoch) -> HistoryImage {
-        let kept = self.after(above).map(|(epoch, changes)| (epoch, changes.to_vec())).collect();
-        let left = self.kept.iter().filter(|k| k.epoch > above && !k.expired.is_empty());
-        HistoryImage { since: self.since, kept, expired: left.map(|k| (k.epoch, k.expired.clone())).collect() }
+        let start = self.kept.partition_point(|k| k.epoch <= above);
+        let kept = self.kept.range(start..).map(|k| (k.epoch, Arc::clone(&k.changes))).collect();
+        let left = self.kept.range(start..).filter(|k| !k.expired.is_empty());
+        HistoryImage {
+            since: self.since,
+            kept,
+            expired: left.map(|k| (k.epoch, k.expired.as_slice().into())).collect(),
+        }
     }
 
     /// What images gave, kept for as long as if it had been published just now.
     pub(super) fn restored(image: HistoryImage) -> Self {
         let mut history = Self::new(image.since);
         let now = Instant::now();
-        let mut expired: BTreeMap<Epoch, Vec<Changes>> = image.expired.into_iter().collect();
+        let mut expired: BTreeMap<Epoch, Arc<[Changes]>> = image.expired.into_iter().collect();
         for (epoch, changes) in image.kept {
-            history.push(epoch, now, changes, expired.remove(&epoch).unwrap_or_default());
+            let expired = expired.remove(&epoch).map_or_else(Vec::new, |expired| expired.to_vec());
+            history.push(epoch, now, changes, expired);
         }
         history
     }
@@ -70,7 +78,8 @@ impl History {
         }
     }
 
-    fn push(&mut self, epoch: Epoch, published: Instant, changes: Vec<Changes>, expired: Vec<Changes>) {
+    fn push(&mut self, epoch: Epoch, published: Instant, changes: impl Into<Arc<[Changes]>>, expired: Vec<Changes>) {
+        let changes = changes.into();
         let bytes = changes.iter().chain(&expired).map(Changes::bytes).sum();
         self.bytes += bytes;
         self.kept.push_back(Kept { epoch, published, changes, expired, bytes });
@@ -99,7 +108,7 @@ impl History {
     /// The changes after an epoch, ascending.
     pub(super) fn after(&self, epoch: Epoch) -> impl DoubleEndedIterator<Item = (Epoch, &[Changes])> {
         let start = self.kept.partition_point(|k| k.epoch <= epoch);
-        self.kept.range(start..).map(|k| (k.epoch, k.changes.as_slice()))
+        self.kept.range(start..).map(|k| (k.epoch, &*k.changes))
     }
 
     /// What made the rows of an epoch the present ones: the changes after it, and what has left since.
