@@ -61,9 +61,10 @@ impl Sequencer {
         self.barriers.push_back(Barrier::dropping(claim, objects, ddl, reply));
     }
 
-    /// Does what can be answered with the open epoch.
+    /// Does what can be answered with the open epoch. While the disk is full all are refused, also when as many epochs as
+    /// may be wait for room.
     pub(super) fn admit_requests(&mut self) -> Result<()> {
-        while self.has_room()
+        while (self.has_room() || self.log.is_full())
             && let Some((claim, change)) = self.requests.pop_front()
         {
             if claim.admit() {

@@ -18,7 +18,8 @@ async fn a_full_disk_refuses_writers_and_goes_on_when_it_has_room() {
     let runtime = recover(&disk).await;
     runtime.create_table(table(T, true)).await.unwrap();
     runtime.create_view(view(V, &[T])).await.unwrap();
-    commit(&runtime, vec![insert(&[(1, 10)])]).await;
+    let shown = commit(&runtime, vec![insert(&[(1, 10)])]).await;
+    runtime.wait_published(shown).await.unwrap();
     // Not even one record.
     disk.set_room(Some(10));
     let (first, writes) = (runtime.clone(), vec![insert(&[(2, 20)])]);
