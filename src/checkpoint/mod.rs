@@ -1,7 +1,7 @@
 //! Checkpoints as they are kept: what everything was at an epoch, so that a start need not read the whole input log.
 //!
 //! ```text
-//!  NUMBER.pack        header (magic, number u64), parts one behind the other: never changed
+//!  NUMBER.pack        header (magic, number u64), parts one behind the other, long ones packed: never changed
 //!  NUMBER.checkpoint  the manifest: a line (magic word, format, crc32), then JSON: epoch, place in the input log, and
 //!                     which parts of which packs hold what
 //! ```
